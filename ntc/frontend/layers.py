@@ -1,0 +1,174 @@
+"""Layers as values: what both front ends compose, and how a composition becomes a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ntc.errors import LimitError, Location, NtcError, ParameterError
+from ntc.ir.build import TensorGraphBuilder
+from ntc.ir.graph import MAX_OPS, Graph
+from ntc.ir.op import TensorOp
+from ntc.ir.types import MAX_SPATIAL_AXES, Spatial
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A function from one value of a network to another. `a >> b` applies a, then b.
+
+    Attributes:
+      size: number of ops after every repetition is written out.
+      location: where it was written, for error messages.
+    """
+
+    size: int = field(init=False, default=1, compare=False)
+    location: Location | None = field(init=False, default=None, compare=False, repr=False)
+
+    def __rshift__(self, after: Layer) -> Layer:
+        if not isinstance(after, Layer):
+            return NotImplemented
+        return Serial((self, after))
+
+    def _set(self, size: int, location: Location | None) -> None:
+        if size > MAX_OPS:
+            raise LimitError(
+                f"the network would have {size} ops; at most {MAX_OPS} are supported",
+                location,
+                hint="use fewer repetitions",
+            )
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "location", location)
+
+
+@dataclass(frozen=True)
+class Apply(Layer):
+    """One op. `places` locates its parameters."""
+
+    op: TensorOp
+    at: Location | None = field(default=None, compare=False, repr=False)
+    places: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._set(1, self.at)
+
+
+@dataclass(frozen=True)
+class Serial(Layer):
+    """The parts one after another."""
+
+    parts: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        first = self.parts[0].location if self.parts else None
+        self._set(sum(part.size for part in self.parts), first)
+
+
+@dataclass(frozen=True)
+class Repeat(Layer):
+    """`count` copies of the body one after another, each with weights of its own."""
+
+    count: int
+    body: Layer
+    at: Location | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 0:
+            raise ParameterError(f"repeat: the count should be a whole number from 0, got {self.count}", self.at)
+        self._set(self.count * max(1, self.body.size), self.at)
+
+
+@dataclass(frozen=True)
+class Fan(Layer):
+    """Every branch applied to the same value, and `op` to their results."""
+
+    op: TensorOp
+    branches: tuple[Layer, ...]
+    at: Location | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.branches:
+            raise ParameterError(f"{self.op.name} needs one or more branches", self.at)
+        self._set(1 + sum(branch.size for branch in self.branches), self.at)
+
+
+@dataclass(frozen=True)
+class Network:
+    """An input shape and the layers applied to it. `network >> layer` adds a layer."""
+
+    spatial: Spatial
+    channels: int
+    layers: tuple[Layer, ...] = ()
+    location: Location | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sizes = (*self.spatial, self.channels)
+        if not all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 2**31 for n in sizes):
+            raise ParameterError(f"input: sizes should be positive whole numbers, got {sizes}", self.location)
+        if len(self.spatial) > MAX_SPATIAL_AXES:
+            raise LimitError(
+                f"input has {len(self.spatial)} spatial axes; at most {MAX_SPATIAL_AXES} are supported",
+                self.location,
+            )
+
+    def __rshift__(self, after: Layer) -> Network:
+        if not isinstance(after, Layer):
+            return NotImplemented
+        return Network(self.spatial, self.channels, (*self.layers, after), self.location)
+
+    def graph(self, name: str = "network") -> Graph:
+        """The tensor graph. Raises the errors of `TensorGraphBuilder.append`."""
+        builder = TensorGraphBuilder(self.spatial, self.channels, self.location)
+        return builder.finish(name, _instantiate(builder, self.layers))
+
+
+_Task = Layer | tuple[Fan, int]
+
+
+def _instantiate(builder: TensorGraphBuilder, layers: tuple[Layer, ...]) -> str:
+    """Writes the layers to the graph, with a stack of its own: layers nest as deep as a user likes.
+
+    Tasks: a layer turns the value on top of `values` into its result; (fan, i) keeps the result of branch
+    i - 1 and begins branch i; past the last branch it joins them.
+    """
+    tasks: list[_Task] = list(reversed(layers))
+    values = [builder.input]
+    while tasks:
+        match tasks.pop():
+            case Apply(op, location, places):
+                values.append(_append(builder, op, [values.pop()], location, places))
+            case Serial(parts):
+                tasks += reversed(parts)
+            case Repeat(count, body):
+                tasks += [body] * count
+            case Fan() as fan:
+                tasks.append((fan, 0))
+            case (Fan() as fan, index):
+                _fan_step(builder, fan, index, values, tasks)
+    return values.pop()
+
+
+def _fan_step(builder: TensorGraphBuilder, fan: Fan, index: int, values: list[str], tasks: list[_Task]) -> None:
+    """`values` holds the input of the fan, under the results of the branches that are done."""
+    done = index
+    if done < len(fan.branches):
+        values.append(values[-1 - done])
+        tasks += [(fan, index + 1), fan.branches[index]]
+        return
+    operands = values[len(values) - done :]
+    del values[len(values) - done - 1 :]
+    values.append(_append(builder, fan.op, operands, fan.at, {}))
+
+
+def _append(
+    builder: TensorGraphBuilder,
+    op: TensorOp,
+    operands: list[str],
+    location: Location | None,
+    places: Mapping[str, Location],
+) -> str:
+    try:
+        return builder.append(op, operands, location)
+    except NtcError as error:
+        if error.parameter and error.parameter in places:
+            error.location = places[error.parameter]
+        raise

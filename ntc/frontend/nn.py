@@ -1,0 +1,88 @@
+"""The builder: the language's layers under the same names, with the same parameters, in Python.
+
+    from ntc import nn
+
+    network = nn.input(32, 32, 3) >> nn.conv(64, (3, 3)) >> nn.relu() >> nn.global_avg_pool() >> nn.dense(10)
+
+Every function returns a layer; `>>` composes. A parameter outside its domain raises ParameterError, a shape
+that does not fit raises ShapeError when the graph is built.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec
+
+from ntc.errors import ParameterError
+from ntc.frontend.layers import Apply, Fan, Layer, Network, Repeat, Serial
+from ntc.ir import ops
+from ntc.ir.construct import construct
+from ntc.ir.op import TensorOp
+
+P = ParamSpec("P")
+
+
+def _layer(op: Callable[P, TensorOp]) -> Callable[P, Layer]:
+    """The function that makes a layer of one op, with the op's parameters and documentation."""
+
+    @functools.wraps(op, updated=())
+    def make(*args: P.args, **kwargs: P.kwargs) -> Layer:
+        return Apply(construct(_op_class(op), args, kwargs))
+
+    make.__name__ = make.__qualname__ = _op_class(op).name
+    return make
+
+
+def _op_class(op: Callable[P, TensorOp]) -> type[TensorOp]:
+    assert isinstance(op, type)
+    assert issubclass(op, TensorOp)
+    return op
+
+
+dense = _layer(ops.Dense)
+conv = _layer(ops.Conv)
+relu = _layer(ops.Relu)
+leaky_relu = _layer(ops.LeakyRelu)
+ab_relu = _layer(ops.AbRelu)
+abs = _layer(ops.Abs)
+erf = _layer(ops.Erf)
+identity = _layer(ops.Identity)
+avg_pool = _layer(ops.AvgPool)
+sum_pool = _layer(ops.SumPool)
+global_avg_pool = _layer(ops.GlobalAvgPool)
+global_sum_pool = _layer(ops.GlobalSumPool)
+flatten = _layer(ops.Flatten)
+index = _layer(ops.Index)
+
+
+def input(*shape: int) -> Network:
+    """The input of a network: sizes of 0 to 3 spatial axes, then the number of channels."""
+    if not shape:
+        raise ParameterError("input needs the number of channels", hint="input(32, 32, 3), or input(784)")
+    return Network(shape[:-1], shape[-1])
+
+
+def sum(*branches: Layer) -> Layer:
+    """Sum of the branches, each applied to the same value. See `ntc.ir.ops.Sum`."""
+    return Fan(ops.Sum(), branches)
+
+
+def product(*branches: Layer) -> Layer:
+    """Product of the branches, entry by entry, each applied to the same value. See `ntc.ir.ops.Product`."""
+    return Fan(ops.Product(), branches)
+
+
+def concat(*branches: Layer) -> Layer:
+    """Channels of the branches side by side, each applied to the same value. See `ntc.ir.ops.Concat`."""
+    return Fan(ops.Concat(), branches)
+
+
+def repeat(count: int, layer: Layer) -> Layer:
+    """`count` copies of the layer one after another, each with random weights of its own."""
+    return Repeat(count, layer)
+
+
+def serial(*layers: Layer) -> Layer:
+    """The layers one after another; the same as joining them by `>>`."""
+    return Serial(layers)

@@ -1,0 +1,102 @@
+"""Making an op from a name and parameters of unknown quality; the one place that words their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ntc.errors import ParameterError
+from ntc.ir.op import Op
+
+T = TypeVar("T", bound=Op)
+
+
+def parameters(op: type[Op]) -> tuple[Field[Any], ...]:
+    """The parameters of an op in order."""
+    return fields(op)  # type: ignore[arg-type]  # every concrete op is a dataclass
+
+
+def required(parameter: Field[Any]) -> bool:
+    """Whether a parameter has no default."""
+    return parameter.default is MISSING and parameter.default_factory is MISSING
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str | None:
+    """A hint that names the nearest known word, if one is near."""
+    near = get_close_matches(word, known, n=1)
+    return f"did you mean `{near[0]}`?" if near else None
+
+
+def construct(op: type[T], positional: Sequence[object], named: Mapping[str, object]) -> T:
+    """The op with these parameters. Raises ParameterError, which names the parameter at fault."""
+    names = [p.name for p in parameters(op)]
+    if len(positional) > len(names):
+        raise ParameterError(f"{op.name} takes at most {len(names)} parameters, got {len(positional)}")
+    values = dict(zip(names, positional, strict=False))
+    for name, value in named.items():
+        if name not in names:
+            known = ", ".join(names) or "none"
+            hint = did_you_mean(name, names) or f"its parameters: {known}"
+            raise ParameterError(f"{op.name} has no parameter `{name}`", hint=hint, parameter=name)
+        if name in values:
+            raise ParameterError(f"{op.name}: parameter `{name}` is given twice", parameter=name)
+        values[name] = value
+    missing = [p.name for p in parameters(op) if required(p) and p.name not in values]
+    if missing:
+        raise ParameterError(f"{op.name}: missing parameter `{missing[0]}`", hint=signature(op))
+    try:
+        return op(**values)
+    except ValidationError as error:
+        raise _parameter_error(op, values, error) from None
+
+
+def signature(op: type[Op]) -> str:
+    """`conv(channels, kernel, stride = 1, ...)`."""
+    shown = [p.name if required(p) else f"{p.name} = {literal(p.default)}" for p in parameters(op)]
+    return f"{op.name}({', '.join(shown)})"
+
+
+def literal(value: object) -> str:
+    """A parameter value as the language and the IR write it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case None:
+            return "none"
+        case tuple():
+            inner = ", ".join(map(literal, value))
+            return f"({inner},)" if len(value) == 1 else f"({inner})"
+        case Op():
+            given = attributes(value)
+            inner = ", ".join(f"{k}={literal(v)}" for k, v in given.items())
+            return f"{value.name}({inner})" if given else value.name
+        case float() | int() | str():
+            return str(value)
+    raise TypeError(f"no literal for {value!r}")
+
+
+def attributes(op: Op) -> dict[str, object]:
+    """The parameters of an op that differ from their defaults, in order."""
+    pairs = ((p, getattr(op, p.name)) for p in parameters(type(op)))
+    return {p.name: v for p, v in pairs if required(p) or v != p.default}
+
+
+def _parameter_error(op: type[Op], values: Mapping[str, object], error: ValidationError) -> ParameterError:
+    problems = error.errors(include_url=False)
+    parameter = str(problems[0]["loc"][0])
+    own = [p["msg"] for p in problems if p["loc"][0] == parameter]
+    wanted = " or ".join(dict.fromkeys(m.removeprefix("Input should be ") for m in own))
+    shown = _short(values[parameter])
+    return ParameterError(f"{op.name}: {parameter} = {shown}; it should be {wanted}", parameter=parameter)
+
+
+def _short(value: object) -> str:
+    try:
+        text = literal(value)
+    except TypeError:
+        text = type(value).__name__
+    return text if len(text) <= 60 else text[:57] + "..."

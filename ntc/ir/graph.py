@@ -1,0 +1,123 @@
+"""Graphs in static single assignment, immutable. The same class holds both kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import networkx as nx
+
+from ntc.errors import Location, VerifyError
+from ntc.ir.op import KernelOp, Op, TensorOp
+from ntc.ir.types import CovarianceType, TensorType, Type
+
+if TYPE_CHECKING:
+    Digraph = nx.MultiDiGraph[str]
+
+MAX_OPS = 100_000
+"""Largest number of nodes that front ends and readers accept."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A value that the caller gives."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True)
+class Node:
+    """`name = op(operands) : type`. The location takes no part in equality."""
+
+    name: str
+    op: Op
+    operands: tuple[str, ...]
+    type: Type
+    location: Location | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A value that the graph returns, and what it is called outside."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Inputs, nodes in an order in which operands come first, and outputs."""
+
+    kind: Literal["tensor", "kernel"]
+    name: str
+    inputs: tuple[Input, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def values(self) -> tuple[Input | Node, ...]:
+        """Inputs, then nodes."""
+        return (*self.inputs, *self.nodes)
+
+    @cached_property
+    def types(self) -> Mapping[str, Type]:
+        """Type of every value by name."""
+        return {value.name: value.type for value in self.values}
+
+    @cached_property
+    def definitions(self) -> Mapping[str, Node]:
+        """Node of every computed value by name."""
+        return {node.name: node for node in self.nodes}
+
+    def type_of(self, name: str) -> Type:
+        """Type of one value. Raises VerifyError if there is none of that name."""
+        if name not in self.types:
+            raise VerifyError(f"%{name} is not defined in @{self.name}")
+        return self.types[name]
+
+    def covariance_of(self, name: str) -> CovarianceType:
+        """Type of a value that must be a covariance."""
+        type_ = self.type_of(name)
+        if not isinstance(type_, CovarianceType):
+            raise VerifyError(f"%{name} is not a covariance: {type_}")
+        return type_
+
+    def tensor_of(self, name: str) -> TensorType:
+        """Type of a value that must be a tensor of the network."""
+        type_ = self.type_of(name)
+        if not isinstance(type_, TensorType):
+            raise VerifyError(f"%{name} is not a tensor: {type_}")
+        return type_
+
+    def covariances(self, names: Iterable[str]) -> list[CovarianceType]:
+        """Types of the values among `names` that are covariances (an input array is not)."""
+        return [t for t in map(self.type_of, names) if isinstance(t, CovarianceType)]
+
+    def networkx(self) -> Digraph:
+        """The graph of values, an edge per operand in order (`position`); a MultiDiGraph, as an op may
+        read one value twice."""
+        graph: Digraph = nx.MultiDiGraph(name=self.name)
+        for value in self.inputs:
+            graph.add_node(value.name, type=value.type, op=None)
+        for node in self.nodes:
+            graph.add_node(node.name, type=node.type, op=node.op)
+            for position, operand in enumerate(node.operands):
+                graph.add_edge(operand, node.name, position=position)
+        return graph
+
+
+def tensor_op(node: Node) -> TensorOp:
+    """The op of a node of a tensor graph."""
+    if not isinstance(node.op, TensorOp):
+        raise VerifyError(f"%{node.name}: {node.op.name} is not a tensor op", node.location)
+    return node.op
+
+
+def kernel_op(node: Node) -> KernelOp:
+    """The op of a node of a kernel graph."""
+    if not isinstance(node.op, KernelOp):
+        raise VerifyError(f"%{node.name}: {node.op.name} is not a kernel op", node.location)
+    return node.op

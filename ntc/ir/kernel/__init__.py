@@ -1,0 +1,30 @@
+"""The kernel ops: the closed set of operations on covariances to which every layer lowers."""
+
+from __future__ import annotations
+
+from ntc.ir.kernel.inputs import Constant, Gram
+from ntc.ir.kernel.pointwise import Add, Affine, Dual, DualDot, GaussianIntegral, Mul
+from ntc.ir.kernel.readout import Mirror, Reduce, Select
+from ntc.ir.kernel.windows import Window, Window2
+from ntc.ir.op import KernelOp
+
+KERNEL_OPS: dict[str, type[KernelOp]] = {
+    op.name: op for op in (Gram, Constant, Affine, Add, Mul, Dual, DualDot, Window, Window2, Reduce, Select, Mirror)
+}
+
+__all__ = [
+    "KERNEL_OPS",
+    "Add",
+    "Affine",
+    "Constant",
+    "Dual",
+    "DualDot",
+    "GaussianIntegral",
+    "Gram",
+    "Mirror",
+    "Mul",
+    "Reduce",
+    "Select",
+    "Window",
+    "Window2",
+]

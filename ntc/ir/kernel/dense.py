@@ -1,0 +1,38 @@
+"""Helpers on dense arrays (*batch, H, H', W, W', ...) for the NumPy reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntc.ir.op import Array
+from ntc.ir.sliding import Sliding
+from ntc.ir.types import CovarianceType
+
+
+def diagonal(x: Array, batch_axes: int) -> Array:
+    """The entries with p' = p: (*batch, H, W, ...)."""
+    axis = batch_axes
+    while axis < x.ndim:
+        x = np.moveaxis(np.diagonal(x, axis1=axis, axis2=axis + 1), -1, axis)
+        axis += 1
+    return x
+
+
+def spread_variance(result: CovarianceType, v1: Array, v2: Array) -> tuple[Array, Array]:
+    """v1[n, p] and v2[m, p'], shaped to broadcast against a covariance of type `result`."""
+    first, second = diagonal(v1, 1), diagonal(v2, 1)
+    axes = tuple(range(1, first.ndim))
+    lead = (slice(None),) + (None,) * (len(result.batch) - 1)
+    first = np.expand_dims(first, tuple(2 * a for a in axes))[lead]
+    tail = (None,) * (len(result.batch) - 1) + (slice(None),)
+    second = np.expand_dims(second, tuple(2 * a - 1 for a in axes))[tail]
+    return first, second
+
+
+def tap(x: Array, axis: int, geometry: Sliding, number: int) -> Array:
+    """What tap `number` of a filter along array axis `axis` reads, zero outside."""
+    positions, inside = geometry.sources(number)
+    read = np.take(x, np.where(inside, positions, 0), axis)
+    shape = [1] * x.ndim
+    shape[axis] = inside.size
+    return np.where(inside.reshape(shape), read, 0.0)

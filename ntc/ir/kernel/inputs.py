@@ -1,0 +1,68 @@
+"""Kernel ops that begin a graph: covariances of the inputs, and constants."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ntc.errors import VerifyError
+from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
+from ntc.ir.schema import Finite, frozen
+from ntc.ir.types import ArrayType, CovarianceType, DType, Spatial, Type
+
+
+@frozen
+class Gram(KernelOp):
+    """K[n, m, p, p'] = x1[n, p] . x2[m, p'] / channels; with one operand K[n, p, p'] of each example alone.
+
+    Source: Novak et al. 2019, eq. 5.
+    """
+
+    name: ClassVar[str] = "gram"
+    arity: ClassVar[tuple[int, int]] = (1, 2)
+
+    def result(self, *operands: Type) -> CovarianceType:
+        arrays = [x for x in operands if isinstance(x, ArrayType)]
+        layouts = {(x.dtype, x.spatial, x.channels) for x in arrays}
+        if len(arrays) != len(operands) or len(layouts) != 1:
+            raise VerifyError("gram takes one or two input arrays of one shape")
+        return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), arrays[0].spatial)
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return ()
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        axes = "hiwjdk"
+        spatial = len(result.spatial)
+        left, right = "n" + axes[: 2 * spatial : 2] + "c", axes[1 : 2 * spatial : 2] + "c"
+        batch = "nm"[: len(operands)]
+        subscripts = f"{left},{batch[-1]}{right}->{batch}{axes[: 2 * spatial]}"
+        products: Array = np.einsum(subscripts, operands[0], operands[-1])
+        mean: Array = products / operands[0].shape[-1]
+        return mean
+
+
+@frozen
+class Constant(KernelOp):
+    """The same number everywhere. The shape is part of the op, as there is no operand to take it from."""
+
+    name: ClassVar[str] = "constant"
+    arity: ClassVar[tuple[int, int]] = (0, 0)
+    value: Finite
+    dtype: DType
+    batch: tuple[str, ...]
+    spatial: Spatial = ()
+
+    def result(self, *operands: Type) -> CovarianceType:
+        if len(self.batch) not in (1, 2):
+            raise VerifyError("a constant has one or two batch names")
+        return CovarianceType.dense(self.dtype, self.batch, self.spatial)
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return ()
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        """A single entry, which broadcasts: the number of examples is not known here."""
+        sizes = [n for size in self.spatial for n in (size, size)]
+        return np.full((*(1 for _ in self.batch), *sizes), self.value)

@@ -1,0 +1,97 @@
+"""Kernel ops that remove spatial axes, and the one that finishes k(x, x)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ntc.errors import VerifyError
+from ntc.ir.kernel.dense import diagonal
+from ntc.ir.offsets import DIAGONAL, Offsets
+from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.schema import frozen
+from ntc.ir.types import CovarianceType, Spatial, Type
+
+
+@frozen
+class Reduce(KernelOp):
+    """Removes all spatial axes.
+
+    `trace` is the mean of K[p, p] over positions (a vectorisation followed by a dense layer sees that);
+    `mean` and `sum` run over all pairs (p, p'). Source: Novak et al. 2019, §3.1 and §3.2.1.
+    """
+
+    name: ClassVar[str] = "reduce"
+    reduction: Literal["trace", "mean", "sum"]
+
+    def result(self, *operands: Type) -> CovarianceType:
+        (k,) = map(covariance, operands)
+        return CovarianceType.dense(k.dtype, k.batch, ())
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        if self.reduction == "trace":
+            return ((DIAGONAL,) * len(operands[0].spatial),)
+        return (tuple(map(Offsets.full, operands[0].spatial)),)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        (k,) = operands
+        batch = len(result.batch)
+        if self.reduction == "trace":
+            k = diagonal(k, batch)
+        spatial = tuple(range(batch, k.ndim))
+        reduced: Array = k.sum(spatial) if self.reduction == "sum" else k.mean(spatial)
+        return reduced
+
+
+@frozen
+class Select(KernelOp):
+    """K[q, q] at one position q, the same in both images. Source: Novak et al. 2019, §3.2.2."""
+
+    name: ClassVar[str] = "select"
+    position: Spatial
+
+    def result(self, *operands: Type) -> CovarianceType:
+        (k,) = map(covariance, operands)
+        inside = len(self.position) == len(k.spatial) and all(
+            0 <= p < size for p, size in zip(self.position, k.spatial, strict=True)
+        )
+        if not inside:
+            raise VerifyError(f"select: position {self.position} is not one of {k}")
+        return CovarianceType.dense(k.dtype, k.batch, ())
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return ((DIAGONAL,) * len(operands[0].spatial),)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        both: tuple[int, ...] = tuple(p for position in self.position for p in (position, position))
+        entry: Array = operands[0][(Ellipsis, *both)]  # type: ignore[arg-type]
+        return entry
+
+
+@frozen
+class Mirror(KernelOp):
+    """Replaces the entries below the diagonal of k(x, x) by those above: symmetric to the last bit.
+
+    The diagonal runs over (example, position) pairs: entry (n, p; m, p') equals entry (m, p'; n, p).
+    """
+
+    name: ClassVar[str] = "mirror"
+
+    def result(self, *operands: Type) -> CovarianceType:
+        (k,) = map(covariance, operands)
+        if len(set(k.batch)) != 1 or len(k.batch) != 2:
+            raise VerifyError(f"mirror takes a covariance of one input with itself, got {k}")
+        return CovarianceType.dense(k.dtype, k.batch, k.spatial)
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return (tuple(o.join(Offsets(-o.high, -o.low, o.step)) for o in offsets),)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        (k,) = operands
+        order = (*range(0, k.ndim, 2), *range(1, k.ndim, 2))
+        rows = int(np.prod(k.shape[::2]))
+        matrix = k.transpose(order).reshape(rows, rows)
+        upper = np.triu(matrix) + np.triu(matrix, 1).T
+        shape = (*k.shape[::2], *k.shape[1::2])
+        return upper.reshape(shape).transpose(np.argsort(order))

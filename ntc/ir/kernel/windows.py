@@ -1,0 +1,130 @@
+"""Kernel ops that slide a filter over the positions of both images."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ntc.errors import VerifyError
+from ntc.ir.kernel.dense import tap
+from ntc.ir.offsets import Offsets
+from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.schema import Count, Padding, Scale, frozen
+from ntc.ir.sliding import Sliding, slide
+from ntc.ir.types import CovarianceType, Spatial, Type
+
+Sizes = tuple[Count, ...]
+
+
+def _slid(axes: tuple[Sliding, ...], operands: tuple[Type, ...]) -> CovarianceType:
+    k = covariance(operands[0])
+    spatial = tuple(axis.outputs for axis in axes)
+    if any(size < 1 for size in spatial):
+        raise VerifyError(f"filter does not fit into {k}")
+    return CovarianceType.dense(k.dtype, k.batch, spatial)
+
+
+def _axes(
+    operands: tuple[Type, ...], window: Sizes, stride: Sizes, dilation: Sizes, padding: Padding
+) -> tuple[Sliding, ...]:
+    spatial = covariance(operands[0]).spatial
+    if {len(window), len(stride), len(dilation)} != {len(spatial)}:
+        raise VerifyError(f"a filter needs as many axes as its operand, which has {len(spatial)}")
+    return slide(spatial, window, stride, dilation, padding)
+
+
+@frozen
+class Window(KernelOp):
+    """w_std^2 / taps * sum over a of K[s p + a, s p' + a], + b_std^2: both pixels move with one tap.
+
+    A convolution of shared weights. Source: Novak et al. 2019, eq. 7 (the map A).
+    """
+
+    name: ClassVar[str] = "window"
+    kernel: Sizes
+    stride: Sizes
+    dilation: Sizes
+    padding: Padding = "same"
+    w_std: Scale = 1.0
+    b_std: Scale = 0.0
+
+    def axes(self, *operands: Type) -> tuple[Sliding, ...]:
+        """Geometry per spatial axis."""
+        return _axes(operands, self.kernel, self.stride, self.dilation, self.padding)
+
+    @property
+    def taps(self) -> int:
+        """Number of filter taps."""
+        return prod(self.kernel)
+
+    def result(self, *operands: Type) -> CovarianceType:
+        return _slid(self.axes(*operands), operands)
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return (tuple(map(self._below, offsets, self.axes(*operands))),)
+
+    def _below(self, offsets: Offsets, axis: Sliding) -> Offsets:
+        if self.padding == "circular" and not offsets.diagonal:
+            return Offsets.full(axis.size)  # a tap pair that wraps around changes its offset
+        return offsets.scaled(axis.stride).clipped(axis.size)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        (k,) = operands
+        spatial = k.shape[len(result.batch) :: 2]
+        axes = slide(spatial, self.kernel, self.stride, self.dilation, self.padding)
+        for i, axis in enumerate(axes):
+            first = len(result.batch) + 2 * i
+            k = np.sum([tap(tap(k, first, axis, a), first + 1, axis, a) for a in range(axis.window)], axis=0)
+        return self.w_std**2 * k / self.taps + self.b_std**2
+
+
+@frozen
+class Window2(KernelOp):
+    """Sum over a, a' of K[s p + a, s p' + a']: the pixels move with independent taps.
+
+    A pooling. `reduction` is `sum`; `mean`, which divides by window size squared; or `edge_mean`, which
+    divides by the number of taps inside the image at p times that at p'. Source: Novak et al. 2019, §3.2.1.
+    """
+
+    name: ClassVar[str] = "window2"
+    window: Sizes
+    stride: Sizes
+    padding: Padding = "valid"
+    reduction: Literal["sum", "mean", "edge_mean"] = "mean"
+
+    def axes(self, *operands: Type) -> tuple[Sliding, ...]:
+        """Geometry per spatial axis."""
+        return _axes(operands, self.window, self.stride, (1,) * len(self.window), self.padding)
+
+    def result(self, *operands: Type) -> CovarianceType:
+        return _slid(self.axes(*operands), operands)
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return (tuple(map(self._below, offsets, self.axes(*operands))),)
+
+    def _below(self, offsets: Offsets, axis: Sliding) -> Offsets:
+        if self.padding == "circular" and axis.window > 1:
+            return Offsets.full(axis.size)
+        return offsets.scaled(axis.stride).widened(axis.window).clipped(axis.size)
+
+    def divisor(self, axis: Sliding) -> Array:
+        """What the sum along one axis of one image is divided by, per output position."""
+        if self.reduction == "edge_mean":
+            inside = [axis.sources(a)[1] for a in range(axis.window)]
+            count: Array = np.sum(inside, axis=0).astype(np.float64)
+            return count
+        return np.full(axis.outputs, 1.0 if self.reduction == "sum" else float(axis.window))
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        (k,) = operands
+        spatial: Spatial = k.shape[len(result.batch) :: 2]
+        axes = slide(spatial, self.window, self.stride, (1,) * len(spatial), self.padding)
+        for i, axis in enumerate(axes):
+            for array_axis in (len(result.batch) + 2 * i, len(result.batch) + 2 * i + 1):
+                k = np.sum([tap(k, array_axis, axis, a) for a in range(axis.window)], axis=0)
+                shape = [1] * k.ndim
+                shape[array_axis] = axis.outputs
+                k = k / self.divisor(axis).reshape(shape)
+        return k

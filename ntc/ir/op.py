@@ -1,0 +1,165 @@
+"""What an op is, in each of the two graphs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ntc.errors import VerifyError
+from ntc.ir.offsets import Offsets
+from ntc.ir.types import CovarianceType, Distribution, Spatial, TensorType, Type
+
+MANY = 2**31
+"""Greatest number of operands of an op that takes any number."""
+
+Array = npt.NDArray[np.float64]
+OffsetsPerAxis = tuple[Offsets, ...]
+
+
+class Op(ABC):
+    """A frozen dataclass of parameters with a name; parameters validate themselves."""
+
+    name: ClassVar[str]
+
+
+class KernelOp(Op):
+    """An operation on covariance functions."""
+
+    arity: ClassVar[tuple[int, int]] = (1, 1)
+    """Least and greatest number of operands."""
+
+    @abstractmethod
+    def result(self, *operands: Type) -> CovarianceType:
+        """Type of the result with every offset tracked. Raises VerifyError if the operands do not fit."""
+
+    @abstractmethod
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        """Offsets of every operand that are read to compute the result at `offsets`."""
+
+    @abstractmethod
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        """The definition, in float64 on dense arrays (*batch, H, H', W, W', ...).
+
+        Entries that are not tracked are NaN on the way in and may be anything on the way out.
+        """
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the kernel graph while it is being written."""
+
+    name: str
+    type: CovarianceType
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is known of a tensor value on a pair of examples.
+
+    Attributes:
+      type: of the tensor value.
+      k: NNGP covariance between the first and the second example.
+      t: NTK between them.
+      v1: NNGP covariance of the first example with itself.
+      v2: NNGP covariance of the second example with itself.
+    """
+
+    type: TensorType
+    k: Value
+    t: Value
+    v1: Value
+    v2: Value
+
+
+class Emit(Protocol):
+    """Appends a kernel op and returns its value; `name` is the suffix under which it is printed."""
+
+    def __call__(self, op: KernelOp, *operands: Value, name: str | None = None) -> Value: ...
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A parameter array of a finite network: its shape, and the standard deviation of its entries.
+
+    `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in
+    the multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020).
+    """
+
+    shape: tuple[int, ...]
+    std: float
+    multiplier: float
+
+
+class TensorOp(Op):
+    """A layer, as a user writes it. The class is its whole definition; see `ntc/ir/ops`."""
+
+    arity: ClassVar[int | None] = 1
+    """Number of operands; None is one or more."""
+
+    independent_operands: ClassVar[bool] = False
+    """Whether the rules hold only if no two operands share random weights."""
+
+    @abstractmethod
+    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
+        """Spatial sizes and channels of the output. Raises ShapeError."""
+
+    @abstractmethod
+    def distribution(self, *xs: TensorType) -> Distribution:
+        """Law of the output. Raises NotGaussianError, UnsupportedError."""
+
+    @abstractmethod
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        """Emits the NNGP covariance of the output."""
+
+    @abstractmethod
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        """Emits the NTK of the output, whose NNGP covariance is `y`."""
+
+    def weights(self, x: TensorType) -> dict[str, Weight]:
+        """Random parameters of the finite layer on the input `x`."""
+        return {}
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the output is a new random linear function of the input."""
+        return False
+
+    def result(self, *xs: TensorType) -> TensorType:
+        """Type of the output."""
+        spatial, channels = self.shape(*xs)
+        return TensorType(spatial, channels, self.distribution(*xs))
+
+
+class Activation(ABC):
+    """A function phi of one real variable, by its Gaussian integrals.
+
+    With (u, v) Gaussian of mean zero, variances v1 and v2 and covariance k, all arrays that broadcast:
+    """
+
+    @abstractmethod
+    def dual(self, k: Array, v1: Array, v2: Array) -> Array:
+        """E[phi(u) phi(v)]."""
+
+    @abstractmethod
+    def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
+        """E[phi'(u) phi'(v)]."""
+
+
+def covariance(value: Type) -> CovarianceType:
+    """`value`, which must be a covariance."""
+    if not isinstance(value, CovarianceType):
+        raise VerifyError(f"expected a covariance, got {value}")
+    return value
+
+
+def same_type(operands: tuple[Type, ...]) -> CovarianceType:
+    """The dense type that all operands share."""
+    types = {CovarianceType.dense(x.dtype, x.batch, x.spatial) for x in map(covariance, operands)}
+    if len(types) != 1:
+        given = ", ".join(map(str, operands))
+        raise VerifyError(f"expected one or more covariances of one shape, got ({given})")
+    return types.pop()

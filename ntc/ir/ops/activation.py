@@ -1,0 +1,170 @@
+"""Nonlinearities, applied to every entry."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import pi
+from typing import ClassVar
+
+import numpy as np
+
+from ntc.errors import NotGaussianError
+from ntc.ir.kernel import Dual, DualDot, Mul
+from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
+from ntc.ir.schema import Finite, frozen
+from ntc.ir.types import Distribution, Spatial, TensorType
+
+
+class Elementwise(TensorOp, Activation):
+    """y = phi(x) on Gaussian x.
+
+    K' = E[phi(u) phi(v)],  T' = T * E[phi'(u) phi'(v)],  (u, v) ~ N(0, [[v1, K], [K, v2]]).
+    Source: Novak et al. 2020 (arXiv:1912.02803), Table 1.
+    """
+
+    @property
+    def odd(self) -> bool:
+        """Whether phi(-x) = -phi(x), so that the mean stays zero."""
+        return False
+
+    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
+        (x,) = xs
+        return x.spatial, x.channels
+
+    def distribution(self, *xs: TensorType) -> Distribution:
+        if xs[0].distribution is not Distribution.GAUSSIAN:
+            raise NotGaussianError(
+                f"{self.name}: its input is not Gaussian in the limit of infinite width",
+                hint=f"put dense or conv between the layer before and {self.name}",
+            )
+        return Distribution.CENTERED if self.odd else Distribution.GENERAL
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        (x,) = xs
+        return emit(Dual(self), x.k, x.v1, x.v2)
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        (x,) = xs
+        return emit(Mul(), x.t, emit(DualDot(self), x.k, x.v1, x.v2, name="d"))
+
+
+class PiecewiseLinear(Elementwise):
+    """phi(x) = a min(x, 0) + b max(x, 0), with theta the angle of correlation, cos theta = K / sqrt(v1 v2):
+
+    E[phi phi]   = (b - a)^2 / (2 pi) sqrt(v1 v2) (sin theta + (pi - theta) cos theta) + a b K
+    E[phi' phi'] = (b - a)^2 / (2 pi) (pi - theta) + a b
+
+    A variance of zero counts as correlation one.
+    Source: Cho & Saul 2009, eq. 6 (orders 0 and 1), after writing phi as a x + (b - a) relu(x).
+    """
+
+    @property
+    @abstractmethod
+    def slopes(self) -> tuple[float, float]:
+        """(a, b): the slopes below and above zero."""
+
+    @property
+    def odd(self) -> bool:
+        return self.slopes[0] == self.slopes[1]
+
+    def dual(self, k: Array, v1: Array, v2: Array) -> Array:
+        a, b = self.slopes
+        sine = np.sqrt(np.maximum(v1 * v2 - k**2, 0.0))
+        theta = np.arctan2(sine, k)
+        return (b - a) ** 2 / (2 * pi) * (sine + (pi - theta) * k) + a * b * k
+
+    def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
+        a, b = self.slopes
+        theta = np.arctan2(np.sqrt(np.maximum(v1 * v2 - k**2, 0.0)), k)
+        return (b - a) ** 2 / (2 * pi) * (pi - theta) + a * b
+
+
+@frozen
+class Relu(PiecewiseLinear):
+    """phi(x) = max(x, 0).
+
+    E[phi phi] = sqrt(v1 v2) (sin theta + (pi - theta) cos theta) / (2 pi),  E[phi' phi'] = (pi - theta) / (2 pi),
+    cos theta = K / sqrt(v1 v2). Source: Cho & Saul 2009, eq. 6.
+    """
+
+    name: ClassVar[str] = "relu"
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+
+@frozen
+class LeakyRelu(PiecewiseLinear):
+    """phi(x) = alpha min(x, 0) + max(x, 0).
+
+    E[phi phi] and E[phi' phi'] are those of ab_relu(alpha, 1). Source: Cho & Saul 2009, eq. 6.
+    """
+
+    name: ClassVar[str] = "leaky_relu"
+    alpha: Finite
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        return self.alpha, 1.0
+
+
+@frozen
+class AbRelu(PiecewiseLinear):
+    """phi(x) = a min(x, 0) + b max(x, 0).
+
+    E[phi phi]   = (b - a)^2 / (2 pi) sqrt(v1 v2) (sin theta + (pi - theta) cos theta) + a b K,
+    E[phi' phi'] = (b - a)^2 / (2 pi) (pi - theta) + a b,  cos theta = K / sqrt(v1 v2).
+    Source: Cho & Saul 2009, eq. 6.
+    """
+
+    name: ClassVar[str] = "ab_relu"
+    a: Finite
+    b: Finite
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        return self.a, self.b
+
+
+@frozen
+class Abs(PiecewiseLinear):
+    """phi(x) = |x|.
+
+    E[phi phi] and E[phi' phi'] are those of ab_relu(-1, 1). Source: Cho & Saul 2009, eq. 6.
+    """
+
+    name: ClassVar[str] = "abs"
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        return -1.0, 1.0
+
+
+@frozen
+class Erf(Elementwise):
+    """phi(x) = a erf(b x) + c.
+
+    E[phi phi]   = 2 a^2 / pi asin(2 b^2 K / sqrt((1 + 2 b^2 v1) (1 + 2 b^2 v2))) + c^2
+    E[phi' phi'] = 4 a^2 b^2 / pi / sqrt((1 + 2 b^2 v1) (1 + 2 b^2 v2) - 4 b^4 K^2)
+    Source: Williams 1997, eq. 11 (of which the second is the derivative by K).
+    """
+
+    name: ClassVar[str] = "erf"
+    a: Finite = 1.0
+    b: Finite = 1.0
+    c: Finite = 0.0
+
+    @property
+    def odd(self) -> bool:
+        return self.c == 0
+
+    def dual(self, k: Array, v1: Array, v2: Array) -> Array:
+        b2 = 2 * self.b**2
+        sine: Array = b2 * k / np.sqrt((1 + b2 * v1) * (1 + b2 * v2))
+        return 2 / pi * self.a**2 * np.arcsin(np.clip(sine, -1, 1)) + self.c**2
+
+    def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
+        b2 = 2 * self.b**2
+        determinant: Array = (1 + b2 * v1) * (1 + b2 * v2) - (b2 * k) ** 2
+        return 2 / pi * self.a**2 * b2 / np.sqrt(determinant)

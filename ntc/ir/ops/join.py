@@ -1,0 +1,122 @@
+"""Layers that join branches: sum, product, concat."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ntc.errors import ShapeError, UnsupportedError
+from ntc.ir.kernel import Add, Mul
+from ntc.ir.op import Emit, Pair, TensorOp, Value
+from ntc.ir.schema import frozen
+from ntc.ir.types import Distribution, Spatial, TensorType
+
+
+class Join(TensorOp):
+    """One value from several branches of the same spatial shape."""
+
+    arity: ClassVar[int | None] = None
+
+    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
+        if len({x.spatial for x in xs}) > 1 or len({self.width(x) for x in xs}) > 1:
+            shapes = ", ".join(map(str, xs))
+            raise ShapeError(f"{self.name}: its branches differ in shape: {shapes}")
+        return xs[0].spatial, xs[0].channels
+
+    def width(self, x: TensorType) -> int:
+        """Channels that have to agree between branches."""
+        return x.channels
+
+
+@frozen
+class Sum(Join):
+    """y = x_1 + ... + x_r, branches uncorrelated.
+
+    K' = K_1 + ... + K_r,  T' = T_1 + ... + T_r.
+    The cross terms E[x_i x_j] vanish if the branches end in different dense or conv layers, or if they share
+    no random weights and at most one of them has a mean other than zero; anything else is refused.
+    Source: Novak et al. 2020 (arXiv:1912.02803), Table 1 (residual networks).
+    """
+
+    name: ClassVar[str] = "sum"
+    independent_operands: ClassVar[bool] = True
+
+    def distribution(self, *xs: TensorType) -> Distribution:
+        if all(x.distribution is Distribution.GAUSSIAN for x in xs):
+            return Distribution.GAUSSIAN
+        uncentered = sum(not x.distribution.centered for x in xs)
+        if uncentered > 1:
+            raise UnsupportedError(
+                f"sum: {uncentered} of its branches have a mean other than zero; their product is not tracked",
+                hint="end all branches but one with dense or conv",
+            )
+        return Distribution.GENERAL if uncentered else Distribution.CENTERED
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        return emit(Add(), *(x.k for x in xs))
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        return emit(Add(), *(x.t for x in xs))
+
+
+@frozen
+class Product(Join):
+    """y = x_1 * ... * x_r, entry by entry, branches independent.
+
+    K' = K_1 * ... * K_r,  T' = sum over i of T_i * product over j != i of K_j.
+    Branches that share random weights are refused.
+    Source: E[xy x'y'] = E[x x'] E[y y'] and the product rule; Novak et al. 2020 (arXiv:1912.02803), Table 1.
+    """
+
+    name: ClassVar[str] = "product"
+    independent_operands: ClassVar[bool] = True
+
+    def distribution(self, *xs: TensorType) -> Distribution:
+        if len(xs) == 1:
+            return xs[0].distribution
+        centered = any(x.distribution.centered for x in xs)
+        return Distribution.CENTERED if centered else Distribution.GENERAL
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        return emit(Mul(), *(x.k for x in xs))
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        terms = []
+        for i, x in enumerate(xs):
+            others = (other.k for j, other in enumerate(xs) if j != i)
+            terms.append(emit(Mul(), x.t, *others, name="term"))
+        return emit(Add(), *terms)
+
+
+@frozen
+class Concat(Join):
+    """y = the channels of x_1, ..., x_r side by side.
+
+    K' = sum over i of n_i K_i / sum of n_i, for branches of n_i channels;  T' likewise.
+    Branches may share weights: no product of two branches occurs.
+    Source: definition of the kernel as a mean over channels; Novak et al. 2020 (arXiv:1912.02803), Table 1.
+    """
+
+    name: ClassVar[str] = "concat"
+
+    def width(self, x: TensorType) -> int:
+        return 0
+
+    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
+        spatial, _ = super().shape(*xs)
+        return spatial, sum(x.channels for x in xs)
+
+    def distribution(self, *xs: TensorType) -> Distribution:
+        if len(xs) == 1:
+            return xs[0].distribution
+        centered = all(x.distribution.centered for x in xs)
+        return Distribution.CENTERED if centered else Distribution.GENERAL
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        return emit(self._mean(xs), *(x.k for x in xs))
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        return emit(self._mean(xs), *(x.t for x in xs))
+
+    def _mean(self, xs: tuple[Pair, ...]) -> Add:
+        total = sum(x.type.channels for x in xs)
+        return Add(tuple(x.type.channels / total for x in xs))

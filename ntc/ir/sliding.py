@@ -1,0 +1,91 @@
+"""Geometry of a filter that slides along one spatial axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ntc.errors import ShapeError
+from ntc.ir.schema import Extent, Padding
+from ntc.ir.types import Spatial
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """`window` taps, `dilation` apart, moved by `stride` along an axis of `size` positions.
+
+    Tap a of output position p reads input position stride * p + dilation * a - before. Positions outside
+    read zero (`same`), do not occur (`valid`), or wrap around (`circular`). As in XLA, `same` and
+    `circular` give ceil(size / stride) outputs and put the odd padding position after.
+    """
+
+    size: int
+    window: int
+    stride: int
+    dilation: int
+    padding: Padding
+
+    @property
+    def span(self) -> int:
+        """Distance from the first to the last tap, both included."""
+        return (self.window - 1) * self.dilation + 1
+
+    @property
+    def outputs(self) -> int:
+        """Number of output positions; not positive if the filter does not fit."""
+        if self.padding == "valid":
+            return (self.size - self.span) // self.stride + 1
+        return -(-self.size // self.stride)
+
+    @property
+    def pads(self) -> tuple[int, int]:
+        """Positions read before the first and after the last input position."""
+        if self.padding == "valid":
+            return 0, 0
+        total = max(0, (self.outputs - 1) * self.stride + self.span - self.size)
+        return total // 2, total - total // 2
+
+    def sources(self, tap: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+        """Input position that `tap` reads for every output, and whether it lies inside."""
+        read = self.stride * np.arange(self.outputs) + self.dilation * tap - self.pads[0]
+        if self.padding == "circular":
+            return read % self.size, np.ones(self.outputs, bool)
+        return read, (read >= 0) & (read < self.size)
+
+
+def per_axis(name: str, extent: Extent, spatial: Spatial) -> Spatial:
+    """One number per spatial axis. Raises ShapeError if `extent` has another number of axes."""
+    if isinstance(extent, int):
+        return (extent,) * len(spatial)
+    if len(extent) != len(spatial):
+        raise ShapeError(
+            f"{name} has {len(extent)} axes, its input has {len(spatial)} spatial axes",
+            parameter=name,
+            hint=f"give one number, or {len(spatial)}",
+        )
+    return extent
+
+
+def slide(
+    spatial: Spatial, window: Spatial, stride: Spatial, dilation: Spatial, padding: Padding
+) -> tuple[Sliding, ...]:
+    """The geometry per axis of filters whose parameters are already per axis."""
+    axes = zip(spatial, window, stride, dilation, strict=True)
+    return tuple(Sliding(n, w, s, d, padding) for n, w, s, d in axes)
+
+
+def slid_spatial(name: str, axes: tuple[Sliding, ...]) -> Spatial:
+    """Output sizes. Raises ShapeError, blaming parameter `name`, where the filter does not fit."""
+    sizes = tuple(axis.outputs for axis in axes)
+    if any(size < 1 for size in sizes):
+        show = "x".join
+        spans = show(str(axis.span) for axis in axes)
+        inputs = show(str(axis.size) for axis in axes)
+        raise ShapeError(
+            f"{name} {spans} is larger than its input {inputs} (padding=valid)",
+            parameter=name,
+            hint="use padding=same, or pool and stride less before this layer",
+        )
+    return sizes

@@ -1,0 +1,106 @@
+"""Types of the values of both graphs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import prod
+from typing import Literal
+
+from ntc.ir.offsets import Offsets
+from ntc.ir.schema import frozen
+
+DType = Literal["f32", "f64"]
+Spatial = tuple[int, ...]
+MAX_SPATIAL_AXES = 3
+"""A dense covariance then has rank 8: two batch axes and two axes per spatial axis."""
+
+
+class Distribution(StrEnum):
+    """What is known of the joint law of one channel of a value over the random weights.
+
+    GAUSSIAN: channels are independent, identically distributed, Gaussian, of mean zero; a nonlinearity
+      may follow. CENTERED: mean zero. GENERAL: nothing.
+    """
+
+    GAUSSIAN = "gaussian"
+    CENTERED = "centered"
+    GENERAL = "tensor"
+
+    @property
+    def centered(self) -> bool:
+        return self is not Distribution.GENERAL
+
+
+@frozen
+class TensorType:
+    """A value of the network: (batch N, *spatial, channels); channels is the width at finite size."""
+
+    spatial: Spatial
+    channels: int
+    distribution: Distribution
+
+    def __str__(self) -> str:
+        return f"{self.distribution}[{','.join(map(str, ('N', *self.spatial, self.channels)))}]"
+
+
+@frozen
+class ArrayType:
+    """An input of the compiled program: an array (batch, *spatial, channels)."""
+
+    dtype: DType
+    batch: str
+    spatial: Spatial
+    channels: int
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, (self.batch, *self.spatial, self.channels)))}]"
+
+
+@frozen
+class CovarianceType:
+    """A covariance function between the positions of two values.
+
+    Attributes:
+      dtype: of every entry.
+      batch: two names, (N, M), for the covariance between the examples of two inputs; one name, (N,),
+        for each example of one input with itself (a marginal).
+      spatial: sizes of the spatial axes.
+      offsets: per spatial axis, the offsets p' - p whose entries exist.
+    """
+
+    dtype: DType
+    batch: tuple[str, ...]
+    spatial: Spatial
+    offsets: tuple[Offsets, ...]
+
+    @classmethod
+    def dense(cls, dtype: DType, batch: tuple[str, ...], spatial: Spatial) -> CovarianceType:
+        """The type in which every pair of positions is tracked."""
+        return cls(dtype, batch, spatial, tuple(Offsets.full(size) for size in spatial))
+
+    @property
+    def axes(self) -> Spatial:
+        """Sizes of the array axes after the batch: H for a diagonal spatial axis, else H, H'."""
+        pairs = zip(self.spatial, self.offsets, strict=True)
+        return tuple(n for size, o in pairs for n in ((size,) if o.diagonal else (size, size)))
+
+    @property
+    def entries(self) -> int:
+        """Number of entries for each pair of examples."""
+        return prod(self.axes)
+
+    def with_offsets(self, offsets: tuple[Offsets, ...]) -> CovarianceType:
+        """The same value, tracked at other offsets."""
+        return CovarianceType(self.dtype, self.batch, self.spatial, offsets)
+
+    def __str__(self) -> str:
+        kind = "cov" if len(self.batch) == 2 else "var"
+        parts = [",".join(self.batch)]
+        if self.spatial:
+            parts.append(",".join(map(str, self.spatial)))
+            pairs = zip(self.offsets, self.spatial, strict=True)
+            parts.append(",".join(o.text(size) for o, size in pairs))
+        return f"{self.dtype} {kind}[{' | '.join(parts)}]"
+
+
+Type = TensorType | ArrayType | CovarianceType

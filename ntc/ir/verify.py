@@ -1,0 +1,94 @@
+"""The invariants of both graphs, checked after every pass in tests and under `--verify`."""
+
+from __future__ import annotations
+
+from ntc.errors import NtcError, VerifyError
+from ntc.ir.build import TensorGraphBuilder
+from ntc.ir.graph import Graph, Node, kernel_op, tensor_op
+from ntc.ir.types import ArrayType, CovarianceType, TensorType
+
+
+def verify(graph: Graph) -> Graph:
+    """Returns `graph` if it is well formed, else raises VerifyError with the node at fault.
+
+    Well formed: names are defined once and before use, ops belong to the graph's kind, every type is the
+    one its op gives, and of a covariance every entry that a later op reads is tracked.
+    """
+    _check_names(graph)
+    check = _check_tensor_graph if graph.kind == "tensor" else _check_kernel_graph
+    check(graph)
+    return graph
+
+
+def _check_names(graph: Graph) -> None:
+    defined: set[str] = set()
+    for value in graph.values:
+        for operand in value.operands if isinstance(value, Node) else ():
+            if operand not in defined:
+                raise VerifyError(f"%{value.name} reads %{operand}, which is not defined before it")
+        if value.name in defined:
+            raise VerifyError(f"%{value.name} is defined twice")
+        defined.add(value.name)
+    labels = [output.label for output in graph.outputs]
+    if not labels or len(set(labels)) != len(labels):
+        raise VerifyError("a graph returns one or more values under different labels")
+    for output in graph.outputs:
+        if output.value not in defined:
+            raise VerifyError(f"output {output.label} is %{output.value}, which is not defined")
+
+
+def _check_tensor_graph(graph: Graph) -> None:
+    """Writes the graph again with the builder, which checks shapes, distributions and independence."""
+    if len(graph.inputs) != 1 or not isinstance(graph.inputs[0].type, TensorType):
+        raise VerifyError("a tensor graph has one input, a tensor")
+    type_ = graph.inputs[0].type
+    builder = TensorGraphBuilder(type_.spatial, type_.channels, name=graph.inputs[0].name)
+    names = {graph.inputs[0].name: builder.input}
+    for node in graph.nodes:
+        try:
+            names[node.name] = builder.append(
+                tensor_op(node), [names[x] for x in node.operands], node.location, node.name
+            )
+        except NtcError as error:
+            raise VerifyError(f"%{node.name}: {error.message}", node.location, error.hint, error.notes) from error
+    rebuilt = builder.finish(graph.name, names[graph.outputs[0].value])
+    for node, again in zip(graph.nodes, rebuilt.nodes, strict=True):
+        _check_type(node, again.type)
+
+
+def _check_kernel_graph(graph: Graph) -> None:
+    if not graph.inputs or not all(isinstance(x.type, ArrayType) for x in graph.inputs):
+        raise VerifyError("a kernel graph has one or two inputs, arrays")
+    for node in graph.nodes:
+        try:
+            _check_kernel_node(graph, node)
+        except VerifyError as error:
+            raise VerifyError(f"%{node.name}: {error.message}", node.location) from error
+    for output in graph.outputs:
+        type_ = graph.covariance_of(output.value)
+        if type_ != CovarianceType.dense(type_.dtype, type_.batch, type_.spatial):
+            raise VerifyError(f"output %{output.value} does not track every entry: {type_}")
+
+
+def _check_kernel_node(graph: Graph, node: Node) -> None:
+    op = kernel_op(node)
+    operand_types = [graph.type_of(x) for x in node.operands]
+    type_ = graph.covariance_of(node.name)
+    least, most = op.arity
+    if not least <= len(operand_types) <= most:
+        raise VerifyError(f"{op.name} takes {least} to {most} operands, got {len(operand_types)}")
+    dense = op.result(*operand_types)
+    _check_type(node, dense.with_offsets(type_.offsets))
+    if len(type_.offsets) != len(type_.spatial):
+        raise VerifyError(f"{type_} has offsets for {len(type_.offsets)} of {len(type_.spatial)} axes")
+    covariances = graph.covariances(node.operands)
+    demands = op.demand(type_.offsets, *covariances)
+    for operand, demand in zip(covariances, demands, strict=True):
+        for tracked, needed in zip(operand.offsets, demand, strict=True):
+            if not tracked.covers(needed):
+                raise VerifyError(f"{op.name} reads offsets {needed} of {operand}, which does not track them")
+
+
+def _check_type(node: Node, expected: object) -> None:
+    if node.type != expected:
+        raise VerifyError(f"%{node.name} has type {node.type}, its op gives {expected}")
