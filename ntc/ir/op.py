@@ -50,10 +50,10 @@ class KernelOp(Op):
 
 @dataclass(frozen=True)
 class Value:
-    """A value of the kernel graph while it is being written."""
+    """A covariance, or an input array, of the kernel graph while it is being written."""
 
     name: str
-    type: CovarianceType
+    type: Type
 
 
 @dataclass(frozen=True)

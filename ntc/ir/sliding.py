@@ -68,6 +68,11 @@ def per_axis(name: str, extent: Extent, spatial: Spatial) -> Spatial:
     return extent
 
 
+def compact(sizes: Spatial) -> Extent:
+    """One number if all are 1, so that the IR need not print them."""
+    return 1 if set(sizes) == {1} else sizes
+
+
 def slide(
     spatial: Spatial, window: Spatial, stride: Spatial, dilation: Spatial, padding: Padding
 ) -> tuple[Sliding, ...]:

@@ -11,6 +11,12 @@ from ntc.ir.schema import frozen
 
 DType = Literal["f32", "f64"]
 Spatial = tuple[int, ...]
+Kernel = Literal["nngp", "ntk"]
+Between = Literal["cross", "self", "diagonal"]
+"""Which pairs of examples: every one of x1 with every one of x2; every one of x with every one of x (a
+symmetric matrix); every one of x with itself alone."""
+
+Target = Literal["cpu", "cuda", "tpu"]
 MAX_SPATIAL_AXES = 3
 """A dense covariance then has rank 8: two batch axes and two axes per spatial axis."""
 

@@ -62,7 +62,7 @@ def _check_kernel_graph(graph: Graph) -> None:
     for node in graph.nodes:
         try:
             _check_kernel_node(graph, node)
-        except VerifyError as error:
+        except NtcError as error:
             raise VerifyError(f"%{node.name}: {error.message}", node.location) from error
     for output in graph.outputs:
         type_ = graph.covariance_of(output.value)

@@ -33,13 +33,13 @@ class Gram(KernelOp):
         return ()
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        axes = "hiwjdk"
+        """Sums run in one order for every entry, so that K[n, n, p, p] of one input is exactly its variance."""
         spatial = len(result.spatial)
-        left, right = "n" + axes[: 2 * spatial : 2] + "c", axes[1 : 2 * spatial : 2] + "c"
-        batch = "nm"[: len(operands)]
-        subscripts = f"{left},{batch[-1]}{right}->{batch}{axes[: 2 * spatial]}"
-        products: Array = np.einsum(subscripts, operands[0], operands[-1])
-        mean: Array = products / operands[0].shape[-1]
+        first = np.expand_dims(operands[0], tuple(range(2, 2 + 2 * spatial, 2)))
+        second = np.expand_dims(operands[-1], tuple(range(1, 1 + 2 * spatial, 2)))
+        if len(operands) == 2:
+            first, second = first[:, None], second[None, :]
+        mean: Array = np.sum(first * second, axis=-1) / operands[0].shape[-1]
         return mean
 
 

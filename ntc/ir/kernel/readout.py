@@ -39,8 +39,8 @@ class Reduce(KernelOp):
         batch = len(result.batch)
         if self.reduction == "trace":
             k = diagonal(k, batch)
-        spatial = tuple(range(batch, k.ndim))
-        reduced: Array = k.sum(spatial) if self.reduction == "sum" else k.mean(spatial)
+        entries = k.reshape(*k.shape[:batch], -1)
+        reduced: Array = entries.sum(-1) if self.reduction == "sum" else entries.mean(-1)
         return reduced
 
 

@@ -11,8 +11,8 @@ from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import tap
 from ntc.ir.offsets import Offsets
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
-from ntc.ir.schema import Count, Padding, Scale, frozen
-from ntc.ir.sliding import Sliding, slide
+from ntc.ir.schema import Count, Extent, Padding, Scale, frozen
+from ntc.ir.sliding import Sliding, per_axis, slide
 from ntc.ir.types import CovarianceType, Spatial, Type
 
 Sizes = tuple[Count, ...]
@@ -26,13 +26,11 @@ def _slid(axes: tuple[Sliding, ...], operands: tuple[Type, ...]) -> CovarianceTy
     return CovarianceType.dense(k.dtype, k.batch, spatial)
 
 
-def _axes(
-    operands: tuple[Type, ...], window: Sizes, stride: Sizes, dilation: Sizes, padding: Padding
-) -> tuple[Sliding, ...]:
+def _filter_spatial(operands: tuple[Type, ...], window: Sizes) -> Spatial:
     spatial = covariance(operands[0]).spatial
-    if {len(window), len(stride), len(dilation)} != {len(spatial)}:
+    if len(window) != len(spatial):
         raise VerifyError(f"a filter needs as many axes as its operand, which has {len(spatial)}")
-    return slide(spatial, window, stride, dilation, padding)
+    return spatial
 
 
 @frozen
@@ -44,15 +42,21 @@ class Window(KernelOp):
 
     name: ClassVar[str] = "window"
     kernel: Sizes
-    stride: Sizes
-    dilation: Sizes
+    stride: Extent = 1
+    dilation: Extent = 1
     padding: Padding = "same"
     w_std: Scale = 1.0
     b_std: Scale = 0.0
 
     def axes(self, *operands: Type) -> tuple[Sliding, ...]:
         """Geometry per spatial axis."""
-        return _axes(operands, self.kernel, self.stride, self.dilation, self.padding)
+        return self.geometry(_filter_spatial(operands, self.kernel))
+
+    def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
+        """Geometry per spatial axis on an image of these sizes."""
+        stride = per_axis("stride", self.stride, spatial)
+        dilation = per_axis("dilation", self.dilation, spatial)
+        return slide(spatial, self.kernel, stride, dilation, self.padding)
 
     @property
     def taps(self) -> int:
@@ -72,9 +76,7 @@ class Window(KernelOp):
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         (k,) = operands
-        spatial = k.shape[len(result.batch) :: 2]
-        axes = slide(spatial, self.kernel, self.stride, self.dilation, self.padding)
-        for i, axis in enumerate(axes):
+        for i, axis in enumerate(self.geometry(k.shape[len(result.batch) :: 2])):
             first = len(result.batch) + 2 * i
             k = np.sum([tap(tap(k, first, axis, a), first + 1, axis, a) for a in range(axis.window)], axis=0)
         return self.w_std**2 * k / self.taps + self.b_std**2
@@ -90,13 +92,18 @@ class Window2(KernelOp):
 
     name: ClassVar[str] = "window2"
     window: Sizes
-    stride: Sizes
+    stride: Extent = 1
     padding: Padding = "valid"
     reduction: Literal["sum", "mean", "edge_mean"] = "mean"
 
     def axes(self, *operands: Type) -> tuple[Sliding, ...]:
         """Geometry per spatial axis."""
-        return _axes(operands, self.window, self.stride, (1,) * len(self.window), self.padding)
+        return self.geometry(_filter_spatial(operands, self.window))
+
+    def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
+        """Geometry per spatial axis on an image of these sizes."""
+        stride = per_axis("stride", self.stride, spatial)
+        return slide(spatial, self.window, stride, (1,) * len(spatial), self.padding)
 
     def result(self, *operands: Type) -> CovarianceType:
         return _slid(self.axes(*operands), operands)
@@ -119,9 +126,7 @@ class Window2(KernelOp):
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         (k,) = operands
-        spatial: Spatial = k.shape[len(result.batch) :: 2]
-        axes = slide(spatial, self.window, self.stride, (1,) * len(spatial), self.padding)
-        for i, axis in enumerate(axes):
+        for i, axis in enumerate(self.geometry(k.shape[len(result.batch) :: 2])):
             for array_axis in (len(result.batch) + 2 * i, len(result.batch) + 2 * i + 1):
                 k = np.sum([tap(k, array_axis, axis, a) for a in range(axis.window)], axis=0)
                 shape = [1] * k.ndim

@@ -145,8 +145,8 @@ class Abs(PiecewiseLinear):
 class Erf(Elementwise):
     """phi(x) = a erf(b x) + c.
 
-    E[phi phi]   = 2 a^2 / pi asin(2 b^2 K / sqrt((1 + 2 b^2 v1) (1 + 2 b^2 v2))) + c^2
-    E[phi' phi'] = 4 a^2 b^2 / pi / sqrt((1 + 2 b^2 v1) (1 + 2 b^2 v2) - 4 b^4 K^2)
+    E[phi phi]   = 2 a^2 / pi asin(s K / sqrt((1 + s v1) (1 + s v2))) + c^2,  s = 2 b^2
+    E[phi' phi'] = 2 a^2 s / pi / sqrt((1 + s v1) (1 + s v2) - s^2 K^2)
     Source: Williams 1997, eq. 11 (of which the second is the derivative by K).
     """
 
@@ -160,11 +160,12 @@ class Erf(Elementwise):
         return self.c == 0
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
-        b2 = 2 * self.b**2
-        sine: Array = b2 * k / np.sqrt((1 + b2 * v1) * (1 + b2 * v2))
+        s = 2 * self.b**2
+        sine: Array = s * k / np.sqrt((1 + s * v1) * (1 + s * v2))
         return 2 / pi * self.a**2 * np.arcsin(np.clip(sine, -1, 1)) + self.c**2
 
     def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
-        b2 = 2 * self.b**2
-        determinant: Array = (1 + b2 * v1) * (1 + b2 * v2) - (b2 * k) ** 2
-        return 2 / pi * self.a**2 * b2 / np.sqrt(determinant)
+        s = 2 * self.b**2
+        determinant = 1 + s * (v1 + v2) + s**2 * np.maximum(v1 * v2 - k**2, 0.0)  # never below 1
+        slope: Array = 2 / pi * self.a**2 * s / np.sqrt(determinant)
+        return slope

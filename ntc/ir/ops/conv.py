@@ -10,7 +10,7 @@ from ntc.ir.kernel import Add, Window
 from ntc.ir.op import Emit, Pair, Value
 from ntc.ir.ops.affine import AffineLayer
 from ntc.ir.schema import Count, Extent, Padding, Parameterization, Scale, frozen
-from ntc.ir.sliding import per_axis, slid_spatial, slide
+from ntc.ir.sliding import Sliding, compact, per_axis, slid_spatial
 from ntc.ir.types import Spatial, TensorType
 
 
@@ -47,9 +47,11 @@ class Conv(AffineLayer):
         (x,) = xs
         if not x.spatial:
             raise ShapeError("conv: its input has no spatial axes", hint="use dense")
-        window = self._window(x.spatial)
-        axes = slide(x.spatial, window.kernel, window.stride, window.dilation, self.padding)
-        return slid_spatial("kernel", axes), self.channels
+        return slid_spatial("kernel", self.geometry(x.spatial)), self.channels
+
+    def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
+        """Geometry of the filter per spatial axis on an image of these sizes. Raises ShapeError."""
+        return self._window(spatial).geometry(spatial)
 
     def fan_in(self, x: TensorType) -> int:
         return x.channels * prod(per_axis("kernel", self.kernel, x.spatial))
@@ -72,6 +74,6 @@ class Conv(AffineLayer):
 
     def _window(self, spatial: Spatial, w_std: float = 1.0, b_std: float = 0.0) -> Window:
         kernel = per_axis("kernel", self.kernel, spatial)
-        stride = per_axis("stride", self.stride, spatial)
-        dilation = per_axis("dilation", self.dilation, spatial)
+        stride = compact(per_axis("stride", self.stride, spatial))
+        dilation = compact(per_axis("dilation", self.dilation, spatial))
         return Window(kernel, stride, dilation, self.padding, w_std, b_std)

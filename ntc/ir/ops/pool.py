@@ -8,7 +8,7 @@ from ntc.errors import ShapeError
 from ntc.ir.kernel import Reduce, Window2
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import Extent, Padding, frozen
-from ntc.ir.sliding import per_axis, slid_spatial, slide
+from ntc.ir.sliding import compact, per_axis, slid_spatial
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -35,13 +35,12 @@ class WindowPool(Pool):
         """The map on covariances."""
         window = per_axis("window", self.window, spatial)
         stride = window if self.stride is None else per_axis("stride", self.stride, spatial)
-        return Window2(window, stride, self.padding)
+        return Window2(window, compact(stride), self.padding)
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs
         self.check_spatial(x)
-        op = self.kernel_op(x.spatial)
-        axes = slide(x.spatial, op.window, op.stride, (1,) * len(op.window), op.padding)
+        axes = self.kernel_op(x.spatial).geometry(x.spatial)
         return slid_spatial("window", axes), x.channels
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:

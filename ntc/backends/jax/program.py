@@ -1,0 +1,237 @@
+"""A compiled network: arrays of examples in, kernel matrices out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from ntc.backends.jax.emit import Outputs, emit
+from ntc.backends.jax.precision import precision
+from ntc.backends.jax.tiles import TILE_BYTES, Tiling
+from ntc.errors import InputError, UnsupportedError
+from ntc.ir.graph import Graph
+from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
+
+Progress = Callable[[int, int], None]
+"""Called with (tiles done, tiles in all)."""
+
+Values = dict[str, npt.NDArray[Any]]
+Emitted = Callable[..., Mapping[str, jax.Array]]
+
+
+class Kernels(NamedTuple):
+    """Kernel matrices; None where a program was built without that kernel."""
+
+    nngp: jax.Array | None
+    ntk: jax.Array | None
+
+
+class Program:
+    """The NNGP and NTK of one network as a jitted JAX function.
+
+    Calling it with x1 of shape (n1, *spatial, channels) and x2 of shape (n2, *spatial, channels) gives
+    `Kernels` of shape (n1, n2), or (n1, n2, H, H', W, W', ...) for a network that keeps spatial axes.
+    Without x2 it gives k(x1, x1), symmetric to the last bit. It may be called inside `jax.jit`, `jax.grad`
+    and `jax.vmap`; then the whole matrix is one XLA computation. Otherwise the matrix is computed in tiles
+    of examples, so that memory is bounded by one tile and the result.
+
+    Attributes:
+      network: the tensor graph.
+      graphs: the optimised kernel graph for each kind of pairs of examples.
+      target: the platform it runs on: cpu, cuda or tpu.
+      dtype: of the inputs and of all arithmetic. float64 does not need `jax_enable_x64`.
+      kernels: which kernels are computed.
+    """
+
+    def __init__(
+        self,
+        network: Graph,
+        graphs: Mapping[Between, Graph],
+        target: Target = "cpu",
+        functions: Mapping[Between, Emitted] | None = None,
+    ) -> None:
+        self.network = network
+        self.graphs = graphs
+        self.target = target
+        self._functions = functions or {between: jax.jit(emit(graph)) for between, graph in graphs.items()}
+
+    @cached_property
+    def _input(self) -> ArrayType:
+        type_ = self.graphs["cross"].inputs[0].type
+        assert isinstance(type_, ArrayType)
+        return type_
+
+    @property
+    def dtype(self) -> DType:
+        return self._input.dtype
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        labels = {output.label for output in self.graphs["cross"].outputs}
+        return tuple(kernel for kernel in get_args(Kernel) if kernel in labels)
+
+    def __repr__(self) -> str:
+        return f"<Program @{self.network.name} {'+'.join(self.kernels)} {self.dtype} on {self.target}>"
+
+    def __call__(
+        self,
+        x1: npt.ArrayLike | jax.Array,
+        x2: npt.ArrayLike | jax.Array | None = None,
+        *,
+        progress: Progress | None = None,
+        tile_bytes: int = TILE_BYTES,
+    ) -> Kernels:
+        """The kernels between all examples of x1 and all of x2 (default: x1).
+
+        Args:
+          progress: called after every tile.
+          tile_bytes: about how much memory a tile may use.
+
+        Raises:
+          InputError: the arrays do not fit the network, or are not real numbers.
+          UnsupportedError: there is no device of the program's target here.
+          LimitError: not even one pair of examples fits into memory.
+        """
+        if _is_traced(x1) or _is_traced(x2):
+            return self._traced(x1, x2)
+        with precision(self.dtype):
+            first = self._checked("x1", x1)
+            second = None if x2 is None else self._checked("x2", x2)
+            return self._kernels(self._tiled(first, second, progress, tile_bytes))
+
+    def diagonal(self, x: npt.ArrayLike | jax.Array) -> Kernels:
+        """The kernels of every example with itself: the diagonal of `program(x)`, of shape (n, ...)."""
+        with precision(self.dtype):
+            array = self._checked("x", x)
+            size = min(max(1, len(array)), max(1, Tiling.choose(self.graphs["cross"], 2**20, 1).rows))
+            parts = [
+                self._on_device("diagonal", _padded(array[i : i + size], size))
+                for i in range(0, max(1, len(array)), size)
+            ]
+            joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self.kernels}
+            return self._kernels(joined)
+
+    def _traced(self, x1: Any, x2: Any) -> Kernels:
+        """Inside another JAX transformation, as one computation."""
+        dtype = jnp.float32 if self.dtype == "f32" else jnp.float64
+        arrays = [jnp.asarray(x, dtype) for x in ((x1,) if x2 is None else (x1, x2))]
+        for name, array in zip(("x1", "x2"), arrays, strict=False):
+            self._check_shape(name, array.shape)
+        return self._kernels(self._functions["self" if x2 is None else "cross"](*arrays))
+
+    def _kernels(self, values: Mapping[str, Any]) -> Kernels:
+        found = {k: jnp.asarray(values[k]) if k in values else None for k in ("nngp", "ntk")}
+        return Kernels(**found)
+
+    def _checked(self, name: str, x: npt.ArrayLike | jax.Array) -> npt.NDArray[Any]:
+        try:
+            array = np.asarray(x)
+        except ValueError as error:
+            raise InputError(f"{name} is not an array: {error}") from None
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"{name} should hold real numbers, got dtype {array.dtype}")
+        self._check_shape(name, array.shape)
+        return array.astype(np.float32 if self.dtype == "f32" else np.float64)
+
+    def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        expected = (*self._input.spatial, self._input.channels)
+        if len(shape) != len(expected) + 1 or shape[1:] != expected:
+            wanted = ", ".join(map(str, ("n", *expected)))
+            raise InputError(f"{name} should have shape ({wanted}), got {shape}")
+
+    @cached_property
+    def _device(self) -> jax.Device:
+        try:
+            return jax.devices(self.target)[0]
+        except RuntimeError:
+            raise UnsupportedError(
+                f"the program is for {self.target}, and JAX finds no such device here",
+                hint="build it with target='cpu', or run it where the device is",
+            ) from None
+
+    def _on_device(self, between: Between, *arrays: npt.NDArray[Any]) -> Values:
+        outputs: Outputs = dict(self._functions[between](*jax.device_put(arrays, self._device)))
+        return {name: np.asarray(value) for name, value in outputs.items()}
+
+    def _tiled(
+        self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, progress: Progress | None, tile_bytes: int
+    ) -> Values:
+        n1, n2 = len(x1), len(x1 if x2 is None else x2)
+        if not n1 or not n2:
+            empty: Values = {k: np.zeros(self._shape(n1, n2), x1.dtype) for k in self.kernels}
+            return empty
+        tiling = Tiling.choose(self.graphs["cross"], n1, n2, tile_bytes)
+        if x2 is None and tiling.rows < n1:
+            side = min(tiling.rows, tiling.columns)
+            tiling = Tiling(side, side)
+        tiles = list(_tiles(n1, n2, tiling, symmetric=x2 is None))
+        result: Values = {k: np.empty(self._shape(n1, n2), x1.dtype) for k in self.kernels}
+        for done, (i, j) in enumerate(tiles, 1):
+            self._tile(x1, x2, i, j, tiling, result)
+            if progress:
+                progress(done, len(tiles))
+        return result
+
+    def _tile(
+        self,
+        x1: npt.NDArray[Any],
+        x2: npt.NDArray[Any] | None,
+        i: int,
+        j: int,
+        tiling: Tiling,
+        result: Values,
+    ) -> None:
+        """Computes one tile and writes it, and of a symmetric matrix its mirror image as well."""
+        rows = x1[i : i + tiling.rows]
+        columns = (x1 if x2 is None else x2)[j : j + tiling.columns]
+        own = x2 is None and i == j
+        first = _padded(rows, tiling.rows)
+        outputs = (
+            self._on_device("self", first)
+            if own
+            else (self._on_device("cross", first, _padded(columns, tiling.columns)))
+        )
+        for name, value in outputs.items():
+            value = value[: len(rows), : len(columns)]
+            result[name][i : i + len(rows), j : j + len(columns)] = value
+            if x2 is None and not own:
+                result[name][j : j + len(columns), i : i + len(rows)] = _transposed(value)
+
+    def _shape(self, n1: int, n2: int) -> tuple[int, ...]:
+        graph = self.graphs["cross"]
+        spatial = graph.covariance_of(graph.outputs[0].value).spatial
+        return n1, n2, *(n for size in spatial for n in (size, size))
+
+
+def _is_traced(x: Any) -> bool:
+    """Whether x stands for an array inside another JAX transformation."""
+    if not isinstance(x, jax.Array):
+        return False
+    try:
+        np.asarray(x)
+    except jax.errors.TracerArrayConversionError:
+        return True
+    return False
+
+
+def _tiles(n1: int, n2: int, tiling: Tiling, symmetric: bool) -> Iterator[tuple[int, int]]:
+    for i in range(0, n1, tiling.rows):
+        for j in range(i if symmetric else 0, n2, tiling.columns):
+            yield i, j
+
+
+def _padded(x: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """With examples of zeros up to `size`, so that every tile has one shape and is compiled once."""
+    return x if len(x) == size else np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
+
+
+def _transposed(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """k(b, a) from k(a, b): both axes of every pair are swapped."""
+    order = [axis + 1 if axis % 2 == 0 else axis - 1 for axis in range(value.ndim)]
+    return value.transpose(order)

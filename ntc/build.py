@@ -1,0 +1,64 @@
+"""From a network to a program: the one place that lists the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ntc.errors import ParameterError
+from ntc.frontend.layers import Network
+from ntc.ir.graph import Graph
+from ntc.ir.types import Between, DType, Kernel, Target
+from ntc.ir.verify import verify
+from ntc.passes.pipeline import OPTIMIZE, Observer, named_passes, run
+from ntc.passes.translate import Translate
+
+if TYPE_CHECKING:
+    from ntc.backends.jax.program import Program
+
+DTYPES: dict[str, DType] = {"float32": "f32", "float64": "f64"}
+
+
+def lower(
+    graph: Graph,
+    between: Between = "cross",
+    kernels: Sequence[Kernel] = ("nngp", "ntk"),
+    dtype: Literal["float32", "float64"] = "float32",
+    observer: Observer | None = None,
+    optimize: bool = True,
+) -> Graph:
+    """The kernel graph of a tensor graph, optimised unless told otherwise."""
+    if dtype not in DTYPES:
+        raise ParameterError(f"dtype should be float32 or float64, got {dtype}")
+    translate = Translate(tuple(kernels), DTYPES[dtype], between)
+    passes = [("translate", translate), *(named_passes(OPTIMIZE) if optimize else ())]
+    return run(graph, passes, observer)
+
+
+def build(
+    network: Network | Graph,
+    target: Target = "cpu",
+    kernels: Sequence[Kernel] = ("nngp", "ntk"),
+    dtype: Literal["float32", "float64"] = "float32",
+    observer: Observer | None = None,
+) -> Program:
+    """Compiles a network to a program for its kernels.
+
+    Args:
+      network: from the builder (`nn.input(...) >> ...`), or a tensor graph (`ntc.read_graph`).
+      target: cpu, cuda or tpu. A program may be built and exported for a device that is not here.
+      kernels: one or both of nngp and ntk.
+      dtype: float32 or float64, of all arithmetic.
+      observer: sees the graph after every pass.
+
+    Raises:
+      NtcError: the network is not well formed; see `ntc.errors` for the kinds.
+    """
+    from ntc.backends.jax.program import Program
+
+    if target not in get_args(Target):
+        raise ParameterError(f"target should be cpu, cuda or tpu, got {target}")
+    graph = network.graph() if isinstance(network, Network) else verify(network)
+    betweens: tuple[Between, ...] = get_args(Between)
+    graphs = {b: lower(graph, b, kernels, dtype, observer) for b in betweens}
+    return Program(graph, graphs, target)

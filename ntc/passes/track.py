@@ -1,0 +1,56 @@
+"""Tracking: each value keeps the diagonal of a spatial axis where nobody reads more, else every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ntc.ir.graph import Graph, Node, kernel_op
+from ntc.ir.offsets import DIAGONAL, Offsets
+from ntc.ir.op import OffsetsPerAxis, covariance
+from ntc.passes.rewrite import rewrite
+
+
+def demand(graph: Graph) -> Mapping[str, OffsetsPerAxis]:
+    """Per value, the offsets of every spatial axis that the outputs read, through all ops in between.
+
+    A backward analysis; where a value is read more than once, the smallest progression covers all reads.
+    Values that nothing reads are absent.
+    """
+    demands: dict[str, OffsetsPerAxis] = {}
+
+    def read(name: str, offsets: OffsetsPerAxis) -> None:
+        known = demands.get(name)
+        demands[name] = tuple(map(Offsets.join, known, offsets)) if known else offsets
+
+    for output in graph.outputs:
+        read(output.value, tuple(map(Offsets.full, graph.covariance_of(output.value).spatial)))
+    for node in reversed(graph.nodes):
+        if node.name not in demands:
+            continue
+        below = kernel_op(node).demand(demands[node.name], *graph.covariances(node.operands))
+        for name, offsets in zip(node.operands, below, strict=False):
+            read(name, offsets)
+    return demands
+
+
+@dataclass(frozen=True)
+class Track:
+    """Needs: a kernel graph without dead values. Does: writes into the type of every value which offsets it
+    tracks: the diagonal alone where that is all that is demanded, else all. Leaves: every demand covered.
+    """
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph with new types."""
+        demands = demand(graph)
+
+        def rule(node: Node) -> Node:
+            type_ = covariance(node.type)
+            needed = demands.get(node.name, (DIAGONAL,) * len(type_.spatial))
+            tracked = tuple(
+                offsets if offsets.diagonal else Offsets.full(size)
+                for offsets, size in zip(needed, type_.spatial, strict=True)
+            )
+            return replace(node, type=type_.with_offsets(tracked))
+
+        return rewrite(graph, rule)

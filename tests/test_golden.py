@@ -1,0 +1,123 @@
+"""Stored values of Neural Tangents 0.6.5: the rules, and their composition, against another implementation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ntc.backends.reference import interpret
+from ntc.build import build
+from ntc.frontend.layers import Layer, Network
+from ntc.ir.graph import Graph
+from ntc.ir.op import Array
+from ntc.ir.types import Between
+from ntc.passes.translate import Translate
+from tests.golden import stax
+
+HERE = Path(__file__).with_name("golden")
+NETWORKS = {entry["id"]: entry for entry in json.loads((HERE / "neural_tangents.json").read_text())}
+VALUES = np.load(HERE / "neural_tangents.npz")
+
+SUPPORTED = [
+    "dense",
+    "dense_nobias",
+    "dense_deep_relu",
+    "dense_standard",
+    "phi_relu",
+    "phi_leaky",
+    "phi_abrelu",
+    "phi_abs",
+    "phi_erf",
+    "phi_erf_abc",
+    "phi_identity",
+    "conv_same",
+    "conv_valid",
+    "conv_circular",
+    "conv_stride_same",
+    "conv_stride_gap",
+    "conv_circular_stride_gap",
+    "conv_valid_gap",
+    "conv1d_gap",
+    "conv3d",
+    "conv_no_readout",
+    "conv_standard",
+    "avgpool_flat",
+    "avgpool_same_flat",
+    "avgpool_same_norm",
+    "avgpool_overlap_gap",
+    "avgpool_circular",
+    "sumpool",
+    "global_sum_pool",
+    "gap",
+    "flatten_first",
+    "dense_on_image_gap",
+    "residual",
+    "residual_conv_gap",
+    "fan_in_prod",
+    "fan_in_concat_channel",
+    "index_center",
+    "repeat",
+    "wide_resnet",
+    "myrtle5",
+    "myrtle10",
+]
+
+
+def graph_of(name: str) -> Graph:
+    """The stored network as a tensor graph."""
+    layers = eval(NETWORKS[name]["network"], {"stax": stax, "wrn": stax.wrn, "myrtle": stax.myrtle})
+    assert isinstance(layers, Layer)
+    *spatial, channels = VALUES[f"{name}/x1"].shape[1:]
+    return (Network(tuple(spatial), channels) >> layers).graph(name)
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("between", ["cross", "self"])
+def test_reference_gives_the_stored_values(name: str, between: Between) -> None:
+    """Protects every rule and constant of the layers in these networks, to 1e-9."""
+    kernel = Translate(dtype="f64", between=between)(graph_of(name))
+    inputs = [VALUES[f"{name}/{x}"] for x in (("x1", "x2") if between == "cross" else ("x1",))]
+    suffix = "" if between == "cross" else "_self"
+    for label, value in interpret(kernel, *inputs).items():
+        stored = VALUES[f"{name}/{label}{suffix}"]
+        assert_agrees(value, stored, between)
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_program_gives_the_stored_values(name: str) -> None:
+    """Protects the passes and the jax backend on these networks: float64 to 1e-9, both matrices."""
+    program = build(graph_of(name), dtype="float64")
+    x1, x2 = VALUES[f"{name}/x1"], VALUES[f"{name}/x2"]
+    for suffix, kernels in (("", program(x1, x2)), ("_self", program(x1))):
+        for label, value in kernels._asdict().items():
+            assert_agrees(np.asarray(value), VALUES[f"{name}/{label}{suffix}"], "self" if suffix else "cross")
+
+
+def assert_agrees(value: Array, stored: Array, between: Between) -> None:
+    """To 1e-9 of the largest entry. Of k(x, x), the blocks of an example with itself to 1e-7: there the stored
+    values carry the error of an arccos at correlation one, about sqrt(eps); ours are exact, which
+    `test_diagonal_is_exact` shows."""
+    assert value.shape == stored.shape
+    error = np.abs(value - stored) / np.abs(stored).max()
+    if between == "self":
+        own = np.arange(len(error))
+        assert error[own, own].max() <= 1e-7
+        error[own, own] = 0.0
+    assert error.max() <= 1e-9
+
+
+def test_diagonal_is_exact() -> None:
+    """Protects k(x, x) at correlation one, where the arccos formula loses half the digits.
+
+    For dense-relu-dense, with v = w^2 |x|^2 / n + b^2: NNGP = w^2 v / 2 + b^2, NTK = NNGP + w^2 v / 2.
+    """
+    x = VALUES["phi_relu/x1"]
+    weight, bias = 1.3**2, 0.2**2
+    variance = weight * np.mean(x**2, axis=1) + bias
+    nngp = weight * variance / 2 + bias
+    found = interpret(Translate(dtype="f64", between="self")(graph_of("phi_relu")), x)
+    np.testing.assert_allclose(np.diag(found["nngp"]), nngp, rtol=1e-14)
+    np.testing.assert_allclose(np.diag(found["ntk"]), nngp + weight * variance / 2, rtol=1e-14)
