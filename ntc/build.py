@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from ntc.errors import ParameterError
 from ntc.frontend.layers import Network
+from ntc.ir.construct import construct
 from ntc.ir.graph import Graph
 from ntc.ir.types import Between, DType, Kernel, Target
 from ntc.ir.verify import verify
-from ntc.passes.pipeline import OPTIMIZE, Observer, named_passes, run
+from ntc.passes.pipeline import OPTIMIZE, Observer, run
 from ntc.passes.translate import Translate
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ def lower(
     """The kernel graph of a tensor graph, optimised unless told otherwise."""
     if dtype not in DTYPES:
         raise ParameterError(f"dtype should be float32 or float64, got {dtype}")
-    translate = Translate(tuple(kernels), DTYPES[dtype], between)
-    passes = [("translate", translate), *(named_passes(OPTIMIZE) if optimize else ())]
-    return run(graph, passes, observer)
+    translate = construct(Translate, (tuple(kernels), DTYPES[dtype], between), {})
+    return run(graph, [translate, *(OPTIMIZE if optimize else ())], observer)
 
 
 def build(

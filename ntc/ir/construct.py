@@ -1,21 +1,28 @@
-"""Making an op from a name and parameters of unknown quality; the one place that words their errors."""
+"""Making an op or a pass from a name and parameters of unknown quality; the one place that words their errors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import ValidationError
 
 from ntc.errors import ParameterError
 from ntc.ir.op import Op
 
-T = TypeVar("T", bound=Op)
+
+class Named(Protocol):
+    """An op or a pass: a dataclass of parameters with a name."""
+
+    name: ClassVar[str]
 
 
-def parameters(op: type[Op]) -> tuple[Field[Any], ...]:
+T = TypeVar("T", bound=Named)
+
+
+def parameters(op: type[Named]) -> tuple[Field[Any], ...]:
     """The parameters of an op in order."""
     return fields(op)  # type: ignore[arg-type]  # every concrete op is a dataclass
 
@@ -54,7 +61,7 @@ def construct(op: type[T], positional: Sequence[object], named: Mapping[str, obj
         raise _parameter_error(op, values, error) from None
 
 
-def signature(op: type[Op]) -> str:
+def signature(op: type[Named]) -> str:
     """`conv(channels, kernel, stride = 1, ...)`."""
     shown = [p.name if required(p) else f"{p.name} = {literal(p.default)}" for p in parameters(op)]
     return f"{op.name}({', '.join(shown)})"
@@ -85,7 +92,7 @@ def attributes(op: Op) -> dict[str, object]:
     return {p.name: v for p, v in pairs if required(p) or v != p.default}
 
 
-def _parameter_error(op: type[Op], values: Mapping[str, object], error: ValidationError) -> ParameterError:
+def _parameter_error(op: type[Named], values: Mapping[str, object], error: ValidationError) -> ParameterError:
     problems = error.errors(include_url=False)
     parameter = str(problems[0]["loc"][0])
     own = [p["msg"] for p in problems if p["loc"][0] == parameter]

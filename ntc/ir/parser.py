@@ -28,7 +28,7 @@ def parse_graph(text: str, name: str = "<text>") -> Graph:
         raise LimitError(f"{name} is longer than {MAX_BYTES} characters")
     source = Source(name, text)
     try:
-        tree = _grammar().parse(text)
+        tree = _grammar().parse(text, "start")
         return cast(Graph, _Graphs(source).transform(tree))
     except UnexpectedInput as error:
         raise _syntax_error(source, error) from None
@@ -38,10 +38,19 @@ def parse_graph(text: str, name: str = "<text>") -> Graph:
         raise
 
 
+def parse_passes(text: str, name: str = "<passes>") -> list[tuple[str, dict[str, Any]]]:
+    """Names and options of a pipeline such as `translate{between=self}, cse`. Raises ParseError."""
+    source = Source(name, text)
+    try:
+        return cast(list[tuple[str, dict[str, Any]]], _Graphs(source).transform(_grammar().parse(text, "passes")))
+    except UnexpectedInput as error:
+        raise _syntax_error(source, error) from None
+
+
 @lru_cache
 def _grammar() -> Lark:
     path = Path(__file__).with_name("text.lark")
-    return Lark(path.read_text(), parser="lalr", maybe_placeholders=True)
+    return Lark(path.read_text(), parser="lalr", maybe_placeholders=True, start=["start", "passes"])
 
 
 def _syntax_error(source: Source, error: UnexpectedInput) -> ParseError:
@@ -82,6 +91,12 @@ class _Graphs(Transformer[Token, Any]):
         except ParseError as error:
             error.location = self._at(token)
             raise
+
+    def passes(self, *items: Any) -> list[Any]:
+        return [item for item in items if item is not None]
+
+    def pass_(self, name: Token, given: Any) -> tuple[str, dict[str, Any]]:
+        return str(name), dict(given or ())
 
     def inputs(self, *items: Input) -> tuple[Input, ...]:
         return items

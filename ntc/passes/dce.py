@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import ClassVar
 
 from ntc.ir.graph import Graph
+from ntc.ir.schema import frozen
+from ntc.passes.base import Pass
 
 
-@dataclass(frozen=True)
-class DeadCode:
+@frozen
+class DeadCode(Pass):
     """Needs: any graph. Does: removes values that no output depends on; inputs stay. Leaves: none of them."""
+
+    name: ClassVar[str] = "dce"
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph without dead values."""

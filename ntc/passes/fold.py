@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
 from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.kernel import Add, Affine, Constant, GaussianIntegral, Mul, Reduce, Select, Window, Window2
 from ntc.ir.op import Array, covariance
+from ntc.ir.schema import frozen
 from ntc.ir.types import CovarianceType
+from ntc.passes.base import Pass
 from ntc.passes.rewrite import rewrite
 
 _UNIFORM = (Affine, Add, Mul, GaussianIntegral, Reduce, Select)
 """Ops that turn the same number everywhere into the same number everywhere."""
 
 
-@dataclass(frozen=True)
-class Fold:
+@frozen
+class Fold(Pass):
     """Needs: a kernel graph. Does: replaces values that are constant by `constant`, drops zero terms of sums
     and ones of products, and single-operand sums and products. Leaves: no constant that another op only
     multiplies by zero or adds as zero; types and outputs unchanged.
     """
+
+    name: ClassVar[str] = "fold"
 
     def __call__(self, graph: Graph) -> Graph:
         """The folded graph."""

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ntc.errors import NtcError, ParameterError, VerifyError
-from ntc.ir.construct import did_you_mean
+from ntc.ir.construct import construct, did_you_mean
 from ntc.ir.graph import Graph
-from ntc.ir.parser import parse_graph
+from ntc.ir.parser import parse_graph, parse_passes
 from ntc.ir.printer import show
 from ntc.ir.verify import verify
+from ntc.passes.base import Pass
 from ntc.passes.cse import CommonSubexpressions
 from ntc.passes.dce import DeadCode
 from ntc.passes.fold import Fold
 from ntc.passes.track import Track
+from ntc.passes.translate import Translate
 
-Pass = Callable[[Graph], Graph]
-
-PASSES: dict[str, Pass] = {
-    "fold": Fold(),
-    "cse": CommonSubexpressions(),
-    "dce": DeadCode(),
-    "track": Track(),
+PASSES: dict[str, type[Pass]] = {
+    pass_.name: pass_ for pass_ in (Translate, Fold, CommonSubexpressions, DeadCode, Track)
 }
 
-OPTIMIZE = (
-    "fold",  # first: the NTK of the input is zero, which removes the lowest layers' NTK work
-    "cse",  # after folding, which makes more values equal
-    "dce",  # before tracking: a dead reader must not demand entries
-    "track",  # last: the passes before it would have to keep types apart
+OPTIMIZE: tuple[Pass, ...] = (
+    Fold(),  # first: the NTK of the input is zero, which removes the lowest layers' NTK work
+    CommonSubexpressions(),  # after folding, which makes more values equal
+    DeadCode(),  # before tracking: a dead reader must not demand entries
+    Track(),  # last: the passes before it would have to keep types apart
 )
 
 
@@ -61,32 +58,35 @@ def check_level() -> int:
     return int(level) if level in ("0", "1", "2") else 2
 
 
-def named_passes(names: Sequence[str]) -> list[tuple[str, Pass]]:
-    """The passes of these names. Raises ParameterError."""
-    for name in names:
-        if name not in PASSES:
-            hint = did_you_mean(name, list(PASSES)) or f"passes: {', '.join(PASSES)}"
-            raise ParameterError(f"unknown pass `{name}`", hint=hint)
-    return [(name, PASSES[name]) for name in names]
+def parse_pipeline(text: str) -> list[Pass]:
+    """The passes of a text such as `translate{between=self}, fold, cse`. Raises ParseError, ParameterError."""
+    return [_pass(name, options) for name, options in parse_passes(text)]
 
 
-def run(graph: Graph, passes: Sequence[tuple[str, Pass]], observer: Observer | None = None) -> Graph:
+def _pass(name: str, options: Mapping[str, object]) -> Pass:
+    if name not in PASSES:
+        hint = did_you_mean(name, list(PASSES)) or f"passes: {', '.join(PASSES)}"
+        raise ParameterError(f"unknown pass `{name}`", hint=hint)
+    return construct(PASSES[name], (), options)
+
+
+def run(graph: Graph, passes: Sequence[Pass], observer: Observer | None = None) -> Graph:
     """Applies the passes in order. A defect is reported with the name of the pass that left it."""
     observer = observer or Observer.from_environment()
     done: list[str] = []
-    for name, apply in passes:
+    for pass_ in passes:
         start = time.perf_counter()
         try:
-            graph = apply(graph)
+            graph = pass_(graph)
         except NtcError as error:
-            error.notes += (f"in pass `{name}`, after {', '.join(done) or 'no other'}",)
+            error.notes += (f"in pass `{pass_.name}`, after {', '.join(done) or 'no other'}",)
             raise
-        observer.seconds.append((name, time.perf_counter() - start))
-        done.append(name)
+        observer.seconds.append((pass_.name, time.perf_counter() - start))
+        done.append(pass_.name)
         if observer.verify:
             _check(graph, done)
         if observer.dump:
-            observer.dump(name, graph)
+            observer.dump(pass_.name, graph)
     return graph
 
 

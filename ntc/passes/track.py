@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import ClassVar
 
 from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.offsets import DIAGONAL, Offsets
 from ntc.ir.op import OffsetsPerAxis, covariance
+from ntc.ir.schema import frozen
+from ntc.passes.base import Pass
 from ntc.passes.rewrite import rewrite
 
 
@@ -34,11 +37,13 @@ def demand(graph: Graph) -> Mapping[str, OffsetsPerAxis]:
     return demands
 
 
-@dataclass(frozen=True)
-class Track:
+@frozen
+class Track(Pass):
     """Needs: a kernel graph without dead values. Does: writes into the type of every value which offsets it
     tracks: the diagonal alone where that is all that is demanded, else all. Leaves: every demand covered.
     """
+
+    name: ClassVar[str] = "track"
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph with new types."""

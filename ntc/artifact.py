@@ -1,0 +1,183 @@
+"""Compiled programs as files.
+
+A zip archive, uncompressed, of a manifest (versions, target, checksums), the network and the three optimised
+kernel graphs as JSON, and the three programs as serialised StableHLO. The graphs are data: reading them from
+anyone is safe. A serialised program is as powerful as any program; it is only run when the caller trusts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ntc.errors import ArtifactError, NtcError
+from ntc.ir.graph import Graph
+from ntc.ir.json import from_json, to_json
+from ntc.ir.types import ArrayType, Between, Target, TensorType
+from ntc.ir.verify import verify
+
+if TYPE_CHECKING:
+    from ntc.backends.jax.program import Program
+
+FORMAT = 1
+MAX_BYTES = 256 * 2**20
+"""Largest file that is read."""
+
+MAX_GRAPH_BYTES = 64 * 2**20
+_MAX_MANIFEST_BYTES = 64 * 2**10
+_MAX_DIRECTORY_BYTES = 4 * 2**10
+_END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
+_BETWEENS: tuple[Between, ...] = get_args(Between)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, NotImplementedError)
+
+
+class _Member(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    bytes: int
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    format: Literal[1]
+    ntc: str
+    jax: str
+    target: Target
+    members: dict[str, _Member]
+
+
+def save(program: Program, path: str | Path) -> None:
+    """Writes a program to a file that `load` reads. The file appears whole or not at all."""
+    import jax
+
+    import ntc
+    from ntc.backends.jax.export import export
+
+    members = {"network.json": to_json(program.network, indent=1).encode()}
+    for between in _BETWEENS:
+        members[f"{between}.json"] = to_json(program.graphs[between], indent=1).encode()
+        members[f"{between}.stablehlo"] = bytes(export(program, between).serialize())
+    manifest = {
+        "format": FORMAT,
+        "ntc": ntc.__version__,
+        "jax": jax.__version__,
+        "target": program.target,
+        "members": {k: {"bytes": len(v), "sha256": hashlib.sha256(v).hexdigest()} for k, v in members.items()},
+    }
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in {"manifest.json": json.dumps(manifest, indent=1).encode(), **members}.items():
+                archive.writestr(zipfile.ZipInfo(name), data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_artifact(path: str | Path) -> bool:
+    """Whether a file begins like an archive (a model file is text and never does)."""
+    with open(path, "rb") as file:
+        return file.read(2) == b"PK"
+
+
+def load(path: str | Path, trust: bool = False) -> Program:
+    """Reads a program that `save` or `ntc compile` wrote.
+
+    The program is rebuilt from the optimised kernel graphs in the file, which gives the same numbers to the
+    last bit on the same platform and JAX version. With `trust`, the stored StableHLO runs instead.
+
+    At most 256 MiB are read, of which at most 64 MiB per graph.
+
+    Raises:
+      ArtifactError: the file is truncated, altered, foreign, too large, or of another format version.
+      OSError: the file cannot be opened.
+    """
+    from ntc.backends.jax.export import restore
+    from ntc.backends.jax.program import Program
+
+    manifest, members = _read(Path(path))
+    network = _graph(members, "network", "tensor")
+    graphs = {between: _graph(members, between, "kernel") for between in _BETWEENS}
+    _check_belongs(network, graphs)
+    if not trust:
+        return Program(network, graphs, manifest.target)
+    functions = {b: restore(members[f"{b}.stablehlo"], graphs[b], manifest.target) for b in _BETWEENS}
+    return Program(network, graphs, manifest.target, functions)
+
+
+def _read(path: Path) -> tuple[_Manifest, dict[str, bytes]]:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ArtifactError(f"{path} has {size} bytes; an artifact has at most {MAX_BYTES}")
+    try:
+        _check_directory(path, size)
+        with zipfile.ZipFile(path) as archive:
+            manifest = _Manifest.model_validate_json(_member(archive, "manifest.json", _MAX_MANIFEST_BYTES))
+            expected = {"network.json", *(f"{b}.{kind}" for b in _BETWEENS for kind in ("json", "stablehlo"))}
+            if set(manifest.members) != expected or set(archive.namelist()) != {*expected, "manifest.json"}:
+                raise ArtifactError(f"{path} does not hold the members of an artifact")
+            members = {name: _member(archive, name, MAX_BYTES) for name in manifest.members}
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ArtifactError(f"{path}: manifest: {where}: {problem['msg']}", hint="compile the model again") from None
+    except _DAMAGE as error:
+        raise ArtifactError(f"{path} is not an artifact, or is damaged ({error})") from None
+    for name, member in manifest.members.items():
+        if hashlib.sha256(members[name]).hexdigest() != member.sha256:
+            raise ArtifactError(f"{path}: {name} is not what the manifest says: the file is damaged or altered")
+    return manifest, members
+
+
+def _check_directory(path: Path, size: int) -> None:
+    """Refuses archives whose directory is larger than ours ever is, before anything reads it."""
+    with open(path, "rb") as file:
+        file.seek(max(0, size - _END_OF_DIRECTORY.size))
+        signature, _, _, _, entries, length, _, comment = _END_OF_DIRECTORY.unpack(file.read())
+    if signature != b"PK\x05\x06" or comment or entries > 16 or length > _MAX_DIRECTORY_BYTES:
+        raise zipfile.BadZipFile("no directory at its end")
+
+
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.file_size > limit:
+        raise zipfile.BadZipFile(f"member {name} is compressed or too large")
+    return archive.read(info)
+
+
+def _graph(members: dict[str, bytes], name: str, kind: str) -> Graph:
+    data = members[f"{name}.json"]
+    try:
+        if len(data) > MAX_GRAPH_BYTES:
+            raise ArtifactError(f"it has more than {MAX_GRAPH_BYTES} bytes")
+        graph = verify(from_json(data.decode()))
+    except (NtcError, UnicodeDecodeError) as error:
+        message = error.message if isinstance(error, NtcError) else str(error)
+        raise ArtifactError(f"{name}.json is not a valid graph: {message}") from None
+    if graph.kind != kind:
+        raise ArtifactError(f"{name}.json is a {graph.kind} graph, expected a {kind} graph")
+    return graph
+
+
+def _check_belongs(network: Graph, graphs: dict[Between, Graph]) -> None:
+    """The kernel graphs take the network's inputs, one or two of them, and return the same kernels."""
+    type_ = network.inputs[0].type
+    assert isinstance(type_, TensorType)
+    first = graphs["cross"].inputs[0].type
+    assert isinstance(first, ArrayType)
+    labels = [output.label for output in graphs["cross"].outputs]
+    for between, graph in graphs.items():
+        batches = ("N", "M") if between == "cross" else ("N",)
+        inputs = tuple(ArrayType(first.dtype, batch, type_.spatial, type_.channels) for batch in batches)
+        returned = ("N", "M") if between == "cross" else ("N", "N") if between == "self" else ("N",)
+        fits = tuple(x.type for x in graph.inputs) == inputs and labels == [x.label for x in graph.outputs]
+        if not fits or any(graph.covariance_of(x.value).batch != returned for x in graph.outputs):
+            raise ArtifactError(f"{between}.json does not belong to network.json")
