@@ -1,0 +1,46 @@
+"""Where messages go, and progress of anything that takes more than a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+stderr = Console(stderr=True)
+
+
+class Reporter:
+    """Progress bars by name, on stderr, shown only on a terminal and after a second."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, object] = {}
+        self._start = time.monotonic()
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """`done` of `total` parts of the work called `name` are finished."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        if time.monotonic() - self._start > 1 and not self._progress.live.is_started:
+            self._progress.start()
+        self._progress.update(self._tasks[name], completed=done, total=total)  # type: ignore[arg-type]
+
+
+@contextmanager
+def reporting() -> Iterator[Reporter]:
+    """A reporter whose bars vanish at the end."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    progress = Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)
+    try:
+        yield Reporter(progress)
+    finally:
+        progress.stop()

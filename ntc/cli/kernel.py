@@ -1,0 +1,47 @@
+"""ntc kernel: kernel matrices between arrays of examples."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from ntc.cli import options
+from ntc.cli.console import reporting
+from ntc.ir.types import Kernel
+
+
+def kernel(
+    model_file: options.ModelPath,
+    x1: Annotated[Path, typer.Option("--x1", help="Examples (n1, ..., channels), .npy.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the matrices, .npz.")],
+    x2: Annotated[Path | None, typer.Option("--x2", help="Other examples (n2, ..., channels); default: x1.")] = None,
+    kernels: Annotated[list[Kernel] | None, typer.Option("--kernel", help="Repeatable; both if not given.")] = None,
+    model: options.ModelName = None,
+    param: options.Parameters = None,
+    target: options.TargetOption = "cpu",
+    dtype: options.DTypeOption = "float32",
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """Compute the NNGP and NTK matrices between examples."""
+    wanted = tuple(kernels or ("nngp", "ntk"))
+    program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
+    first = options.read_array(x1)
+    second = None if x2 is None else options.read_array(x2)
+    start = time.perf_counter()
+    with reporting() as report:
+        result = program(first, second, progress=lambda done, total: report("kernel", done, total))
+    matrices = {name: np.asarray(value) for name, value in result._asdict().items() if value is not None}
+    seconds = time.perf_counter() - start
+    options.write_arrays(output, matrices)
+    shapes = {name: list(value.shape) for name, value in matrices.items()}
+    if as_json:
+        print(json.dumps({"output": str(output), "shapes": shapes, "seconds": seconds}))
+    else:
+        listed = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+        print(f"{output}: {listed} in {seconds:.1f} s")

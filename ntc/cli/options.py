@@ -1,0 +1,127 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from ntc.artifact import is_artifact, load
+from ntc.backends.jax.program import Program
+from ntc.build import build
+from ntc.cli.console import stderr
+from ntc.errors import InputError, ParameterError
+from ntc.frontend.elaborate import load_graph
+from ntc.ir.graph import Graph
+from ntc.ir.printer import show
+from ntc.ir.types import Kernel, Target
+from ntc.passes.pipeline import PASSES, Observer, check_level
+
+ModelPath = Annotated[Path, typer.Argument(help="A model file (.nt) or an artifact (.ntc).", show_default=False)]
+ModelName = Annotated[str | None, typer.Option("--model", help="Which model of a file with several.")]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--param", "-p", help="A parameter of the model, name=value. Repeatable.")
+]
+TargetOption = Annotated[Target, typer.Option("--target", help="The platform to compile for.")]
+DTypeOption = Annotated[Literal["float32", "float64"], typer.Option("--dtype", help="Precision of all arithmetic.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the program stored in an artifact; only if you trust it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
+DumpAfter = Annotated[str | None, typer.Option("--dump-ir-after", help="Print the IR after a pass, or after all.")]
+Verify = Annotated[bool, typer.Option("--verify", help="Check the graph after every pass.")]
+TimePasses = Annotated[bool, typer.Option("--time-passes", help="Print the time of every pass.")]
+
+
+def parameters(texts: list[str] | None) -> dict[str, str]:
+    """`-p name=value` options by name. Raises ParameterError."""
+    given: dict[str, str] = {}
+    for text in texts or ():
+        name, separator, value = text.partition("=")
+        if not separator or not name.strip():
+            raise ParameterError(f"-p {text}: expected name=value")
+        if name.strip() in given:
+            raise ParameterError(f"-p {text}: {name.strip()} is given twice")
+        given[name.strip()] = value
+    return given
+
+
+def open_network(path: Path, model: str | None, params: list[str] | None) -> Graph:
+    """The tensor graph of a model file or an artifact."""
+    if _is_archive(path, model, params):
+        return load(path).network
+    return load_graph(path, model, parameters(params))
+
+
+def open_program(
+    path: Path,
+    model: str | None,
+    params: list[str] | None,
+    *,
+    target: Target = "cpu",
+    dtype: Literal["float32", "float64"] = "float32",
+    kernels: tuple[Kernel, ...] = ("nngp", "ntk"),
+    trust: bool = False,
+    observer: Observer | None = None,
+) -> Program:
+    """The program of a model file, compiled now, or of an artifact, compiled before."""
+    if _is_archive(path, model, params):
+        return load(path, trust)
+    return build(load_graph(path, model, parameters(params)), target, kernels, dtype, observer)
+
+
+def _is_archive(path: Path, model: str | None, params: list[str] | None) -> bool:
+    if not is_artifact(path):
+        return False
+    if model or params:
+        raise ParameterError(f"{path} is compiled: --model and -p cannot change it", hint="compile the model again")
+    return True
+
+
+def observer(dump_after: str | None, verify: bool) -> Observer:
+    """What --dump-ir-after and --verify ask for."""
+    if dump_after not in (None, "all", *PASSES):
+        raise ParameterError(f"--dump-ir-after {dump_after}: expected all or one of {', '.join(PASSES)}")
+
+    def dump(name: str, graph: Graph) -> None:
+        if dump_after in ("all", name):
+            print(f"// after {name}\n{show(graph)}", file=stderr.file)
+
+    return Observer(verify=verify or check_level() >= 1, dump=dump if dump_after else None)
+
+
+def print_times(seen: Observer) -> None:
+    """The time of every pass, on stderr."""
+    for name, seconds in seen.seconds:
+        print(f"{1e3 * seconds:10.2f} ms  {name}", file=stderr.file)
+
+
+def read_array(path: Path, key: str | None = None) -> npt.NDArray[Any]:
+    """The array of a .npy file, or the one called `key` of a .npz file. Raises InputError."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            if key is not None:
+                raise InputError(f"{path} holds one array", hint="expected a .npz file with arrays x and y")
+            return loaded
+        names = loaded.files
+        wanted = key if key in names else names[0] if key is None and len(names) == 1 else None
+        if wanted is None:
+            raise InputError(f"{path} has the arrays {', '.join(names) or '(none)'}, expected {key or 'one array'}")
+        found: npt.NDArray[Any] = loaded[wanted]
+        return found
+    except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise InputError(f"{path} is not a NumPy file of numbers ({error})", hint="write it with numpy.save") from None
+
+
+def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Writes a .npz file, which appears whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes allow_pickle for an array
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

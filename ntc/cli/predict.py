@@ -1,0 +1,106 @@
+"""ntc predict: train on one file, predict another."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from ntc.cli import options, plot
+from ntc.cli.console import reporting
+from ntc.errors import InputError
+from ntc.ir.types import Kernel
+from ntc.predict import Posterior, accuracy, gp_inference, one_hot, root_mean_square_error
+
+
+def predict(
+    model_file: options.ModelPath,
+    train: Annotated[Path, typer.Option("--train", help="Training set, .npz with arrays x and y.")],
+    test: Annotated[Path, typer.Option("--test", help="Test set, .npz with array x, and y to score.")],
+    kernel: Annotated[Kernel, typer.Option("--kernel", help="nngp: Bayesian; ntk: trained networks.")] = "nngp",
+    diag_reg: Annotated[float, typer.Option("--diag-reg", min=0, help="Relative to the mean of the diagonal.")] = 1e-4,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write mean and variance.")] = Path(
+        "predictions.npz"
+    ),
+    plot_file: Annotated[Path | None, typer.Option("--plot", help="Where to draw the predictions, .png.")] = None,
+    model: options.ModelName = None,
+    param: options.Parameters = None,
+    target: options.TargetOption = "cpu",
+    dtype: options.DTypeOption = "float32",
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """Exact inference: means and variances at the test inputs, and scores where the test set has labels.
+
+    Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
+    """
+    if plot_file:
+        plot.require_matplotlib()
+    program = options.open_program(model_file, model, param, target=target, dtype=dtype, trust=trust)
+    data = _read(train, test)
+    start = time.perf_counter()
+    with reporting() as report:
+        posterior = gp_inference(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
+    posterior = Posterior(posterior.mean + data.offset, posterior.variance)
+    scores: dict[str, Any] = {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}
+    scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}
+    options.write_arrays(output, {"mean": posterior.mean, "variance": posterior.variance})
+    if plot_file:
+        plot.draw(plot_file, data.x_test, data.y_test, posterior, data.classes)
+    scores["output"] = str(output)
+    print(json.dumps(scores) if as_json else "\n".join(f"{k}: {_shown(v)}" for k, v in scores.items()))
+
+
+@dataclass(frozen=True)
+class _Data:
+    """A training and a test set; `classes` is 0 for regression."""
+
+    x_train: npt.NDArray[Any]
+    targets: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64] | float
+    x_test: npt.NDArray[Any]
+    y_test: npt.NDArray[Any] | None
+    classes: int
+
+    def scores(self, posterior: Posterior) -> dict[str, float]:
+        if self.y_test is None:
+            return {}
+        if self.classes:
+            return {"accuracy": accuracy(posterior.mean, self.y_test)}
+        return {"rmse": root_mean_square_error(posterior.mean, self.y_test.reshape(posterior.mean.shape))}
+
+
+def _read(train: Path, test: Path) -> _Data:
+    x_train, y_train = options.read_array(train, "x"), options.read_array(train, "y")
+    x_test, y_test = options.read_array(test, "x"), _labels(test)
+    if y_test is not None and len(y_test) != len(x_test):
+        raise InputError(f"{test}: x has {len(x_test)} examples, y has {len(y_test)}")
+    if y_train.dtype.kind in "iu" and y_train.ndim == 1:
+        labels = y_train if y_test is None else np.concatenate([y_train, y_test.astype(y_train.dtype)])
+        if not len(y_train) or labels.min() < 0 or labels.max() > 10_000:
+            raise InputError(f"{train}: class labels should be 0, 1, ..., up to 10000")
+        classes = int(labels.max()) + 1
+        return _Data(x_train, one_hot(y_train, classes), 0.0, x_test, y_test, classes)
+    if y_train.dtype.kind not in "fiub" or not len(y_train):
+        raise InputError(f"{train}: y should hold numbers, got {y_train.dtype} of shape {y_train.shape}")
+    targets = y_train.reshape(len(y_train), -1).astype(np.float64)
+    if y_test is not None and y_test.size != len(y_test) * targets.shape[1]:
+        raise InputError(f"{test}: y has shape {y_test.shape}, that of the training set is {y_train.shape}")
+    offset = targets.mean(axis=0)
+    return _Data(x_train, targets - offset, offset, x_test, y_test, 0)
+
+
+def _labels(path: Path) -> npt.NDArray[Any] | None:
+    with np.load(path, allow_pickle=False) as archive:
+        has_labels = "y" in archive.files
+    return options.read_array(path, "y") if has_labels else None
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,78 @@
+"""ntc show: a network as a tree with shapes, or for graphviz."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import networkx as nx
+import typer
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from ntc.cli import options
+from ntc.ir.construct import attributes, literal
+from ntc.ir.graph import Graph, Node
+from ntc.ir.json import to_json
+
+
+def show_command(
+    model_file: options.ModelPath,
+    dot: Annotated[bool, typer.Option("--dot", help="Print the graph for graphviz.")] = False,
+    model: options.ModelName = None,
+    param: options.Parameters = None,
+    as_json: options.Json = False,
+) -> None:
+    """Print the layers of a model, branches indented, with the shape of every value."""
+    network = options.open_network(model_file, model, param)
+    if as_json:
+        print(to_json(network, indent=1))
+    elif dot:
+        print(_dot(network))
+    else:
+        Console().print(_tree(network), soft_wrap=True)
+
+
+def _tree(network: Graph) -> Tree:
+    """A join shows its branches as subtrees, each from the value at which all of them begin."""
+    root = Tree(_label("x", "input", str(network.inputs[0].type)))
+    start = network.inputs[0].name
+    dominators = nx.immediate_dominators(network.networkx(), start)
+    tasks = [(root, start, network.outputs[0].value)]
+    while tasks:
+        tree, first, last = tasks.pop()
+        for node in _path(network, dominators, first, last):
+            branch = tree.add(_label(node.name, _call(node), str(node.type)))
+            if len(node.operands) > 1:
+                fork = dominators[node.name]
+                tasks += [(branch.add(f"branch {i}"), fork, x) for i, x in enumerate(node.operands, 1)]
+    return root
+
+
+def _path(network: Graph, dominators: dict[str, str], first: str, last: str) -> list[Node]:
+    """The nodes after `first` up to `last` through which every way between them leads."""
+    path = []
+    while last != first:
+        path.append(network.definitions[last])
+        last = dominators[last]
+    return path[::-1]
+
+
+def _label(name: str, call: str, type_: str) -> Text:
+    return Text.assemble((name, "bold"), "  ", call, "  ", (type_, "dim"))
+
+
+def _call(node: Node) -> str:
+    given = ", ".join(f"{k}={literal(v)}" for k, v in attributes(node.op).items())
+    return f"{node.op.name}({given})" if given else node.op.name
+
+
+def _dot(network: Graph) -> str:
+    lines = [f"digraph {json.dumps(network.name)} {{", "  node [shape=box, fontname=monospace];"]
+    for value in network.values:
+        call = _call(value) if isinstance(value, Node) else "input"
+        label = json.dumps(f"{call}\n{value.type}")
+        lines.append(f"  {json.dumps(value.name)} [label={label}];")
+    lines += [f"  {json.dumps(a)} -> {json.dumps(b)};" for a, b, _ in network.networkx().edges]
+    return "\n".join([*lines, "}"])
