@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ntc.backends.jax.arccos import arccos
 from ntc.ir.op import Activation
 from ntc.ir.ops import Erf, PiecewiseLinear
 
@@ -36,7 +37,7 @@ def _angle(
     inside = jnp.abs(cosine) < 1
     cosine = jnp.clip(cosine, -1, 1)
     safe = jnp.where(inside, cosine, 0)
-    angle = jnp.where(inside, jnp.arccos(safe), jnp.where(cosine > 0, 0, pi).astype(k.dtype))
+    angle = jnp.where(inside, arccos(safe), jnp.where(cosine > 0, 0, pi).astype(k.dtype))
     sine = jnp.where(inside, jnp.sqrt((1 - safe) * (1 + safe)), 0)
     return norm, angle, cosine, sine
 

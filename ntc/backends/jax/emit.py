@@ -67,23 +67,23 @@ def _check_layouts(graph: Graph) -> None:
 
 
 def _dense(value: Operand, batch: Mapping[Any, int]) -> jax.Array:
-    """An output with both axes of every spatial axis, also of size one."""
+    """An output as the caller sees it: batch axes first, both axes of every spatial axis, also of size one."""
     type_ = value.covariance
-    shape = (*(batch[name] for name in type_.batch), *type_.axes)
-    full = [n for size in type_.spatial for n in (size, size)]
-    return jnp.broadcast_to(value.array, shape).reshape(*shape[: len(type_.batch)], *full)
+    examples = tuple(batch[name] for name in type_.batch)
+    x = jnp.broadcast_to(value.array, (*type_.axes, *examples))
+    x = jnp.moveaxis(x, range(-len(examples), 0), range(len(examples)))
+    return x.reshape(*examples, *(n for size in type_.spatial for n in (size, size)))
 
 
 def _gram(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
     letters = iter("abcdef")
-    first, second, output = "n", "m", "nm"
-    if len(result.batch) == 1:
-        second, output = "n", "n"
+    first, second, output = "n", "n" if len(result.batch) == 1 else "m", ""
     for offsets in result.offsets:
         p = next(letters)
         q = p if offsets.diagonal else next(letters)
         first, second = first + p, second + q
         output += p if p == q else p + q
+    output += "nm"[: len(result.batch)]
     x1, x2 = operands[0].array, operands[-1].array
     products = jnp.einsum(f"{first}z,{second}z->{output}", x1, x2, precision=jax.lax.Precision.HIGHEST)
     return products / x1.shape[-1]
@@ -152,18 +152,18 @@ def _window2(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Ar
 def _reduce(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
     (k,) = operands
     x = positionwise(k) if op.reduction == "trace" else k.array
-    axes = tuple(range(len(result.batch), x.ndim))
+    axes = tuple(range(x.ndim - len(result.batch)))
     return x.sum(axes) if op.reduction == "sum" else x.mean(axes)
 
 
 def _select(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    return positionwise(operands[0])[(..., *op.position)]
+    return positionwise(operands[0])[op.position]
 
 
 def _mirror(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
     """Entry (n, p; m, p') with (n, p) after (m, p') in order takes the value of (m, p'; n, p)."""
     x = operands[0].array
-    pairs = [(0, 1), *(axes for axes in array_axes(result) if len(axes) == 2)]
+    pairs = [(x.ndim - 2, x.ndim - 1), *(axes for axes in array_axes(result) if len(axes) == 2)]
     row = column = jnp.zeros((), jnp.int32)
     transposed = x
     for first, second in pairs:

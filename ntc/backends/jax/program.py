@@ -85,13 +85,13 @@ class Program:
         x2: npt.ArrayLike | jax.Array | None = None,
         *,
         progress: Progress | None = None,
-        tile_bytes: int = TILE_BYTES,
+        tile_bytes: int | None = None,
     ) -> Kernels:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
         Args:
           progress: called after every tile.
-          tile_bytes: about how much memory a tile may use.
+          tile_bytes: about how much memory a tile may use (default: what is fast on the target).
 
         Raises:
           InputError: the arrays do not fit the network, or are not real numbers.
@@ -103,13 +103,13 @@ class Program:
         with precision(self.dtype):
             first = self._checked("x1", x1)
             second = None if x2 is None else self._checked("x2", x2)
-            return self._kernels(self._tiled(first, second, progress, tile_bytes))
+            return self._kernels(self._tiled(first, second, progress, tile_bytes or TILE_BYTES[self.target]))
 
     def diagonal(self, x: npt.ArrayLike | jax.Array) -> Kernels:
         """The kernels of every example with itself: the diagonal of `program(x)`, of shape (n, ...)."""
         with precision(self.dtype):
             array = self._checked("x", x)
-            size = min(max(1, len(array)), max(1, Tiling.choose(self.graphs["cross"], 2**20, 1).rows))
+            size = Tiling.choose(self.graphs["cross"], max(1, len(array)), 1, TILE_BYTES[self.target]).rows
             parts = [
                 self._on_device("diagonal", _padded(array[i : i + size], size))
                 for i in range(0, max(1, len(array)), size)

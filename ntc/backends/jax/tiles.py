@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 
 from ntc.errors import LimitError
 from ntc.ir.graph import Graph
-from ntc.ir.types import CovarianceType
+from ntc.ir.types import CovarianceType, Target
 
-TILE_BYTES = 64 * 2**20
-"""Size of the values that are alive at once in a tile. Larger ones leave the cache and gain nothing; smaller
-ones pay for dispatch. `benchmarks/tile_size.py` measures it."""
+TILE_BYTES: Mapping[Target, int] = {"cpu": 16 * 2**20, "cuda": 256 * 2**20, "tpu": 256 * 2**20}
+"""Size of the values that are alive at once in a tile. On a CPU, larger ones leave the cache and are allocated
+anew on every call; smaller ones pay for dispatch: `benchmarks/tile_size.py` measures it. On accelerators it is
+small against their memory and large against the cost of a launch."""
+
+_LANES = 8
+"""Tile sides are multiples of this where they exceed it: innermost rows then fill whole vector registers."""
 
 
 def live_entries(graph: Graph, batch_axes: int) -> int:
@@ -42,8 +47,8 @@ class Tiling:
     columns: int
 
     @classmethod
-    def choose(cls, graph: Graph, n1: int, n2: int, tile_bytes: int = TILE_BYTES) -> Tiling:
-        """Near-square tiles of about `tile_bytes`. Raises LimitError if one pair exceeds physical memory."""
+    def choose(cls, graph: Graph, n1: int, n2: int, tile_bytes: int) -> Tiling:
+        """Near-square tiles of at most about `tile_bytes`. Raises LimitError if one pair exceeds physical memory."""
         itemsize = 4 if any("f32" in str(x.type) for x in graph.inputs) else 8
         pair = itemsize * live_entries(graph, 2)
         own = itemsize * live_entries(graph, 1)
@@ -53,19 +58,20 @@ class Tiling:
                 hint="stride or pool before the layers with large images, or end in flatten",
             )
         pairs = max(1, tile_bytes // pair)
-        side = max(1, int(pairs**0.5))
-        rows = min(n1, max(side, pairs // max(1, n2)))
-        columns = min(n2, max(1, pairs // rows))
-        return cls(rows, columns)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.rows, self.columns
+        side = isqrt(pairs)
+        if n1 < n2:
+            rows = _balanced(n1, side)
+            return cls(rows, _balanced(n2, pairs // rows))
+        columns = _balanced(n2, side)
+        return cls(_balanced(n1, pairs // columns), columns)
 
 
-def starts(count: int, size: int) -> Iterator[int]:
-    """First index of every tile of an axis."""
-    return iter(range(0, count, size))
+def _balanced(count: int, most: int) -> int:
+    """Size of equal parts of at most `most` that together hold `count` with little padding."""
+    parts = -(-count // max(1, most))
+    size = -(-count // parts)
+    rounded = -(-size // _LANES) * _LANES
+    return rounded if _LANES <= rounded <= most and parts > 1 else size
 
 
 def _physical_memory() -> int:
