@@ -15,6 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ntc import errors, predict
+    from ntc.artifact import load, save
+    from ntc.backends.jax import finite
     from ntc.backends.jax.program import Kernels, Program
     from ntc.build import build, lower
     from ntc.errors import NtcError
@@ -23,25 +26,48 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_MODULES = {
+    "errors": "ntc.errors",
+    "finite": "ntc.backends.jax.finite",
+    "nn": "ntc.frontend.nn",
+    "predict": "ntc.predict",
+}
 _PLACES = {
     "Kernels": "ntc.backends.jax.program",
     "NtcError": "ntc.errors",
     "Program": "ntc.backends.jax.program",
     "build": "ntc.build",
+    "load": "ntc.artifact",
     "load_graph": "ntc.frontend.elaborate",
     "lower": "ntc.build",
-    "nn": "ntc.frontend.nn",
     "read_graph": "ntc.frontend.elaborate",
+    "save": "ntc.artifact",
 }
 
-__all__ = ["Kernels", "NtcError", "Program", "build", "load_graph", "lower", "nn", "read_graph"]
+__all__ = [
+    "Kernels",
+    "NtcError",
+    "Program",
+    "build",
+    "errors",
+    "finite",
+    "load",
+    "load_graph",
+    "lower",
+    "nn",
+    "predict",
+    "read_graph",
+    "save",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name in _MODULES:
+        value: Any = import_module(_MODULES[name])
+    elif name in _PLACES:
+        value = getattr(import_module(_PLACES[name]), name)
+    else:
         raise AttributeError(f"module 'ntc' has no attribute {name!r}")
-    module = import_module(_PLACES[name])
-    value = module if module.__name__.rsplit(".", 1)[-1] == name and name == "nn" else getattr(module, name)
     globals()[name] = value
     return value
 

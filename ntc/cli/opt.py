@@ -15,12 +15,14 @@ from ntc.ir.printer import show
 from ntc.ir.verify import verify as verify_graph
 from ntc.passes.pipeline import OPTIMIZE, parse_pipeline, run
 
+_DEFAULT_PASSES = ", ".join(pass_.name for pass_ in OPTIMIZE)
+
 
 def opt(
     file: Annotated[str, typer.Argument(help="IR text; - is stdin.")] = "-",
     passes: Annotated[
         str, typer.Option("--passes", help="Comma-separated, with options: translate{between=self}, cse.")
-    ] = ", ".join(pass_.name for pass_ in OPTIMIZE),
+    ] = _DEFAULT_PASSES,
     dump_ir_after: options.DumpAfter = None,
     verify: options.Verify = False,
     time_passes: options.TimePasses = False,

@@ -15,7 +15,7 @@ from ntc.predict import Posterior
 def require_matplotlib() -> None:
     """Raises UnsupportedError, before anything is computed, if it is not installed."""
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib as mpl  # noqa: F401
     except ImportError:
         raise UnsupportedError("--plot needs matplotlib", hint='pip install "ntc[demo]"') from None
 

@@ -42,7 +42,8 @@ def predict(
     """
     if plot_file:
         plot.require_matplotlib()
-    program = options.open_program(model_file, model, param, target=target, dtype=dtype, trust=trust)
+    kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
+    program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
     data = _read(train, test)
     start = time.perf_counter()
     with reporting() as report:

@@ -36,16 +36,37 @@ class Posterior:
     variance: Array
 
 
-def gp_inference(
-    program: Program,
-    x_train: npt.ArrayLike,
-    y_train: npt.ArrayLike,
-    x_test: npt.ArrayLike,
-    kernel: Kernel = "nngp",
-    diag_reg: float = 1e-4,
-    progress: Progress | None = None,
+@dataclass(frozen=True)
+class RegressionKernels:
+    """What inference needs of a kernel program, for n training and m test inputs.
+
+    Attributes:
+      train: (n, n), between training inputs.
+      cross: (m, n), test inputs with training inputs.
+      prior: (m,), each test input with itself.
+    """
+
+    train: Kernels
+    cross: Kernels
+    prior: Kernels
+
+
+def regression_kernels(
+    program: Program, x_train: npt.ArrayLike, x_test: npt.ArrayLike, progress: Progress | None = None
+) -> RegressionKernels:
+    """The kernels between training and test inputs (n, *spatial, channels), to be used for any targets.
+
+    `progress` is called after every tile of a matrix. Raises InputError if the inputs do not fit the program.
+    """
+    train = program(x_train, progress=_named(progress, "train x train"))
+    cross = program(x_test, x_train, progress=_named(progress, "test x train"))
+    return RegressionKernels(train, cross, program.diagonal(x_test))
+
+
+def posterior(
+    kernels: RegressionKernels, y_train: npt.ArrayLike, kernel: Kernel = "nngp", diag_reg: float = 1e-4
 ) -> Posterior:
-    """The posterior after training on (x_train, y_train), solved in float64.
+    """The posterior after training on the targets y_train, solved in float64.
 
     With K the NNGP, T the NTK, X the training and x the test inputs, and regularised matrices
     A = K(X, X) + r mean(diag K(X, X)) I, B = T(X, X) + r mean(diag T(X, X)) I for r = diag_reg:
@@ -57,49 +78,58 @@ def gp_inference(
           mean W y,  variance k(x, x) + W K(X, X) W' - 2 W K(X, x).
 
     Args:
-      program: compiled with the kernels needed (ntk needs both), for a network without spatial axes at its end.
-      x_train, x_test: (n, *spatial, channels).
+      kernels: with the kernels needed (ntk needs both), of a network without spatial axes at its end.
       y_train: (n, outputs) or (n,).
       diag_reg: relative to the mean of the diagonal, not negative.
-      progress: called after every tile of a kernel matrix.
 
     Raises:
       InputError: shapes do not fit, or the matrix is not positive definite (the message says what would be).
     """
-    targets = _targets(x_train, y_train)
-    needed: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
-    missing = [k for k in needed if k not in program.kernels]
-    if missing or diag_reg < 0:
-        raise InputError(f"the program does not compute the {missing[0]} kernel" if missing else "diag_reg is negative")
-    train = program(x_train, progress=_named(progress, "train x train"))
-    cross = program(x_test, x_train, progress=_named(progress, "test x train"))
-    prior = program.diagonal(x_test)
+    train, cross = kernels.train, kernels.cross
+    if not diag_reg >= 0:
+        raise InputError(f"diag_reg should not be negative, got {diag_reg}")
     with jax.enable_x64(True):
-        factor = _factor(_matrix(train, kernel), diag_reg)
-        weights = jsl.cho_solve(factor, _matrix(cross, kernel).T).T
-        mean = weights @ targets
-        variance = jnp.asarray(prior.nngp, jnp.float64) - jnp.sum(weights * _matrix(cross, "nngp"), axis=1)
+        matrix = _matrix(train, kernel)
+        targets = _targets(y_train, len(matrix))
+        weights = jsl.cho_solve(_factor(matrix, diag_reg), _matrix(cross, kernel).T).T
+        nngp = _matrix(cross, "nngp")
+        variance = jnp.asarray(kernels.prior.nngp, jnp.float64) - jnp.sum(weights * nngp, axis=1)
         if kernel == "ntk":
-            spread = weights @ _matrix(train, "nngp") - _matrix(cross, "nngp")
-            variance = variance + jnp.sum(spread * weights, axis=1)
-        return Posterior(np.asarray(mean), np.maximum(np.asarray(variance), 0.0))
+            variance += jnp.sum((weights @ _matrix(train, "nngp") - nngp) * weights, axis=1)
+        return Posterior(np.asarray(weights @ targets), np.maximum(np.asarray(variance), 0.0))
 
 
-def _targets(x_train: npt.ArrayLike, y_train: npt.ArrayLike) -> Array:
+def gp_inference(
+    program: Program,
+    x_train: npt.ArrayLike,
+    y_train: npt.ArrayLike,
+    x_test: npt.ArrayLike,
+    kernel: Kernel = "nngp",
+    diag_reg: float = 1e-4,
+    progress: Progress | None = None,
+) -> Posterior:
+    """Predictions at x_test after training on (x_train, y_train): `regression_kernels`, then `posterior`."""
+    _targets(y_train, len(np.asarray(x_train)))  # a mistake here should not cost the kernels first
+    return posterior(regression_kernels(program, x_train, x_test, progress), y_train, kernel, diag_reg)
+
+
+def _targets(y_train: npt.ArrayLike, examples: int) -> Array:
     targets = np.asarray(y_train, np.float64)
     targets = targets[:, None] if targets.ndim == 1 else targets
-    if targets.ndim != 2 or len(targets) != len(np.asarray(x_train)) or not len(targets):
-        raise InputError(f"y_train should have one row per training example, got shape {targets.shape}")
+    if targets.ndim != 2 or len(targets) != examples or not examples:
+        raise InputError(f"y_train should have one row for each of the {examples} training inputs, got {targets.shape}")
     if not np.isfinite(targets).all():
         raise InputError("y_train has entries that are not finite")
     return targets
 
 
 def _matrix(kernels: Kernels, kernel: Kernel) -> jax.Array:
-    matrix = jnp.asarray(kernels.nngp if kernel == "nngp" else kernels.ntk, jnp.float64)
-    if matrix.ndim != 2:
+    found = kernels.nngp if kernel == "nngp" else kernels.ntk
+    if found is None:
+        raise InputError(f"the program does not compute the {kernel} kernel", hint="build it with both kernels")
+    if found.ndim != 2:
         raise InputError("the network keeps spatial axes", hint="end it in flatten or global_avg_pool, and dense")
-    return matrix
+    return jnp.asarray(found, jnp.float64)
 
 
 def _factor(matrix: jax.Array, diag_reg: float) -> tuple[jax.Array, bool]:

@@ -10,7 +10,8 @@ Array = npt.NDArray[np.float64]
 
 def one_hot(labels: npt.NDArray[np.integer], classes: int) -> Array:
     """Targets (n, classes) of mean zero over classes: 1 - 1/classes for the label, -1/classes elsewhere."""
-    return np.eye(classes)[labels] - 1 / classes
+    targets: Array = np.eye(classes)[labels] - 1 / classes
+    return targets
 
 
 def accuracy(mean: Array, labels: npt.NDArray[np.integer]) -> float:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
+from ntc.ir.op import Array
+
 _DEGREE = 7
 """Relative error of the polynomial 2e-8 on [0, 1], under the rounding of float32."""
 
@@ -16,8 +18,9 @@ _DEGREE = 7
 def _coefficients() -> tuple[float, ...]:
     """Of the polynomial through arccos(x) / sqrt(1 - x) at the Chebyshev points of [0, 1], lowest degree first."""
 
-    def smooth(x: np.ndarray) -> np.ndarray:
-        return 2 * np.arcsin(np.sqrt((1 - x) / 2)) / np.sqrt(1 - x)  # arccos without its cancellation near 1
+    def smooth(x: Array) -> Array:
+        half: Array = np.arcsin(np.sqrt((1 - x) / 2))  # arccos(x) = 2 half, without cancellation near 1
+        return 2 * half / np.sqrt(1 - x)
 
     fitted = Chebyshev.interpolate(smooth, _DEGREE, domain=[0, 1])
     return tuple(fitted.convert(kind=Polynomial, domain=[-1, 1], window=[-1, 1]).coef.tolist())

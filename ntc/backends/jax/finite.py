@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ntc.errors import InputError
@@ -115,7 +116,8 @@ def _window_sum(op: Any, x: jax.Array) -> jax.Array:
     if op.padding == "circular":
         x, pads = jnp.pad(x, pads, mode="wrap"), [(0, 0)] * x.ndim
     window, stride = (1, *(axis.window for axis in axes), 1), (1, *(axis.stride for axis in axes), 1)
-    total: jax.Array = lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, window, stride, pads)
+    zero = np.zeros((), x.dtype)  # not traced, or JAX would not see a sum and could not differentiate it
+    total: jax.Array = lax.reduce_window(x, zero, lax.add, window, stride, pads)
     return total
 
 

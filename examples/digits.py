@@ -1,0 +1,170 @@
+"""Infinitely wide networks read handwritten digits: three architectures, two kernels, no training loop.
+
+    python examples/digits.py --output out
+
+Compiles the digits_*.nt models beside this file, computes their kernels between scikit-learn's 8x8 digits
+(1000 to train, 797 to test), predicts in closed form, prints accuracies and times, and draws three pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+from sklearn.datasets import load_digits
+
+import ntc
+from ntc.cli.console import reporting
+from ntc.ir.types import Kernel
+from ntc.predict import Posterior, RegressionKernels, accuracy, one_hot, posterior, regression_kernels
+
+HERE = Path(__file__).parent
+MODELS = {
+    "digits_fc": "fully connected",
+    "digits_conv": "convolutional",
+    "digits_cnn": "convolutional, pooling",
+}
+KERNELS: tuple[Kernel, ...] = get_args(Kernel)
+TRAIN, CLASSES, DIAG_REG = 1000, 10, 1e-4
+CURVE = (10, 20, 50, 100, 200, 500, TRAIN)
+"""Sizes of training set of the learning curves."""
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images (n, 8, 8, 1), standardised by the training set, and their labels (n,)."""
+
+    x_train: Array
+    y_train: npt.NDArray[np.integer]
+    x_test: Array
+    y_test: npt.NDArray[np.integer]
+
+    @classmethod
+    def load(cls) -> Digits:
+        images, labels = load_digits(return_X_y=True)
+        order = np.random.default_rng(0).permutation(len(images))
+        x, y = images[order].reshape(-1, 8, 8, 1), labels[order]
+        x = (x - x[:TRAIN].mean()) / x[:TRAIN].std()
+        return cls(x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:])
+
+
+@dataclass(frozen=True)
+class Result:
+    """One network with one kernel."""
+
+    network: str
+    kernel: Kernel
+    accuracy: float
+    learning_curve: dict[int, float]
+    seconds: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("out"), help="folder for pictures and results")
+    output: Path = parser.parse_args().output
+    output.mkdir(parents=True, exist_ok=True)
+    console, digits = Console(), Digits.load()
+    console.print(f"{TRAIN} training and {len(digits.x_test)} test images, 8x8 pixels, 10 classes")
+    results: list[Result] = []
+    for model in MODELS:
+        kernels, seconds = compute(model, digits, output)
+        console.print(f"{MODELS[model]}: NNGP and NTK of {TRAIN + len(digits.x_test)} x {TRAIN} pairs, {seconds:.1f} s")
+        results += [evaluate(model, kernel, kernels, digits, seconds) for kernel in KERNELS]
+    console.print(table(results))
+    draw_learning_curves(results).savefig(output / "learning_curves.png", dpi=150)
+    draw_kernel(kernels, digits).savefig(output / "kernel.png", dpi=150)
+    draw_mistakes(predict(kernels, digits, "ntk"), digits).savefig(output / "mistakes.png", dpi=150)
+    (output / "results.json").write_text(json.dumps([asdict(result) for result in results], indent=1))
+    console.print(f"pictures, results and the compiled models are in {output}/")
+
+
+def compute(model: str, digits: Digits, output: Path) -> tuple[RegressionKernels, float]:
+    """Compiles a model to a file, and runs it on all pairs of images that inference needs."""
+    start = time.perf_counter()
+    ntc.save(ntc.build(ntc.load_graph(HERE / f"{model}.nt")), output / f"{model}.ntc")
+    program = ntc.load(output / f"{model}.ntc")
+    with reporting() as report:
+        kernels = regression_kernels(program, digits.x_train, digits.x_test, report)
+    return kernels, time.perf_counter() - start
+
+
+def predict(kernels: RegressionKernels, digits: Digits, kernel: Kernel, size: int = TRAIN) -> Posterior:
+    """The posterior after training on the first `size` images: a block of the same matrices."""
+    train = kernels.train._make(x[:size, :size] for x in kernels.train)
+    cross = kernels.cross._make(x[:, :size] for x in kernels.cross)
+    targets = one_hot(digits.y_train[:size], CLASSES)
+    return posterior(replace(kernels, train=train, cross=cross), targets, kernel, DIAG_REG)
+
+
+def evaluate(model: str, kernel: Kernel, kernels: RegressionKernels, digits: Digits, seconds: float) -> Result:
+    start = time.perf_counter()
+    curve = {n: accuracy(predict(kernels, digits, kernel, n).mean, digits.y_test) for n in CURVE}
+    return Result(MODELS[model], kernel, curve[TRAIN], curve, seconds + time.perf_counter() - start)
+
+
+def table(results: list[Result]) -> Table:
+    shown = Table("network", "kernel", "test accuracy", "time (s)", title="Handwritten digits, 1000 for training")
+    for result in results:
+        row = (result.network, result.kernel.upper(), f"{result.accuracy:.3f}", f"{result.seconds:.1f}")
+        shown.add_row(*row)
+    return shown
+
+
+def draw_learning_curves(results: list[Result]) -> Figure:
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for result in results:
+        sizes, scores = list(result.learning_curve), list(result.learning_curve.values())
+        style = "o-" if result.kernel == "nngp" else "s--"
+        axes.plot(sizes, scores, style, label=f"{result.network}, {result.kernel.upper()}", markersize=4)
+    axes.set(xscale="log", xlabel="training images", ylabel="test accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def draw_kernel(kernels: RegressionKernels, digits: Digits) -> Figure:
+    """The NTK between training images, sorted by digit, as correlations."""
+    order = np.argsort(digits.y_train, kind="stable")
+    matrix = np.asarray(kernels.train.ntk)[order][:, order]
+    scale = np.sqrt(np.diag(matrix))
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(matrix / np.outer(scale, scale), cmap="magma")
+    ends = np.cumsum(np.bincount(digits.y_train))
+    axes.set_xticks((ends + np.r_[0, ends[:-1]]) / 2, range(CLASSES))
+    axes.set_yticks((ends + np.r_[0, ends[:-1]]) / 2, range(CLASSES))
+    axes.set(title="NTK of the convolutional network with pooling", xlabel="digit", ylabel="digit")
+    figure.colorbar(image, label="correlation")
+    return figure
+
+
+def draw_mistakes(predicted: Posterior, digits: Digits, most: int = 12) -> Figure:
+    """Test images that are read wrongly, the surest first."""
+    guess = predicted.mean.argmax(axis=1)
+    wrong = np.flatnonzero(guess != digits.y_test)
+    wrong = wrong[np.argsort(predicted.variance[wrong])][:most]
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    for axes, i in zip(figure.subplots(2, most // 2).ravel(), [*wrong, *[None] * (most - len(wrong))], strict=True):
+        axes.set_axis_off()
+        if i is not None:
+            axes.imshow(digits.x_test[i, :, :, 0], cmap="gray_r")
+            deviation = np.sqrt(predicted.variance[i])
+            axes.set_title(f"{digits.y_test[i]} read as {guess[i]}\nstd {deviation:.3f}", fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
