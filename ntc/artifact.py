@@ -8,6 +8,7 @@ anyone is safe. A serialised program is as powerful as any program; it is only r
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import struct
 import zipfile
@@ -35,7 +36,7 @@ _MAX_MANIFEST_BYTES = 64 * 2**10
 _MAX_DIRECTORY_BYTES = 4 * 2**10
 _END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
 _BETWEENS: tuple[Between, ...] = get_args(Between)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, NotImplementedError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, RuntimeError)
 
 
 class _Member(BaseModel):
@@ -69,7 +70,7 @@ def save(program: Program, path: str | Path) -> None:
         "ntc": ntc.__version__,
         "jax": jax.__version__,
         "target": program.target,
-        "members": {k: {"bytes": len(v), "sha256": hashlib.sha256(v).hexdigest()} for k, v in members.items()},
+        "members": {name: describe(content) for name, content in members.items()},
     }
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
@@ -80,6 +81,11 @@ def save(program: Program, path: str | Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def describe(content: bytes) -> dict[str, int | str]:
+    """What the manifest says of a member."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def is_artifact(path: str | Path) -> bool:
@@ -118,8 +124,9 @@ def _read(path: Path) -> tuple[_Manifest, dict[str, bytes]]:
     if size > MAX_BYTES:
         raise ArtifactError(f"{path} has {size} bytes; an artifact has at most {MAX_BYTES}")
     try:
-        _check_directory(path, size)
-        with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(path.read_bytes())
+        _check_directory(content.getbuffer())
+        with zipfile.ZipFile(content) as archive:
             manifest = _Manifest.model_validate_json(_member(archive, "manifest.json", _MAX_MANIFEST_BYTES))
             expected = {"network.json", *(f"{b}.{kind}" for b in _BETWEENS for kind in ("json", "stablehlo"))}
             if set(manifest.members) != expected or set(archive.namelist()) != {*expected, "manifest.json"}:
@@ -132,16 +139,15 @@ def _read(path: Path) -> tuple[_Manifest, dict[str, bytes]]:
     except _DAMAGE as error:
         raise ArtifactError(f"{path} is not an artifact, or is damaged ({error})") from None
     for name, member in manifest.members.items():
-        if hashlib.sha256(members[name]).hexdigest() != member.sha256:
+        if describe(members[name]) != member.model_dump():
             raise ArtifactError(f"{path}: {name} is not what the manifest says: the file is damaged or altered")
     return manifest, members
 
 
-def _check_directory(path: Path, size: int) -> None:
+def _check_directory(content: memoryview) -> None:
     """Refuses archives whose directory is larger than ours ever is, before anything reads it."""
-    with open(path, "rb") as file:
-        file.seek(max(0, size - _END_OF_DIRECTORY.size))
-        signature, _, _, _, entries, length, _, comment = _END_OF_DIRECTORY.unpack(file.read())
+    end = _END_OF_DIRECTORY.unpack(content[-_END_OF_DIRECTORY.size :])
+    signature, _, _, _, entries, length, _, comment = end
     if signature != b"PK\x05\x06" or comment or entries > 16 or length > _MAX_DIRECTORY_BYTES:
         raise zipfile.BadZipFile("no directory at its end")
 
