@@ -77,7 +77,7 @@ def _bounds(metadata: Sequence[Any]) -> tuple[float, float]:
 
 
 @lru_cache
-def annotations(op: type[Any]) -> Mapping[str, Any]:
+def parameter_types(op: type[Any]) -> Mapping[str, Any]:
     """The parameters of an op and their annotations."""
     hints = get_type_hints(op, include_extras=True)
     return {field.name: hints[field.name] for field in fields(op)}
@@ -89,7 +89,7 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
     given = {}
     for field in fields(op):
         if required(field) or draw(st.booleans()):
-            given[field.name] = draw(parameter_values(annotations(op)[field.name], axes, extreme=extreme))
+            given[field.name] = draw(parameter_values(parameter_types(op)[field.name], axes, extreme=extreme))
     return op(**given)
 
 

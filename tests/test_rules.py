@@ -33,10 +33,10 @@ from tests.strategies import (
     LAYERS,
     WEIGHTLESS_LINEAR,
     affine_graphs,
-    annotations,
     examples,
     one_op_graphs,
     ops_of,
+    parameter_types,
     parameter_values,
 )
 
@@ -241,5 +241,5 @@ def phi(activation: TensorOp) -> Callable[[Array], Array]:
 def test_parameters_are_drawn_for_every_op() -> None:
     """Protects the generators: a field whose annotation they do not know would silently never be tested."""
     for op in ops.TENSOR_OPS.values():
-        for annotation in annotations(op).values():
+        for annotation in parameter_types(op).values():
             parameter_values(annotation, 2)
