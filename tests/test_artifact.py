@@ -151,7 +151,7 @@ def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
     """Protects the message for a file that never was an artifact."""
     path = tmp_path / "foreign.ntc"
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match="is not an artifact, or is damaged|does not hold"):
+    with pytest.raises(ArtifactError, match=r"is not an artifact, or is damaged|does not hold"):
         load(path)
 
 

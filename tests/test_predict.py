@@ -72,7 +72,7 @@ def test_equal_inputs_are_diagnosed(program: Program) -> None:
     """Protects against NaN predictions: a singular matrix is an error that says what regularisation would do."""
     x, y, x_test = data(2, 4, 2)
     x[1] = x[0]
-    with pytest.raises(InputError, match="not positive definite.*equal or nearly equal") as error:
+    with pytest.raises(InputError, match=r"not positive definite.*equal or nearly equal") as error:
         gp_inference(program, x, y, x_test, diag_reg=0.0)
     assert error.value.hint is not None
     assert "diag_reg of" in error.value.hint

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 import typer
 
 from ntc.artifact import save
-from ntc.backends.jax.export import stablehlo
 from ntc.build import build
 from ntc.cli import options
 from ntc.errors import ParameterError
@@ -52,8 +51,12 @@ def compile_command(
         save(program, output)
         summary = {"artifact": str(output), "bytes": output.stat().st_size, "target": target, "model": network.name}
         print(json.dumps(summary) if as_json else f"{output}: {network.name} for {target}, {summary['bytes']} bytes")
+    elif emit == "kernel-ir":
+        _write(output, show(program.graphs[between]))
     else:
-        _write(output, show(program.graphs[between]) if emit == "kernel-ir" else stablehlo(program, between))
+        from ntc.backends.jax.export import stablehlo
+
+        _write(output, stablehlo(program, between))
     if time_passes:
         options.print_times(seen)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import typer
 
 from ntc.artifact import is_artifact, load
-from ntc.backends.jax.program import Program
 from ntc.build import build
 from ntc.cli.console import stderr
 from ntc.errors import InputError, ParameterError
@@ -20,6 +19,9 @@ from ntc.ir.graph import Graph
 from ntc.ir.printer import show
 from ntc.ir.types import Kernel, Target
 from ntc.passes.pipeline import PASSES, Observer, check_level
+
+if TYPE_CHECKING:
+    from ntc.backends.jax.program import Program
 
 ModelPath = Annotated[Path, typer.Argument(help="A model file (.nt) or an artifact (.ntc).", show_default=False)]
 ModelName = Annotated[str | None, typer.Option("--model", help="Which model of a file with several.")]

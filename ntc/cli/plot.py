@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ntc.errors import UnsupportedError
-from ntc.predict import Posterior
+
+if TYPE_CHECKING:
+    from ntc.predict import Posterior
 
 
 def require_matplotlib() -> None:

@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from ntc.cli import options, plot
 from ntc.cli.console import reporting
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
-from ntc.predict import Posterior, accuracy, gp_inference, one_hot, root_mean_square_error
+
+if TYPE_CHECKING:
+    from ntc.predict import Posterior
 
 
 def predict(
@@ -40,6 +42,8 @@ def predict(
 
     Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
     """
+    from ntc.predict import Posterior, gp_inference
+
     if plot_file:
         plot.require_matplotlib()
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
@@ -70,6 +74,8 @@ class _Data:
     classes: int
 
     def scores(self, posterior: Posterior) -> dict[str, float]:
+        from ntc.predict import accuracy, root_mean_square_error
+
         if self.y_test is None:
             return {}
         if self.classes:
@@ -78,6 +84,8 @@ class _Data:
 
 
 def _read(train: Path, test: Path) -> _Data:
+    from ntc.predict import one_hot
+
     x_train, y_train = options.read_array(train, "x"), options.read_array(train, "y")
     x_test, y_test = options.read_array(test, "x"), _labels(test)
     if y_test is not None and len(y_test) != len(x_test):

@@ -1,0 +1,5 @@
+"""`python -m ntc` is `ntc`."""
+
+from ntc.cli.main import main
+
+main()

@@ -1,0 +1,196 @@
+"""The command line as users run it: a process with files, exit status, stdout and stderr."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ntc.frontend.elaborate import load_graph
+
+import ntc
+from ntc.artifact import load
+from ntc.build import build
+from ntc.ir.json import from_json
+from ntc.ir.parser import parse_graph
+
+MODEL = """\
+# A small network.
+model small(width = 8) =
+  input(4, 4, 1)
+  |> conv(width, 3, w_std = 1.4, b_std = 0.1) |> relu
+  |> avg_pool(2)
+  |> sum(conv(width, 3), identity |> dense(width))
+  |> relu |> flatten |> dense(1)
+"""
+RANDOM = np.random.default_rng(0)
+X1, X2 = RANDOM.normal(size=(6, 4, 4, 1)), RANDOM.normal(size=(4, 4, 4, 1))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, inputs, a classification and a regression data set."""
+    path = tmp_path_factory.mktemp("cli")
+    (path / "small.nt").write_text(MODEL)
+    np.save(path / "x1.npy", X1)
+    np.save(path / "x2.npy", X2)
+    np.savez(path / "classes_train.npz", x=X1, y=np.array([0, 1, 2, 0, 1, 2]))
+    np.savez(path / "classes_test.npz", x=X2, y=np.array([0, 1, 2, 1]))
+    np.savez(path / "values_train.npz", x=X1, y=X1.sum((1, 2, 3)) + 10)
+    np.savez(path / "values_test.npz", x=X2, y=X2.sum((1, 2, 3)) + 10)
+    np.savez(path / "unlabelled.npz", x=X2)
+    run(path, "compile small.nt -o small.ntc")
+    return path
+
+
+def run(folder: Path, command: str, status: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """`ntc command` in the folder. Fails unless it ends with `status`, and without a traceback."""
+    arguments = [sys.executable, "-m", "ntc", *command.split()]
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, input=stdin, timeout=120, check=False)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def arrays(path: Path) -> dict[str, Any]:
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def test_kernel_of_model_and_artifact_are_equal_bits(folder: Path) -> None:
+    """Protects `ntc kernel`, and that an artifact stands for its model everywhere to the last bit."""
+    shown = run(folder, "kernel small.nt --x1 x1.npy --x2 x2.npy -o a.npz --json").stdout
+    assert json.loads(shown)["shapes"] == {"nngp": [6, 4], "ntk": [6, 4]}
+    run(folder, "kernel small.ntc --x1 x1.npy --x2 x2.npy -o b.npz")
+    run(folder, "kernel small.ntc --x1 x1.npy --x2 x2.npy -o c.npz --trust")
+    in_python = build(load_graph(folder / "small.nt"))(X1, X2)._asdict()
+    first, second, third = (arrays(folder / name) for name in ("a.npz", "b.npz", "c.npz"))
+    for name in ("nngp", "ntk"):
+        assert np.array_equal(first[name], second[name])
+        assert np.array_equal(first[name], in_python[name])
+        np.testing.assert_allclose(third[name], first[name], rtol=1e-5)
+
+
+def test_options_of_kernel(folder: Path) -> None:
+    """Protects one kernel only, k(x, x), float64 and parameters from the command line."""
+    run(folder, "kernel small.nt --x1 x1.npy --kernel ntk --dtype float64 -p width=3 -o d.npz")
+    found = arrays(folder / "d.npz")
+    assert list(found) == ["ntk"]
+    graph = load_graph(folder / "small.nt", parameters={"width": "3"})
+    assert np.array_equal(found["ntk"], build(graph, kernels=("ntk",), dtype="float64")(X1).ntk)
+
+
+@pytest.mark.parametrize("kernel", ["nngp", "ntk"])
+def test_predict_classes(folder: Path, kernel: str) -> None:
+    """Protects classification from files: integer labels, accuracy, results and a plot."""
+    command = "predict small.nt --train classes_train.npz --test classes_test.npz -o p.npz --plot p.png --json"
+    scores = json.loads(run(folder, f"{command} --kernel {kernel}").stdout)
+    found = arrays(folder / "p.npz")
+    assert found["mean"].shape == (4, 3)
+    assert found["variance"].shape == (4,)
+    assert scores["accuracy"] == np.mean(found["mean"].argmax(1) == [0, 1, 2, 1])
+    assert (folder / "p.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_predict_values(folder: Path) -> None:
+    """Protects regression from files: an offset of the targets does not matter; rmse is that of the written means;
+    labels of the test set are optional."""
+    command = "predict small.ntc --train values_train.npz --diag-reg 1e-3"
+    scores = json.loads(run(folder, f"{command} --test values_test.npz -o v.npz --json").stdout)
+    mean = arrays(folder / "v.npz")["mean"]
+    assert scores["rmse"] == pytest.approx(np.sqrt(np.mean((mean[:, 0] - X2.sum((1, 2, 3)) - 10) ** 2)))
+    shown = run(folder, f"{command} --test unlabelled.npz -o w.npz").stdout
+    assert "rmse" not in shown
+    assert np.array_equal(arrays(folder / "w.npz")["mean"], mean)
+
+
+def test_compile_writes_every_stage(folder: Path) -> None:
+    """Protects --emit: text that parses back to the same graphs, StableHLO for a platform that is not here."""
+    graph = load_graph(folder / "small.nt")
+    assert parse_graph(run(folder, "compile small.nt --emit tensor-ir").stdout) == graph
+    text = run(folder, "compile small.nt --emit kernel-ir --between self").stdout
+    assert parse_graph(text) == build(graph).graphs["self"]
+    run(folder, "compile small.nt --target tpu --emit stablehlo -o small.mlir")
+    assert "stablehlo.dot_general" in (folder / "small.mlir").read_text()
+    done = run(folder, "compile small.nt --target tpu --kernel nngp -o tpu.ntc --json")
+    assert json.loads(done.stdout)["target"] == load(folder / "tpu.ntc").target == "tpu"
+
+
+def test_passes_can_be_watched(folder: Path) -> None:
+    """Protects --dump-ir-after, --verify, --time-passes, and that they write to stderr only."""
+    done = run(folder, "compile small.nt --emit kernel-ir --dump-ir-after all --verify --time-passes")
+    assert parse_graph(done.stdout)
+    for name in ("translate", "fold", "cse", "dce", "track"):
+        assert f"// after {name}\n" in done.stderr
+        assert f"ms  {name}\n" in done.stderr
+
+
+def test_opt_runs_named_passes(folder: Path) -> None:
+    """Protects `ntc opt`: text in, passes by name with options, text out."""
+    text = run(folder, "compile small.nt --emit tensor-ir").stdout
+    lowered = run(folder, "opt - --passes translate{between=self,dtype=f64},fold,cse,dce,track", stdin=text).stdout
+    expected = build(load_graph(folder / "small.nt"), dtype="float64").graphs["self"]
+    assert parse_graph(lowered) == expected
+
+
+def test_show(folder: Path) -> None:
+    """Protects `ntc show`: every layer once, branches under their join; graphviz and JSON of the same graph."""
+    graph = load_graph(folder / "small.nt")
+    tree = run(folder, "show small.nt").stdout
+    for node in graph.nodes:
+        assert tree.count(f" {node.name} ") == 1, tree
+    assert "branch 1" in tree
+    dot = run(folder, "show small.nt --dot").stdout
+    assert dot.startswith('digraph "small" {')
+    assert dot.count("->") == graph.networkx().number_of_edges()
+    assert from_json(run(folder, "show small.ntc --json").stdout) == graph
+
+
+def test_version_and_help(folder: Path) -> None:
+    """Protects the entry point; help names every command."""
+    assert run(folder, "--version").stdout.strip() == ntc.__version__
+    shown = run(folder, "--help").stdout
+    for command in ("compile", "kernel", "predict", "show", "opt"):
+        assert command in shown
+
+
+MISTAKES: dict[str, str] = {
+    "compile": "Missing argument",
+    "explode small.nt": "No such command",
+    "compile small.nt --target gpu -o a.ntc": "gpu",
+    "compile missing.nt -o a.ntc": "missing.nt",
+    "compile . -o a.ntc": "directory",
+    "compile small.nt": "say where to write it",
+    "compile small.nt -o no/such/folder.ntc": "no/such",
+    "compile small.nt -p wdth=3 -o a.ntc": "did you mean `width`?",
+    "compile small.nt -p width -o a.ntc": "expected name=value",
+    "compile small.nt -p width=0 -o a.ntc": "small.nt:4:11: error: conv: channels = 0",
+    "compile small.nt --model big -o a.ntc": "big",
+    "compile small.nt --emit kernel-ir --dump-ir-after fould": "expected all or one of",
+    "kernel small.nt --x1 x1.npy -o a.npz --target tpu": "finds no such device here",
+    "kernel small.ntc --x1 x1.npy -o a.npz -p width=3": "is compiled",
+    "kernel small.nt --x1 small.nt -o a.npz": "is not a NumPy file",
+    "kernel small.nt --x1 classes_train.npz -o a.npz": "expected one array",
+    "predict small.nt --train x1.npy --test classes_test.npz": "with arrays x and y",
+    "predict small.nt --train unlabelled.npz --test classes_test.npz": "expected y",
+    "predict small.nt --train values_train.npz --test x2.npy": "x2.npy",
+    "predict small.nt --train values_train.npz --test values_test.npz --diag-reg -1": "-1",
+    "opt small.nt": "small.nt:2:1: error: ",
+    "opt missing.ir": "missing.ir",
+    "opt - --passes fould": "did you mean `fold`?",
+    "show x1.npy": "x1.npy",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_mistakes_are_one_message_and_status_1(folder: Path, command: str) -> None:
+    """Protects users from tracebacks: what is wrong is said on stderr, stdout stays empty, the status is 1."""
+    valid = "kernel @k(%x1: f32[N,2]) -> (nngp: %k) { %k = gram(%x1, %x1) : f32 cov[N,N] }"
+    done = run(folder, command, status=1, stdin=valid)
+    assert MISTAKES[command] in done.stderr
+    assert done.stdout == ""
+    assert not (folder / "a.ntc").exists()
