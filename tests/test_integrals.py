@@ -73,7 +73,7 @@ def quadrature(f: Callable[[Array], Array], correlation: float, v1: float, v2: f
     ends = [*kinks, kinks[0] + 2 * pi]
     r, weight_r = _panels((0.0, *(10.0 ** np.arange(-8.0, 0.0)), 0.5, *np.arange(1.0, 11.0)))
     total = 0.0
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in pairwise(ends):
         if high - low < 1e-12:
             continue
         t, weight_t = _panels((*_towards_ends(low, high), high))
