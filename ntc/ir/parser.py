@@ -14,9 +14,12 @@ from ntc.errors import LimitError, Location, NtcError, ParseError, Source
 from ntc.ir.construct import construct, did_you_mean
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
 from ntc.ir.kernel import KERNEL_OPS
-from ntc.ir.op import Op
+from ntc.ir.op import Activation, Op
 from ntc.ir.ops import TENSOR_OPS
 from ntc.ir.typetext import parse_type
+
+_NONLINEARITIES = {name: op for name, op in TENSOR_OPS.items() if issubclass(op, Activation)}
+"""The only ops that are parameters of other ops."""
 
 MAX_BYTES = 64 * 2**20
 """Longest IR text that is read."""
@@ -133,8 +136,9 @@ class _Graphs(Transformer[Token, Any]):
         constants: dict[str, Any] = {"true": True, "false": False, "none": None}
         if not items and token in constants:
             return constants[token]
-        op = TENSOR_OPS.get(str(token))
-        return _op(TENSOR_OPS, str(token), dict(items), self._at(token)) if items or op else str(token)
+        if items or token in _NONLINEARITIES:
+            return _op(_NONLINEARITIES, str(token), dict(items), self._at(token))
+        return str(token)
 
     def tuple(self, *items: Any) -> Any:
         return items

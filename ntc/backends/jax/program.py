@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from ntc.backends.jax import finite
 from ntc.backends.jax.emit import Outputs, emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.tiles import TILE_BYTES, Tiling
@@ -72,6 +73,10 @@ class Program:
         return self._input.dtype
 
     @property
+    def _array_type(self) -> Any:
+        return np.float32 if self.dtype == "f32" else np.float64
+
+    @property
     def kernels(self) -> tuple[Kernel, ...]:
         labels = {output.label for output in self.graphs["cross"].outputs}
         return tuple(kernel for kernel in get_args(Kernel) if kernel in labels)
@@ -117,10 +122,19 @@ class Program:
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self.kernels}
             return self._kernels(joined)
 
+    def init(self, key: jax.Array) -> finite.Params:
+        """Random parameters of the same network at finite width, as wide as its layers say."""
+        with precision(self.dtype):
+            return finite.init(self.network, key, self._array_type)
+
+    def apply(self, params: finite.Params, x: npt.ArrayLike | jax.Array) -> jax.Array:
+        """The output (n, ..., channels) of the network at finite width on x of shape (n, *spatial, channels)."""
+        with precision(self.dtype):
+            return finite.apply(self.network, params, jnp.asarray(x, self._array_type))
+
     def _traced(self, x1: Any, x2: Any) -> Kernels:
         """Inside another JAX transformation, as one computation."""
-        dtype = jnp.float32 if self.dtype == "f32" else jnp.float64
-        arrays = [jnp.asarray(x, dtype) for x in ((x1,) if x2 is None else (x1, x2))]
+        arrays = [jnp.asarray(x, self._array_type) for x in ((x1,) if x2 is None else (x1, x2))]
         for name, array in zip(("x1", "x2"), arrays, strict=False):
             self._check_shape(name, array.shape)
         return self._kernels(self._functions["self" if x2 is None else "cross"](*arrays))
@@ -137,7 +151,7 @@ class Program:
         if array.dtype.kind not in "fiub":
             raise InputError(f"{name} should hold real numbers, got dtype {array.dtype}")
         self._check_shape(name, array.shape)
-        return array.astype(np.float32 if self.dtype == "f32" else np.float64)
+        return array.astype(self._array_type)
 
     def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
         expected = (*self._input.spatial, self._input.channels)
