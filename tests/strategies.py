@@ -94,13 +94,13 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
 
 
 @st.composite
-def input_shapes(draw: DrawFn, most_positions: int = 24) -> tuple[Spatial, int]:
+def input_shapes(draw: DrawFn, most_positions: int = 24, least_channels: int = 1) -> tuple[Spatial, int]:
     """Spatial sizes, 0 to 3 of them, and channels."""
     axes = draw(st.sampled_from([0, 1, 2, 1, 2, 3]))
     spatial: list[int] = []
     for _ in range(axes):
         spatial.append(draw(st.integers(1, min(6, max(1, most_positions // prod(spatial))))))
-    return tuple(spatial), draw(st.integers(1, 3))
+    return tuple(spatial), draw(st.integers(least_channels, 3))
 
 
 class _Growing:
@@ -155,9 +155,11 @@ def vars_of(op: TensorOp) -> dict[str, Any]:
 
 
 @st.composite
-def tensor_graphs(draw: DrawFn, most_steps: int = 6, most_positions: int = 24, extreme: bool = False) -> Graph:
+def tensor_graphs(
+    draw: DrawFn, most_steps: int = 6, most_positions: int = 24, extreme: bool = False, least_channels: int = 1
+) -> Graph:
     """A random network of every kind of op."""
-    growing = _Growing(draw, *draw(input_shapes(most_positions)), extreme)
+    growing = _Growing(draw, *draw(input_shapes(most_positions, least_channels)), extreme)
     x = growing.builder.input
     for _ in range(draw(st.integers(1, most_steps))):
         match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation"])):

@@ -1,0 +1,234 @@
+"""What a program accepts, refuses and promises to its caller; how it behaves inside JAX transformations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ntc.backends.jax.emit import emit
+from ntc.backends.jax.program import Program
+from ntc.build import build, lower
+from ntc.errors import InputError, ParameterError, UnsupportedError
+from ntc.ir.types import Between
+from tests.assertions import assert_close
+from tests.networks import NETWORKS, inputs, program
+
+
+@settings(max_examples=5)
+@given(st.integers(1, 200_000))
+@pytest.mark.parametrize("name", ["mlp", "cnn", "image"])
+def test_tile_sizes_do_not_matter(name: str, tile_bytes: int) -> None:
+    """Protects the cutting and joining of tiles: any size gives the matrix of one tile."""
+    x1, x2 = inputs(name, 5, 0), inputs(name, 3, 1)
+    for arrays in ((x1, x2), (x1,)):
+        whole, tiled = program(name)(*arrays), program(name)(*arrays, tile_bytes=tile_bytes)
+        for label in ("nngp", "ntk"):
+            assert_close(getattr(tiled, label), getattr(whole, label), "float64")
+
+
+def test_tiled_matrix_is_symmetric_to_the_last_bit() -> None:
+    """Protects k(x, x) when it is cut into tiles: mirrored tiles, not computed twice."""
+    for matrix in program("image")(inputs("image", 5, 0), tile_bytes=1):
+        array = np.asarray(matrix)
+        assert np.array_equal(array, array.transpose(1, 0, 3, 2, 5, 4))
+
+
+def test_every_tile_shape_is_compiled_once() -> None:
+    """Protects compile time: the tiles of a large matrix share one program; so do calls of one shape."""
+    graph = NETWORKS["mlp"].graph()
+    traces: Counter[str] = Counter()
+
+    def counted(between: Between) -> Any:
+        function = emit(graphs[between])
+
+        def traced(*arrays: jax.Array) -> Any:
+            traces[between] += 1
+            return function(*arrays)
+
+        return jax.jit(traced)
+
+    graphs = {between: lower(graph, between) for between in get_args(Between)}
+    counting = Program(graph, graphs, functions={between: counted(between) for between in graphs})
+    for seed in (0, 1):
+        counting(inputs("mlp", 7, seed), inputs("mlp", 5, seed), tile_bytes=200)
+    assert traces == {"cross": 1}
+    counting(inputs("mlp", 7, 0), tile_bytes=1)
+    assert traces["self"] == 1
+    counting.diagonal(inputs("mlp", 7, 0))
+    assert traces["diagonal"] == 1
+
+
+def test_progress_is_reported() -> None:
+    """Protects progress bars: called after every tile, up to the number of tiles."""
+    calls: list[tuple[int, int]] = []
+    program("mlp")(inputs("mlp", 4, 0), tile_bytes=1, progress=lambda done, total: calls.append((done, total)))
+    assert [done for done, _ in calls] == list(range(1, len(calls) + 1))
+    assert {total for _, total in calls} == {len(calls)} == {10}
+
+
+@pytest.mark.parametrize("kernel", ["nngp", "ntk"])
+@pytest.mark.parametrize("name", ["mlp", "joined"])
+def test_one_kernel_alone_is_the_same(name: str, kernel: Any) -> None:
+    """Protects dead-code elimination: asking for one kernel gives that one, and no other."""
+    x1, x2 = inputs(name, 3, 0), inputs(name, 2, 1)
+    alone = build(NETWORKS[name], kernels=(kernel,), dtype="float64")
+    assert alone.kernels == (kernel,)
+    found = alone(x1, x2)._asdict()
+    assert_close(found.pop(kernel), getattr(program(name)(x1, x2), kernel), "float64")
+    assert list(found.values()) == [None]
+
+
+def test_no_examples_give_an_empty_matrix() -> None:
+    """Protects empty batches, which data pipelines produce."""
+    x = inputs("image", 2, 0)
+    shape = np.asarray(program("image")(x, x).nngp).shape[2:]
+    assert np.asarray(program("image")(x[:0], x).ntk).shape == (0, 2, *shape)
+    assert np.asarray(program("image")(x[:0]).nngp).shape == (0, 0, *shape)
+    assert len(np.asarray(program("image").diagonal(x[:0]).nngp)) == 0
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float16", "float32", "float64"])
+def test_real_arrays_of_any_type_are_accepted(dtype: str) -> None:
+    """Protects conversion: integers and flags count as numbers, results have the program's type."""
+    x = np.array([[1, 0, 1], [0, 1, 1]], dtype)
+    for precision in ("float32", "float64"):
+        found = program("mlp", precision)(x).ntk
+        assert found is not None
+        assert found.dtype == precision
+        assert_close(found, program("mlp", precision)(x.astype(np.float64)).ntk, "rounding")
+    assert_close(program("mlp")(x.tolist()).ntk, program("mlp")(x).ntk, "rounding")
+
+
+BAD_INPUTS: dict[str, tuple[Any, str]] = {
+    "too few axes": (np.zeros(3), r"x1 should have shape \(n, 3\), got \(3,\)"),
+    "wrong channels": (np.zeros((2, 4)), r"x1 should have shape \(n, 3\), got \(2, 4\)"),
+    "too many axes": (np.zeros((2, 1, 3)), r"x1 should have shape \(n, 3\)"),
+    "scalar": (1.0, r"x1 should have shape \(n, 3\), got \(\)"),
+    "complex": (np.zeros((2, 3), complex), "real numbers, got dtype complex128"),
+    "text": ([["a", "b", "c"]], "real numbers, got dtype"),
+    "objects": (np.array([[None, 1, 2]], object), "real numbers, got dtype object"),
+    "nothing": ([[None, 1, 2]], "real numbers, got dtype object"),
+    "ragged": ([[1, 2, 3], [1, 2]], "x1 is not an array"),
+    "dates": (np.zeros((2, 3), "datetime64[s]"), "real numbers, got dtype datetime64"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_INPUTS)
+def test_bad_inputs_are_refused(bad: str) -> None:
+    """Protects users: an array that does not fit is an InputError that says what would, in every call."""
+    x, message = BAD_INPUTS[bad]
+    good = inputs("mlp", 2, 0)
+    with pytest.raises(InputError, match=message):
+        program("mlp")(x)
+    with pytest.raises(InputError, match=message):
+        program("mlp")(x, good)
+    with pytest.raises(InputError, match=message.replace("x1 ", "x2 ")):
+        program("mlp")(good, x)
+    with pytest.raises(InputError, match=message.replace("x1 ", "x ")):
+        program("mlp").diagonal(x)
+
+
+def test_a_wrong_shape_inside_jit_is_refused() -> None:
+    """Protects traced calls, which do not pass through the checks of arrays."""
+    with pytest.raises(InputError, match=r"x1 should have shape \(n, 3\)"):
+        jax.jit(lambda x: program("mlp", "float32")(x).ntk)(jnp.zeros((2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "gpu"}, "target should be cpu, cuda or tpu, got gpu"),
+        ({"dtype": "float16"}, "dtype should be float32 or float64, got float16"),
+        ({"kernels": ("nngp", "nngp")}, "one or both of nngp and ntk"),
+        ({"kernels": ()}, "one or both of nngp and ntk"),
+        ({"kernels": ("ntks",)}, "nngp"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
+    """Protects users: an unknown option is a ParameterError that says what is known."""
+    with pytest.raises(ParameterError, match=message):
+        build(NETWORKS["mlp"], **options)
+
+
+def test_a_missing_device_is_named() -> None:
+    """Protects programs for other platforms: built anywhere, they run only where the device is."""
+    if any(device.platform == "tpu" for device in jax.devices()):
+        pytest.skip("there is a TPU here")
+    with pytest.raises(UnsupportedError, match="the program is for tpu"):
+        build(NETWORKS["mlp"], target="tpu")(inputs("mlp", 2, 0))
+
+
+def test_the_callers_jax_configuration_is_left_alone() -> None:
+    """Protects other code in the process: a float64 program does not switch on float64 outside."""
+    before = jax.config.jax_enable_x64
+    program("mlp")(inputs("mlp", 2, 0))
+    assert jax.config.jax_enable_x64 == before
+    assert jnp.ones(1).dtype == (jnp.float64 if before else jnp.float32)
+    with pytest.raises(InputError):
+        program("mlp")(np.zeros(1))
+    assert jax.config.jax_enable_x64 == before
+
+
+@pytest.mark.parametrize("name", ["smooth", "cnn"])
+def test_inside_jit_and_vmap(name: str) -> None:
+    """Protects composition: the same numbers inside jit, and vmap is a loop over calls."""
+    compiled = program(name, "float32")
+    x = jnp.asarray(inputs(name, 4, 0), jnp.float32)
+    y = jnp.asarray(inputs(name, 3, 1), jnp.float32)
+    expected = compiled(x, y)
+    for found in (jax.jit(compiled)(x, y), jax.vmap(lambda a: compiled(a[None], y))(x)):
+        for label in ("nngp", "ntk"):
+            assert_close(np.asarray(getattr(found, label)).reshape(4, 3), getattr(expected, label), "float32")
+    own = jax.jit(lambda x: compiled(x).ntk)(x)
+    assert_close(own, compiled(x).ntk, "float32")
+    assert np.array_equal(own, own.T)
+
+
+@pytest.mark.parametrize("kernel", ["nngp", "ntk"])
+def test_gradient_is_the_finite_difference(kernel: str) -> None:
+    """Protects derivatives by the inputs, float64, on a smooth network: central differences, step 1e-5, whose
+    error is h^2 = 1e-10 times a third derivative plus eps / h = 2e-11."""
+    x, y = inputs("smooth", 2, 0), inputs("smooth", 2, 1)
+    direction = np.random.default_rng(2).normal(size=x.shape)
+
+    def total(x: Any) -> Any:
+        return getattr(program("smooth")(x, y), kernel).sum()
+
+    with jax.enable_x64(True):
+        slope = np.sum(np.asarray(jax.grad(total)(jnp.asarray(x))) * direction)
+        difference = (total(x + 1e-5 * direction) - total(x - 1e-5 * direction)) / 2e-5
+    assert abs(slope - float(difference)) <= 1e-8 * abs(float(difference))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "joined"])
+def test_gradients_are_finite_at_special_inputs(name: str, dtype: str) -> None:
+    """Protects optimisation: zero inputs, equal and opposite ones, and an image that is zero in places."""
+    x = inputs(name, 5, 0)
+    x[1], x[2], x[3] = 0.0, x[0], -x[0]
+    x[4].reshape(-1, x.shape[-1])[0] = 0.0
+
+    def total(x: jax.Array, y: jax.Array | None) -> jax.Array:
+        values = program(name, dtype)(x, y)
+        assert values.nngp is not None
+        assert values.ntk is not None
+        return values.nngp.sum() + values.ntk.sum()
+
+    with jax.enable_x64(dtype == "float64"):
+        array = jnp.asarray(x, dtype)
+        for other in (None, array):
+            gradient = jax.grad(lambda x, other=other: total(x, other))(array)
+            assert np.isfinite(np.asarray(gradient)).all()
+            assert np.abs(np.asarray(gradient)).max() > 0
+
+
+def test_repr_names_the_network() -> None:
+    """Protects what a user sees at a prompt."""
+    assert repr(program("mlp")) == "<Program @network nngp+ntk f64 on cpu>"

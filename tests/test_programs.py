@@ -1,0 +1,153 @@
+"""Compiled programs give the reference's numbers, on random networks and random inputs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ntc.backends.jax.program import Kernels
+from ntc.backends.reference import interpret
+from ntc.build import build
+from ntc.ir.graph import Graph
+from ntc.ir.op import Array
+from ntc.ir.types import Between
+from ntc.passes.translate import Translate
+from tests.assertions import Tolerance, assert_close
+from tests.networks import NETWORKS, inputs, program
+from tests.strategies import examples, tensor_graphs
+
+
+def reference(graph: Graph, between: Between, *arrays: Array) -> dict[str, Array]:
+    """Both kernels, without any pass but the translation."""
+    return interpret(Translate(dtype="f64", between=between)(graph), *arrays)
+
+
+def assert_kernels(found: Kernels, expected: dict[str, Array], nngp: Tolerance, ntk: Tolerance) -> None:
+    """Both kernels are the expected ones."""
+    assert found.nngp is not None
+    assert found.ntk is not None
+    assert_close(found.nngp, expected["nngp"], nngp, scale=1e-30)
+    assert_close(found.ntk, expected["ntk"], ntk, scale=1e-30)
+
+
+def rounded(x: Array, dtype: str) -> Array:
+    """x as a program of this type sees it."""
+    return x.astype(dtype).astype(np.float64)
+
+
+def assert_program_agrees(
+    graph: Graph, dtype: Literal["float32", "float64"], x1: Array, x2: Array, nngp: Tolerance, ntk: Tolerance
+) -> None:
+    """All three kinds of pairs of examples agree with the reference."""
+    x1, x2 = rounded(x1, dtype), rounded(x2, dtype)
+    compiled = build(graph, dtype=dtype)
+    assert_kernels(compiled(x1, x2), reference(graph, "cross", x1, x2), nngp, ntk)
+    assert_kernels(compiled(x1), reference(graph, "self", x1), nngp, ntk)
+    assert_kernels(compiled.diagonal(x1), reference(graph, "diagonal", x1), nngp, ntk)
+
+
+@settings(max_examples=20)
+@given(st.data())
+def test_float64_in_general_position(data: st.DataObject) -> None:
+    """Protects every pass and every row of the backend: 1e-10, where no two inputs are parallel."""
+    graph = data.draw(tensor_graphs(least_channels=3))
+    x = data.draw(examples(graph, 5, special=False))
+    x1, x2 = x[:3], x[3:]
+    assert_program_agrees(graph, "float64", x1, x2, "float64", "float64")
+
+
+@settings(max_examples=20)
+@given(st.data())
+def test_float64_at_special_inputs(data: st.DataObject) -> None:
+    """Protects zero, equal, parallel and opposite inputs, where a relu has an angle of 0 or pi."""
+    graph = data.draw(tensor_graphs())
+    x1, x2 = (data.draw(examples(graph, n)) for n in (3, 2))
+    x2[0] = x1[0]
+    assert_program_agrees(graph, "float64", x1, x2, "float64", "float64 near correlation one")
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_float32(data: st.DataObject) -> None:
+    """Protects the default precision, also at special inputs; only the NTK near correlation one loses digits."""
+    graph = data.draw(tensor_graphs())
+    x1, x2 = (data.draw(examples(graph, n)) for n in (3, 2))
+    assert_program_agrees(graph, "float32", x1, x2, "float32", "float32 near correlation one")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_float32_in_general_position(name: str) -> None:
+    """Protects six digits of both kernels in float32 where no two inputs are parallel."""
+    x1, x2 = rounded(inputs(name, 3, 0), "float32"), rounded(inputs(name, 2, 1), "float32")
+    graph = NETWORKS[name].graph()
+    found = program(name, "float32")
+    assert_kernels(found(x1, x2), reference(graph, "cross", x1, x2), "float32", "float32")
+    assert_kernels(found(x1), reference(graph, "self", x1), "float32", "float32")
+
+
+@settings(max_examples=15)
+@given(st.data())
+@pytest.mark.parametrize("name", NETWORKS)
+def test_k_of_x_with_itself(name: str, data: st.DataObject) -> None:
+    """Protects symmetry to the last bit, eigenvalues from zero up (to rounding), and `diagonal`."""
+    x = data.draw(examples(NETWORKS[name].graph(), 5))
+    found, own = program(name)(x), program(name).diagonal(x)
+    for matrix, diagonal in zip(found, own, strict=True):
+        assert matrix is not None
+        flat = square(np.asarray(matrix))
+        assert np.array_equal(flat, flat.T)
+        assert np.linalg.eigvalsh(flat).min() >= -1e-7 * np.abs(flat).max()
+        assert_close(np.asarray(matrix)[np.arange(5), np.arange(5)], diagonal, "float64", scale=1e-30)
+
+
+def square(matrix: Array) -> Array:
+    """(n, n, H, H, W, W, ...) as a square matrix over examples and positions."""
+    order = (*range(0, matrix.ndim, 2), *range(1, matrix.ndim, 2))
+    rows = int(np.prod(matrix.shape[::2]))
+    return matrix.transpose(order).reshape(rows, rows)
+
+
+@settings(max_examples=10)
+@given(st.data())
+@pytest.mark.parametrize("name", NETWORKS)
+def test_float32_matrix_of_distinct_inputs_is_positive(name: str, data: st.DataObject) -> None:
+    """Protects solvers: in float32, symmetric to the last bit and no eigenvalue below -1e-5 of the largest."""
+    x = data.draw(examples(NETWORKS[name].graph(), 5, special=False))
+    for matrix in program(name, "float32")(x):
+        flat = square(np.asarray(matrix))
+        assert np.array_equal(flat, flat.T)
+        values = np.linalg.eigvalsh(flat.astype(np.float64))
+        assert values.min() >= -1e-5 * values.max()
+
+
+@settings(max_examples=10)
+@given(st.data())
+@pytest.mark.parametrize("name", NETWORKS)
+def test_examples_are_independent(name: str, data: st.DataObject) -> None:
+    """Protects batches: an entry depends on its two examples only, whatever stands beside them; bit by bit
+    where the batch has the same size, as then the same instructions run."""
+    graph = NETWORKS[name].graph()
+    x1, x2 = data.draw(examples(graph, 4)), data.draw(examples(graph, 4))
+    order = data.draw(st.permutations(range(4)))
+    whole, permuted = program(name)(x1, x2), program(name)(x1[order], x2)
+    halves = [program(name)(x1, x2[:2]), program(name)(x1, x2[2:])]
+    for label in ("nngp", "ntk"):
+        matrix = np.asarray(getattr(whole, label))
+        assert np.array_equal(np.asarray(getattr(permuted, label)), matrix[order])
+        joined = np.concatenate([np.asarray(getattr(half, label)) for half in halves], 1)
+        assert_close(joined, matrix, "float64 near correlation one", scale=1e-30)
+
+
+@settings(max_examples=10)
+@given(st.data())
+@pytest.mark.parametrize("name", ["mlp", "cnn", "image"])
+def test_exchanging_the_arguments_transposes(name: str, data: st.DataObject) -> None:
+    """Protects k(x2, x1) = k(x1, x2) transposed, examples and positions."""
+    graph = NETWORKS[name].graph()
+    x1, x2 = data.draw(examples(graph, 4, special=False)), data.draw(examples(graph, 4, special=False))
+    for one, other in zip(program(name)(x1, x2), program(name)(x2, x1), strict=True):
+        assert_close(square(np.asarray(one)), square(np.asarray(other)).T, "float64")
