@@ -27,27 +27,30 @@ MAX_BYTES = 64 * 2**20
 
 def parse_graph(text: str, name: str = "<text>") -> Graph:
     """The graph that prints as `text`; not verified. Raises ParseError or LimitError with a location."""
+    return cast(Graph, _read(text, name, "start"))
+
+
+def parse_passes(text: str, name: str = "<passes>") -> list[tuple[str, dict[str, Any]]]:
+    """Names and options of a pipeline such as `translate{between=self}, cse`. Raises ParseError."""
+    return cast(list[tuple[str, dict[str, Any]]], _read(text, name, "passes"))
+
+
+def _read(text: str, name: str, start: str) -> Any:
     if len(text) > MAX_BYTES:
         raise LimitError(f"{name} is longer than {MAX_BYTES} characters")
     source = Source(name, text)
     try:
-        tree = _grammar().parse(text, "start")
-        return cast(Graph, _Graphs(source).transform(tree))
+        return _Graphs(source).transform(_grammar().parse(text, start))
     except UnexpectedInput as error:
         raise _syntax_error(source, error) from None
     except VisitError as error:
         if isinstance(error.orig_exc, NtcError):
             raise error.orig_exc from None
+        if isinstance(error.orig_exc, RecursionError):
+            raise LimitError(f"{name} nests too deeply") from None
         raise
-
-
-def parse_passes(text: str, name: str = "<passes>") -> list[tuple[str, dict[str, Any]]]:
-    """Names and options of a pipeline such as `translate{between=self}, cse`. Raises ParseError."""
-    source = Source(name, text)
-    try:
-        return cast(list[tuple[str, dict[str, Any]]], _Graphs(source).transform(_grammar().parse(text, "passes")))
-    except UnexpectedInput as error:
-        raise _syntax_error(source, error) from None
+    except RecursionError:
+        raise LimitError(f"{name} nests too deeply") from None
 
 
 @lru_cache
@@ -85,8 +88,14 @@ class _Graphs(Transformer[Token, Any]):
 
     def _node(self, table: Any, name: Token, op: Token, operands: Any, given: Any, type_: Token) -> Node:
         location = self._at(op)
-        made = _op(table, str(op), dict(given or ()), location)
+        made = _op(table, str(op), self._once(given, op), location)
         return Node(str(name)[1:], made, operands, self._type(type_), location)
+
+    def _once(self, given: Any, owner: Token) -> dict[str, Any]:
+        values = dict(given or ())
+        if len(values) < len(given or ()):
+            raise ParseError(f"{owner}: a parameter is given twice", self._at(owner))
+        return values
 
     def _type(self, token: Token) -> Any:
         try:
@@ -99,7 +108,7 @@ class _Graphs(Transformer[Token, Any]):
         return [item for item in items if item is not None]
 
     def pass_(self, name: Token, given: Any) -> tuple[str, dict[str, Any]]:
-        return str(name), dict(given or ())
+        return str(name), self._once(given, name)
 
     def inputs(self, *items: Input) -> tuple[Input, ...]:
         return items
