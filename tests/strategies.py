@@ -52,7 +52,7 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
     """
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        low, high = _bounds(args[1:])
+        low, high = bounds(args[1:])
         if args[0] is int:
             return st.integers(int(max(low, -largest)), int(min(high, largest)))
         numbers = st.one_of(_decimals, _floats) if extreme else _decimals
@@ -67,7 +67,8 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
     return plain[annotation]
 
 
-def _bounds(metadata: Sequence[Any]) -> tuple[float, float]:
+def bounds(metadata: Sequence[Any]) -> tuple[float, float]:
+    """Least and greatest value that the constraints of a field allow."""
     low, high = -np.inf, np.inf
     for item in metadata:
         for constraint in item.metadata if isinstance(item, FieldInfo) else [item]:

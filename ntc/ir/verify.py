@@ -41,6 +41,8 @@ def _check_tensor_graph(graph: Graph) -> None:
     """Writes the graph again with the builder, which checks shapes, distributions and independence."""
     if len(graph.inputs) != 1 or not isinstance(graph.inputs[0].type, TensorType):
         raise VerifyError("a tensor graph has one input, a tensor")
+    if len(graph.outputs) != 1:
+        raise VerifyError("a tensor graph has one output")
     type_ = graph.inputs[0].type
     builder = TensorGraphBuilder(type_.spatial, type_.channels, name=graph.inputs[0].name)
     names = {graph.inputs[0].name: builder.input}
@@ -57,9 +59,12 @@ def _check_tensor_graph(graph: Graph) -> None:
 
 
 def _check_kernel_graph(graph: Graph) -> None:
-    if not graph.inputs or not all(isinstance(x.type, ArrayType) for x in graph.inputs):
-        raise VerifyError("a kernel graph has one or two inputs, arrays")
+    batches = {x.type.batch for x in graph.inputs if isinstance(x.type, ArrayType)}
+    if not 1 <= len(batches) == len(graph.inputs) <= 2:
+        raise VerifyError("a kernel graph has one or two inputs, arrays of different batches")
     for node in graph.nodes:
+        if not batches.issuperset(graph.covariance_of(node.name).batch):
+            raise VerifyError(f"%{node.name}: {node.type} is of a batch that no input has", node.location)
         try:
             _check_kernel_node(graph, node)
         except NtcError as error:
@@ -77,10 +82,11 @@ def _check_kernel_node(graph: Graph, node: Node) -> None:
     least, most = op.arity
     if not least <= len(operand_types) <= most:
         raise VerifyError(f"{op.name} takes {least} to {most} operands, got {len(operand_types)}")
-    dense = op.result(*operand_types)
-    _check_type(node, dense.with_offsets(type_.offsets))
     if len(type_.offsets) != len(type_.spatial):
-        raise VerifyError(f"{type_} has offsets for {len(type_.offsets)} of {len(type_.spatial)} axes")
+        raise VerifyError(f"its type has offsets for {len(type_.offsets)} of {len(type_.spatial)} axes")
+    dense = op.result(*operand_types)
+    same_rank = len(dense.spatial) == len(type_.spatial)
+    _check_type(node, dense.with_offsets(type_.offsets) if same_rank else dense)
     covariances = graph.covariances(node.operands)
     demands = op.demand(type_.offsets, *covariances)
     for operand, demand in zip(covariances, demands, strict=True):
