@@ -15,7 +15,7 @@ from ntc.errors import NtcError, ParameterError, ShapeError, VerifyError
 from ntc.ir import kernel, ops
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.construct import construct, parameters, required, signature
-from ntc.ir.graph import Graph, Input, Output
+from ntc.ir.graph import Graph, Input, Node, Output
 from ntc.ir.kernel import KERNEL_OPS
 from ntc.ir.offsets import DIAGONAL, Offsets
 from ntc.ir.ops import TENSOR_OPS

@@ -1,0 +1,288 @@
+"""Passes keep the numbers, do what their docstrings say and nothing where they must not; the IR they leave."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ntc import nn
+from ntc.backends.reference import interpret
+from ntc.errors import ParameterError, VerifyError
+from ntc.frontend.layers import Network
+from ntc.ir import kernel
+from ntc.ir.graph import Graph, Output, kernel_op
+from ntc.ir.parser import parse_graph
+from ntc.ir.printer import show
+from ntc.ir.schema import frozen
+from ntc.ir.types import Between
+from ntc.ir.verify import verify
+from ntc.passes.base import Pass
+from ntc.passes.cse import CommonSubexpressions
+from ntc.passes.dce import DeadCode
+from ntc.passes.fold import Fold
+from ntc.passes.pipeline import OPTIMIZE, Observer, parse_pipeline, run
+from ntc.passes.track import Track, demand
+from ntc.passes.translate import Translate
+from tests.assertions import assert_close
+from tests.networks import NETWORKS, inputs
+from tests.strategies import examples, tensor_graphs
+
+GOLDEN = Path(__file__).with_name("golden_ir")
+BEFORE = ((), (Fold(),), (Fold(), CommonSubexpressions()), (Fold(), CommonSubexpressions(), DeadCode()))
+betweens = st.sampled_from(get_args(Between))
+
+
+def translated(graph: Graph | Network, between: Between = "cross", **options: Any) -> Graph:
+    """The kernel graph before any other pass."""
+    graph = graph.graph() if isinstance(graph, Network) else graph
+    return Translate(dtype="f64", between=between, **options)(graph)
+
+
+def names(graph: Graph) -> list[str]:
+    """The ops of a graph in order."""
+    return [node.op.name for node in graph.nodes]
+
+
+@settings(max_examples=30)
+@given(st.data())
+@pytest.mark.parametrize("pass_", OPTIMIZE, ids=lambda pass_: pass_.name)
+def test_passes_keep_the_value(pass_: Pass, data: st.DataObject) -> None:
+    """Protects every number: to rounding, what a pass leaves has the reference's value, verifies, and another
+    run of the pass changes nothing and gives equal graphs for equal graphs."""
+    network, between = data.draw(tensor_graphs()), data.draw(betweens)
+    needed = BEFORE[-1:] if isinstance(pass_, Track) else BEFORE  # it needs a graph without dead values
+    before = run(translated(network, between), data.draw(st.sampled_from(needed)))
+    after = verify(pass_(before))
+    assert pass_(after) == after
+    assert pass_(parse_graph(show(before))) == after
+    arrays = [data.draw(examples(network, n)) for n in ((2, 3) if between == "cross" else (3,))]
+    expected, found = interpret(before, *arrays), interpret(after, *arrays)
+    assert found.keys() == expected.keys()
+    for label, value in expected.items():
+        assert_close(found[label], value, "rounding", scale=1e-30)
+
+
+@given(tensor_graphs(), betweens, st.sampled_from(["nngp", "ntk"]))
+def test_the_pipeline_computes_nothing_twice_or_for_nobody(network: Graph, between: Between, label: Any) -> None:
+    """Protects what the pipeline promises: no dead value, no two equal ones, no constant that does nothing."""
+    graph = run(translated(network, between, kernels=(label,)), OPTIMIZE)
+    read = {x for node in graph.nodes for x in node.operands} | {output.value for output in graph.outputs}
+    assert all(node.name in read for node in graph.nodes)
+    assert len({(node.op, node.operands, node.type) for node in graph.nodes}) == len(graph.nodes)
+    zeros = {node.name for node in graph.nodes if node.op.name == "constant" and node.op.value == 0}  # type: ignore[attr-defined]
+    assert not any(zeros.intersection(node.operands) for node in graph.nodes if node.op.name in ("add", "mul"))
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_entries_that_are_not_tracked_are_not_read(data: st.DataObject) -> None:
+    """Protects tracking: entries outside the tracked offsets are NaN in the reference, and no output is."""
+    network, between = data.draw(tensor_graphs()), data.draw(betweens)
+    graph = run(translated(network, between), OPTIMIZE)
+    every = replace(graph, outputs=tuple(Output(f"o{i}", node.name) for i, node in enumerate(graph.nodes)))
+    arrays = [data.draw(examples(network, 2)) for _ in graph.inputs]
+    values = interpret(every, *arrays)
+    for i, node in enumerate(graph.nodes):
+        type_ = graph.covariance_of(node.name)
+        pairs = zip(type_.spatial, type_.offsets, strict=True)
+        tracked = np.array(True)
+        for size, offsets in pairs:
+            tracked = tracked[..., None, None] & (np.eye(size, dtype=bool) | (not offsets.diagonal))
+        finite = np.isfinite(values[f"o{i}"])
+        assert np.array_equal(finite, np.broadcast_to(tracked, finite.shape))
+    assert all(np.isfinite(values[f"o{graph.nodes.index(graph.definitions[x.value])}"]).all() for x in graph.outputs)
+
+
+@given(tensor_graphs(), betweens)
+def test_tracking_tracks_what_is_demanded_and_no_axis_more(network: Graph, between: Between) -> None:
+    """Protects memory: an axis is dense only if an output reads another offset than zero of it."""
+    before = run(translated(network, between), OPTIMIZE[:-1])
+    after, demands = Track()(before), demand(before)
+    for node in after.nodes:
+        type_ = after.covariance_of(node.name)
+        assert all(
+            own.diagonal == needed.diagonal for own, needed in zip(type_.offsets, demands[node.name], strict=True)
+        )
+
+
+def test_no_pooling_tracks_the_diagonal_alone() -> None:
+    """Protects the common case: without pooling, no value of a CNN holds pairs of positions."""
+    network = nn.input(8, 8, 3) >> nn.repeat(2, nn.serial(nn.conv(4, 3), nn.relu())) >> nn.flatten() >> nn.dense(1)
+    graph = run(translated(network), OPTIMIZE)
+    assert max(graph.covariance_of(node.name).entries for node in graph.nodes) == 64
+    pooled = nn.input(8, 8, 3) >> nn.conv(4, 3) >> nn.global_avg_pool()
+    assert max(t.entries for t in map(run(translated(pooled), OPTIMIZE).covariance_of, ["x.k"])) == 64**2
+
+
+def test_tracking_is_per_axis() -> None:
+    """Protects axes from each other: pooling along one axis leaves the other diagonal."""
+    network = nn.input(4, 6, 3) >> nn.conv(4, 3) >> nn.avg_pool((1, 2), (1, 2)) >> nn.flatten()
+    graph = run(translated(network), OPTIMIZE)
+    assert str(graph.covariance_of("conv1.k")) == "f64 cov[N,M | 4,6 | 0,*]"
+
+
+def test_fold_removes_the_ntk_of_the_input() -> None:
+    """Protects folding: zero times, plus zero, and scales of one disappear; the NTK of one layer is its NNGP."""
+    graph = run(translated(nn.input(3) >> nn.dense(4)), [Fold(), DeadCode()])
+    assert names(graph) == ["gram"]
+    assert [output.value for output in graph.outputs] == ["x.k", "x.k"]
+
+
+def test_fold_computes_constants() -> None:
+    """Protects constants through every kind of op: a network that ignores its input has constant kernels."""
+    network = nn.input(4, 3) >> nn.conv(4, 3, w_std=0.0, b_std=0.5) >> nn.relu() >> nn.flatten() >> nn.dense(2, 2.0)
+    graph = run(translated(network), [Fold(), DeadCode()])
+    assert set(names(graph)) == {"constant"}
+    found = interpret(graph, inputs("mlp", 2, 0)[:, None, :].repeat(4, 1), np.zeros((1, 4, 3)))
+    assert_close(found["nngp"], np.full((2, 1), 4 * 0.25 / 2), "rounding")
+
+
+def test_fold_leaves_constants_that_filters_change() -> None:
+    """Protects the edges: a constant is not constant after a filter that reads zeros outside the image."""
+    biased = nn.input(4, 3) >> nn.dense(4, 0.0, 1.0)
+    assert "window" in names(Fold()(translated(biased >> nn.conv(4, 3))))
+    assert "window2" in names(Fold()(translated(biased >> nn.avg_pool(3, 1, "same"))))
+    assert "reduce" in names(Fold()(translated(biased >> nn.global_sum_pool())))
+    free = nn.input(4, 3) >> nn.dense(4, 0.0, 0.0)
+    assert "window" not in names(Fold()(translated(free >> nn.conv(4, 3))))
+
+
+def test_fold_keeps_weights_of_sums() -> None:
+    """Protects concatenation: a weight of a dropped zero goes, the others stay with their operands."""
+    network = nn.input(3) >> nn.concat(nn.dense(1, 0.0), nn.dense(3))
+    graph = Fold()(translated(network))
+    assert graph.definitions["concat1.k"].op == kernel.Add((0.75,))
+
+
+def test_cse_merges_equal_branches_only() -> None:
+    """Protects sharing: equal ops on equal operands are computed once, unequal ones are not."""
+    branch, other = nn.serial(nn.dense(4, 1.5), nn.relu()), nn.serial(nn.dense(4, 1.25), nn.relu())
+    for second, count in ((branch, 3), (other, 6)):
+        graph = run(translated(nn.input(3) >> nn.concat(branch, second)), [CommonSubexpressions(), DeadCode()])
+        assert sum(isinstance(node.op, kernel.Dual) for node in graph.nodes if node.name.endswith("k")) == count // 3
+
+
+def test_cse_keeps_the_marginals_of_two_inputs_apart() -> None:
+    """Protects k(x1, x2): the variances of x1 and x2 come from the same op on different inputs."""
+    graph = CommonSubexpressions()(translated(NETWORKS["mlp"]))
+    assert {"x.v1", "x.v2"} <= set(graph.types)
+
+
+def test_dce_removes_the_ntk_if_only_the_nngp_is_asked_for() -> None:
+    """Protects dead-code elimination: what is not asked for is not computed; inputs stay."""
+    graph = DeadCode()(translated(NETWORKS["mlp"], kernels=("nngp",)))
+    assert "dual_dot" not in names(graph)
+    assert len(graph.inputs) == 2
+    both = DeadCode()(translated(NETWORKS["mlp"]))
+    assert "dual_dot" in names(both)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_k_of_x_with_itself_shares_its_marginals(name: str) -> None:
+    """Protects `self` and `diagonal`: one marginal for both sides, and for the diagonal nothing else."""
+    own = translated(NETWORKS[name], "self")
+    assert not [node.name for node in own.nodes if node.name.endswith((".v1", ".v2"))]
+    assert [output.value for output in own.outputs] == ["nngp.mirror", "ntk.mirror"]
+    diagonal = translated(NETWORKS[name], "diagonal")
+    assert all(len(diagonal.covariance_of(node.name).batch) == 1 for node in diagonal.nodes)
+
+
+def test_kernels_are_returned_in_the_order_asked_for() -> None:
+    """Protects labels and their order; refuses none, and one twice."""
+    graph = translated(NETWORKS["mlp"], kernels=("ntk", "nngp"))
+    assert [output.label for output in graph.outputs] == ["ntk", "nngp"]
+    for kernels in ((), ("ntk", "ntk")):
+        with pytest.raises(ParameterError, match="one or both"):
+            Translate(kernels=kernels)
+
+
+@frozen
+class _Broken(Pass):
+    """Leaves a graph without its first node."""
+
+    name: ClassVar[str] = "broken"
+
+    def __call__(self, graph: Graph) -> Graph:
+        return replace(graph, nodes=graph.nodes[1:])
+
+
+@frozen
+class _Raising(Pass):
+    """Fails."""
+
+    name: ClassVar[str] = "raising"
+
+    def __call__(self, graph: Graph) -> Graph:
+        kernel_op(graph.nodes[0])
+        raise VerifyError("it does not work")
+
+
+@pytest.mark.parametrize(
+    ("bad", "note"),
+    [
+        (_Broken(), "after pass `broken` (all: fold, broken)"),
+        (_Raising(), "in pass `raising`, after fold"),
+    ],
+)
+def test_a_defect_names_its_pass(bad: Pass, note: str) -> None:
+    """Protects whoever debugs a pass: the error names it and the passes before it."""
+    with pytest.raises(VerifyError) as caught:
+        run(translated(NETWORKS["mlp"]), [Fold(), bad, DeadCode()])
+    assert note in caught.value.notes
+
+
+def test_the_observer_sees_every_pass() -> None:
+    """Protects dumps and timings: one call and one entry per pass, in order."""
+    seen: list[tuple[str, Graph]] = []
+    observer = Observer(dump=lambda name, graph: seen.append((name, graph)))
+    last = run(NETWORKS["mlp"].graph(), parse_pipeline("translate, fold, cse, dce, track"), observer)
+    assert [name for name, _ in seen] == ["translate", "fold", "cse", "dce", "track"]
+    assert [name for name, _ in observer.seconds] == [name for name, _ in seen]
+    assert seen[-1][1] == last
+
+
+def test_pipelines_are_text() -> None:
+    """Protects the command line: a pipeline reads as the passes that the library runs."""
+    options = "translate{kernels=(nngp,), dtype=f64, between=self}, fold, cse, dce, track"
+    expected = [Translate(("nngp",), "f64", "self"), *OPTIMIZE]
+    assert parse_pipeline(options) == expected
+    assert parse_pipeline("") == []
+    with pytest.raises(ParameterError, match="unknown pass `fould`") as caught:
+        parse_pipeline("fould")
+    assert caught.value.hint == "did you mean `fold`?"
+
+
+STAGES: dict[str, str] = {
+    "mlp.cross": "translate | fold | cse | dce | track",
+    "cnn.cross": "translate, fold, cse, dce, track",
+    "cnn.self": "translate{between=self}, fold, cse, dce, track",
+    "residual.diagonal": "translate{between=diagonal}, fold, cse, dce, track",
+    "joined.cross": "translate | fold, cse, dce, track",
+    "image.cross": "translate{kernels=(nngp,), dtype=f64}, fold, cse, dce, track",
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_golden_text(name: str) -> None:
+    """Protects the IR as people read it, after each stage. NTC_UPDATE_GOLDEN=1 writes the files anew."""
+    graph = NETWORKS[name.split(".")[0]].graph()
+    parts = [f"// network\n{show(graph)}"]
+    for stage in STAGES[name].split(" | "):
+        graph = run(graph, parse_pipeline(stage))
+        parts.append(f"// {stage}\n{show(graph, locations=False)}")
+    path, text = GOLDEN / f"{name}.txt", "\n".join(parts)
+    if os.environ.get("NTC_UPDATE_GOLDEN") == "1":
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+def test_no_golden_file_is_left_over() -> None:
+    """Protects the folder: a file that no test compares."""
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(STAGES)
