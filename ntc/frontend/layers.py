@@ -11,13 +11,16 @@ from ntc.ir.graph import MAX_OPS, Graph
 from ntc.ir.op import TensorOp
 from ntc.ir.types import MAX_SPATIAL_AXES, Spatial
 
+_SHOWN_CALLS = 5
+
 
 @dataclass(frozen=True)
 class Layer:
     """A function from one value of a network to another. `a >> b` applies a, then b.
 
     Attributes:
-      size: number of ops after every repetition is written out.
+      size: number of ops after every repetition is written out; what has none counts as one, so that the
+        work of writing a layer out is bounded by its size.
       location: where it was written, for error messages.
     """
 
@@ -36,17 +39,18 @@ class Layer:
                 location,
                 hint="use fewer repetitions",
             )
-        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "size", max(1, size))
         object.__setattr__(self, "location", location)
 
 
 @dataclass(frozen=True)
 class Apply(Layer):
-    """One op. `places` locates its parameters."""
+    """One op. `places` locates its parameters; `calls` are the calls around it, innermost first."""
 
     op: TensorOp
     at: Location | None = field(default=None, compare=False, repr=False)
-    places: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+    places: Mapping[str | None, Location] = field(default_factory=dict, compare=False, repr=False)
+    calls: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self._set(1, self.at)
@@ -84,6 +88,7 @@ class Fan(Layer):
     op: TensorOp
     branches: tuple[Layer, ...]
     at: Location | None = field(default=None, compare=False, repr=False)
+    calls: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.branches:
@@ -134,8 +139,8 @@ def _instantiate(builder: TensorGraphBuilder, layers: tuple[Layer, ...]) -> str:
     values = [builder.input]
     while tasks:
         match tasks.pop():
-            case Apply(op, location, places):
-                values.append(_append(builder, op, [values.pop()], location, places))
+            case Apply() as layer:
+                values.append(_append(builder, layer, [values.pop()], layer.places))
             case Serial(parts):
                 tasks += reversed(parts)
             case Repeat(count, body):
@@ -156,19 +161,22 @@ def _fan_step(builder: TensorGraphBuilder, fan: Fan, index: int, values: list[st
         return
     operands = values[len(values) - done :]
     del values[len(values) - done - 1 :]
-    values.append(_append(builder, fan.op, operands, fan.at, {}))
+    values.append(_append(builder, fan, operands, {}))
 
 
 def _append(
-    builder: TensorGraphBuilder,
-    op: TensorOp,
-    operands: list[str],
-    location: Location | None,
-    places: Mapping[str, Location],
+    builder: TensorGraphBuilder, layer: Apply | Fan, operands: list[str], places: Mapping[str | None, Location]
 ) -> str:
     try:
-        return builder.append(op, operands, location)
+        return builder.append(layer.op, operands, layer.at)
     except NtcError as error:
         if error.parameter and error.parameter in places:
             error.location = places[error.parameter]
+        error.notes += shown_calls(layer.calls)
         raise
+
+
+def shown_calls(calls: tuple[str, ...]) -> tuple[str, ...]:
+    """The innermost calls, as notes of an error."""
+    more = len(calls) - _SHOWN_CALLS
+    return (*calls[:_SHOWN_CALLS], f"... and {more} more") if more > 0 else calls
