@@ -1,19 +1,21 @@
 """What all tests share: Hypothesis profiles, and a verified graph after every pass.
 
-HYPOTHESIS_PROFILE is `dev` (quick), `ci` (the default: the same examples in every run) or `nightly` (many).
+HYPOTHESIS_PROFILE is `dev` (quick), `ci` (the default: the same examples in every run), `nightly` (many) or
+`mutate` (as `ci`, but failures are not made smaller: for `tools/mutate.py`).
 """
 
 from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 """Compiling one example takes longer than Hypothesis expects of all of them."""
 
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=_SLOW, derandomize=True)
+settings.register_profile("mutate", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

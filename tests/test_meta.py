@@ -200,7 +200,7 @@ def loaded_by(statement: str) -> set[str]:
     [
         "import ntc",
         "import ntc.ir.verify, ntc.ir.parser, ntc.ir.json, ntc.frontend.nn, ntc.passes.pipeline",
-        "import ntc.backends.reference, ntc.build",
+        "import ntc.backends.reference, ntc.build, ntc.artifact, ntc.cli.main",
     ],
 )
 def test_the_compiler_loads_no_jax(statement: str) -> None:
