@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ntc.frontend.elaborate import load_graph
 
 import ntc
 from ntc.artifact import load
 from ntc.build import build
+from ntc.frontend.elaborate import load_graph
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph
 
@@ -178,8 +178,8 @@ MISTAKES: dict[str, str] = {
     "predict small.nt --train x1.npy --test classes_test.npz": "with arrays x and y",
     "predict small.nt --train unlabelled.npz --test classes_test.npz": "expected y",
     "predict small.nt --train values_train.npz --test x2.npy": "x2.npy",
-    "predict small.nt --train values_train.npz --test values_test.npz --diag-reg -1": "-1",
-    "opt small.nt": "small.nt:2:1: error: ",
+    "predict small.nt --train values_train.npz --test values_test.npz --diag-reg -1": "greater than or equal to 0",
+    "opt small.nt": "small.nt:1:1: error: ",
     "opt missing.ir": "missing.ir",
     "opt - --passes fould": "did you mean `fold`?",
     "show x1.npy": "x1.npy",

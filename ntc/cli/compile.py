@@ -14,7 +14,7 @@ from ntc.build import build
 from ntc.cli import options
 from ntc.errors import ParameterError
 from ntc.ir.printer import show
-from ntc.ir.types import Between, Kernel
+from ntc.ir.types import Between
 
 Emit = Literal["tensor-ir", "kernel-ir", "stablehlo", "artifact"]
 
@@ -28,7 +28,7 @@ def compile_command(
         Between,
         typer.Option("--between", help="For kernel-ir and stablehlo: x1 with x2, x with itself, or its diagonal."),
     ] = "cross",
-    kernels: Annotated[list[Kernel] | None, typer.Option("--kernel", help="Repeatable; both if not given.")] = None,
+    kernel: options.KernelsOption = "both",
     model: options.ModelName = None,
     param: options.Parameters = None,
     dtype: options.DTypeOption = "float32",
@@ -45,7 +45,7 @@ def compile_command(
     if emit == "tensor-ir":
         _write(output, show(network))
         return
-    program = build(network, target, tuple(kernels or ("nngp", "ntk")), dtype, seen)
+    program = build(network, target, options.chosen(kernel), dtype, seen)
     if emit == "artifact":
         assert output is not None
         save(program, output)

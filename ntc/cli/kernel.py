@@ -12,15 +12,14 @@ import typer
 
 from ntc.cli import options
 from ntc.cli.console import reporting
-from ntc.ir.types import Kernel
 
 
-def kernel(
+def kernel_command(
     model_file: options.ModelPath,
     x1: Annotated[Path, typer.Option("--x1", help="Examples (n1, ..., channels), .npy.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the matrices, .npz.")],
     x2: Annotated[Path | None, typer.Option("--x2", help="Other examples (n2, ..., channels); default: x1.")] = None,
-    kernels: Annotated[list[Kernel] | None, typer.Option("--kernel", help="Repeatable; both if not given.")] = None,
+    kernel: options.KernelsOption = "both",
     model: options.ModelName = None,
     param: options.Parameters = None,
     target: options.TargetOption = "cpu",
@@ -29,7 +28,7 @@ def kernel(
     as_json: options.Json = False,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples."""
-    wanted = tuple(kernels or ("nngp", "ntk"))
+    wanted = options.chosen(kernel)
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
     first = options.read_array(x1)
     second = None if x2 is None else options.read_array(x2)

@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (compile.compile_command, kernel.kernel, predict.predict, show.show_command, opt.opt):
+for command in (compile.compile_command, kernel.kernel_command, predict.predict, show.show_command, opt.opt):
     app.command(command.__name__.removesuffix("_command"))(command)
 
 

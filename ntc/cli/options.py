@@ -29,6 +29,7 @@ Parameters = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="A parameter of the model, name=value. Repeatable.")
 ]
 TargetOption = Annotated[Target, typer.Option("--target", help="The platform to compile for.")]
+KernelsOption = Annotated[Literal["both", "nngp", "ntk"], typer.Option("--kernel", help="What to compute.")]
 DTypeOption = Annotated[Literal["float32", "float64"], typer.Option("--dtype", help="Precision of all arithmetic.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the program stored in an artifact; only if you trust it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
@@ -80,6 +81,11 @@ def _is_archive(path: Path, model: str | None, params: list[str] | None) -> bool
     if model or params:
         raise ParameterError(f"{path} is compiled: --model and -p cannot change it", hint="compile the model again")
     return True
+
+
+def chosen(kernel: Literal["both", "nngp", "ntk"]) -> tuple[Kernel, ...]:
+    """The kernels that --kernel asks for."""
+    return ("nngp", "ntk") if kernel == "both" else (kernel,)
 
 
 def observer(dump_after: str | None, verify: bool) -> Observer:

@@ -16,6 +16,9 @@ from ntc.ir.construct import attributes, literal
 from ntc.ir.graph import Graph, Node
 from ntc.ir.json import to_json
 
+_WIDTH = 1000
+"""Columns of the tree; a terminal with fewer wraps the line, and nothing is cut."""
+
 
 def show_command(
     model_file: options.ModelPath,
@@ -31,7 +34,7 @@ def show_command(
     elif dot:
         print(_dot(network))
     else:
-        Console().print(_tree(network), soft_wrap=True)
+        Console(width=_WIDTH).print(_tree(network))
 
 
 def _tree(network: Graph) -> Tree:
@@ -64,7 +67,9 @@ def _label(name: str, call: str, type_: str) -> Text:
 
 
 def _call(node: Node) -> str:
-    given = ", ".join(f"{k}={literal(v)}" for k, v in attributes(node.op).items())
+    """The layer with six digits of its numbers; `ntc compile --emit tensor-ir` has all of them."""
+    short = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in attributes(node.op).items()}
+    given = ", ".join(f"{k}={literal(v)}" for k, v in short.items())
     return f"{node.op.name}({given})" if given else node.op.name
 
 

@@ -65,7 +65,8 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> ParseError:
     location = Location(source, max(error.line, 1), max(error.column, 1), length)
     found = repr(str(token)) if isinstance(token, Token) and token else "this character"
     expected = sorted(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
-    return ParseError(f"{found} is not expected here", location, hint=f"expected one of {', '.join(expected)}")
+    hint = f"expected one of {', '.join(expected)}" if expected else None
+    return ParseError(f"{found} is not expected here", location, hint=hint)
 
 
 @v_args(inline=True)
