@@ -35,11 +35,15 @@ Tolerance = Literal[
 ]
 
 
-def assert_close(found: npt.ArrayLike, expected: npt.ArrayLike, tolerance: Tolerance, scale: float = 0.0) -> None:
+def assert_close(
+    found: npt.ArrayLike | None, expected: npt.ArrayLike | None, tolerance: Tolerance, scale: float = 0.0
+) -> None:
     """Fails unless max |found - expected| is small relative to max |expected|, or to `scale` if that is larger.
 
-    Shapes must be equal. NaN equals nothing, infinity nothing but itself being absent.
+    Shapes must be equal. None, NaN and infinity are close to nothing.
     """
+    assert found is not None
+    assert expected is not None
     a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     assert a.shape == b.shape, f"shape {a.shape}, expected {b.shape}"
     assert np.isfinite(b).all(), "the expected values are not finite"

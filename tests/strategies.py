@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import lru_cache
 from math import prod
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -77,8 +76,7 @@ def bounds(metadata: Sequence[Any]) -> tuple[float, float]:
     return low, high
 
 
-@lru_cache
-def parameter_types(op: type[Any]) -> Mapping[str, Any]:
+def parameter_types(op: Any) -> Mapping[str, Any]:
     """The parameters of an op and their annotations."""
     hints = get_type_hints(op, include_extras=True)
     return {field.name: hints[field.name] for field in fields(op)}

@@ -126,9 +126,9 @@ def test_jax_float64_agrees_with_the_reference(activation: Elementwise) -> None:
 def jax_integrals(activation: Elementwise, k: Array, v1: Array, v2: Array) -> tuple[Array, Array]:
     """The two integrals of the JAX backend in the type of the arguments."""
     with jax.enable_x64(True):
-        args = [jnp.asarray(x) for x in (k, v1, v2)]
-        found = [np.asarray(f(activation, *args, None)) for f in integrals(activation)]
-    assert all(x.dtype == np.asarray(k).dtype for x in found)
+        x, y, z = (jnp.asarray(array) for array in (k, v1, v2))
+        found = [np.asarray(f(activation, x, y, z, None)) for f in integrals(activation)]
+    assert all(value.dtype == np.asarray(k).dtype for value in found)
     return found[0].astype(np.float64), found[1].astype(np.float64)
 
 

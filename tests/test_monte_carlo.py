@@ -9,7 +9,6 @@ bias of c / width + O(1 / width^2), which the extrapolation 2 m(2 w) - m(w) remo
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +34,7 @@ top = partial(nn.dense, 2, 1.3, 0.2)
 hidden = partial(nn.dense, W, 1.2, 0.3)
 
 
-def conv(channels: int = W, *args: Any, **kwargs: Any) -> Layer:
-    return nn.conv(channels, 3, *args, w_std=1.2, b_std=0.3, **kwargs)
+conv = partial(nn.conv, W, 3, w_std=1.2, b_std=0.3)
 
 
 def branch(activation: Layer) -> Layer:

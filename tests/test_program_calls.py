@@ -165,15 +165,20 @@ def test_a_missing_device_is_named() -> None:
         build(NETWORKS["mlp"], target="tpu")(inputs("mlp", 2, 0))
 
 
+def float64_is_on() -> bool:
+    """The caller's setting."""
+    return bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+
 def test_the_callers_jax_configuration_is_left_alone() -> None:
     """Protects other code in the process: a float64 program does not switch on float64 outside."""
-    before = jax.config.jax_enable_x64
+    before = float64_is_on()
     program("mlp")(inputs("mlp", 2, 0))
-    assert jax.config.jax_enable_x64 == before
+    assert float64_is_on() == before
     assert jnp.ones(1).dtype == (jnp.float64 if before else jnp.float32)
     with pytest.raises(InputError):
         program("mlp")(np.zeros(1))
-    assert jax.config.jax_enable_x64 == before
+    assert float64_is_on() == before
 
 
 @pytest.mark.parametrize("name", ["smooth", "cnn"])
