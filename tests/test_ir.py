@@ -262,10 +262,10 @@ def test_reading_any_pipeline_raises_only_our_errors(text: str) -> None:
 @settings(max_examples=300)
 @given(st.one_of(st.text(max_size=50), mutated(texts.map(to_json))))
 def test_reading_any_json_raises_only_our_errors(text: str) -> None:
-    """Protects `ntc` from documents of unknown quality."""
+    """Protects `ntc` from documents of unknown quality; what verifies also survives as text."""
     graph = read(from_json, text)
-    if graph is not None:
-        read(verify, graph)
+    if graph is not None and read(verify, graph):
+        assert parse_graph(show(graph)) == graph
 
 
 @pytest.mark.parametrize("reader", [parse_graph, parse_pipeline, from_json])

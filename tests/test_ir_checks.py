@@ -85,6 +85,9 @@ BROKEN: dict[str, tuple[Graph, str]] = {
         ),
         "is of a batch that no input has",
     ),
+    "name of the graph": (replace(TENSOR, name="my network"), "`my network` is not a name"),
+    "name of a value": (changed(TENSOR, 0, name="conv-1"), "`conv-1` is not a name of a value"),
+    "name of an output": (replace(KERNEL, outputs=(Output("", KERNEL.outputs[0].value),)), "`` is not a name"),
     "no inputs": (replace(TENSOR, inputs=()), "reads %x, which is not defined before it"),
     "two inputs": (replace(TENSOR, inputs=(*TENSOR.inputs, Input("z", image))), "has one input, a tensor"),
     "input of a wrong kind": (

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from ntc.errors import NtcError, VerifyError
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph, Node, kernel_op, tensor_op
 from ntc.ir.types import ArrayType, CovarianceType, TensorType
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VALUE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+"""What the IR text can name; `text.lark` reads no more."""
 
 
 def verify(graph: Graph) -> Graph:
@@ -22,7 +28,12 @@ def verify(graph: Graph) -> Graph:
 
 def _check_names(graph: Graph) -> None:
     defined: set[str] = set()
+    for name in (graph.name, *(output.label for output in graph.outputs)):
+        if not _NAME.fullmatch(name):
+            raise VerifyError(f"`{name}` is not a name: letters, digits and underscores")
     for value in graph.values:
+        if not _VALUE.fullmatch(value.name):
+            raise VerifyError(f"`{value.name}` is not a name of a value: letters, digits, underscores and dots")
         for operand in value.operands if isinstance(value, Node) else ():
             if operand not in defined:
                 raise VerifyError(f"%{value.name} reads %{operand}, which is not defined before it")
