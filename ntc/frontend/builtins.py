@@ -58,7 +58,7 @@ def _op(op: type[TensorOp], given: Sequence[Given]) -> TensorOp:
     try:
         return construct(op, positional, {x.name: x.value for x in given if x.name is not None})
     except NtcError as error:
-        misnamed = {x.name: x.name_at for x in given if x.name not in _names(op)}
+        misnamed = {x.name: x.name_at for x in given if x.name}
         error.location = (misnamed | _places(op, given)).get(error.parameter)
         raise
 

@@ -23,12 +23,13 @@ MAX_INTEGER = 2**53
 """Largest whole number: all of them up to here are floating-point numbers as well."""
 
 _OPERATORS = ("OR", "AND", "COMPARE", "PLUS", "MINUS", "TIMES", "POWER", "_PIPE")
-_BEGINNINGS = ("NUMBER", "NAME", "LPAR", "NOT", "IF", "MINUS")
+_BEGINNINGS = ("NUMBER", "NAME", "OPEN", "NOT", "IF", "MINUS")
 _WORDS = {
-    "LET": "`let` or `model`",
+    "LET": "`let`",
+    "MODEL": "`model`",
     "EQUAL": "`=`",
     "COMMA": "`,`",
-    "LPAR": "`(`",
+    "OPEN": "`(`",
     "RPAR": "`)`",
     "THEN": "`then`",
     "ELSE": "`else`",
@@ -63,7 +64,7 @@ def _grammar() -> str:
 
 def _parser(start: str, tree: _Tree) -> Lark:
     """The tree is built while parsing, without recursion, so that no input nests too deep for Python."""
-    return Lark(_grammar(), parser="lalr", transformer=tree, maybe_placeholders=True, start=start)
+    return Lark(_grammar(), parser="lalr", lexer="basic", transformer=tree, maybe_placeholders=True, start=start)
 
 
 @v_args(inline=True)
@@ -136,8 +137,8 @@ class _Tree(Transformer[Token, Any]):
     def argument(self, name: Token | None, value: ast.Expression) -> ast.Argument:
         return ast.Argument(None if name is None else str(name), value, value.at if name is None else self._at(name))
 
-    def row(self, *items: ast.Expression) -> ast.Expression:
-        return self._checked(ast.Tuple(items[0].at, items))
+    def row(self, parenthesis: Token, *items: ast.Expression) -> ast.Expression:
+        return self._checked(ast.Tuple(self._at(parenthesis), items))
 
 
 def _syntax_error(source: Source, error: UnexpectedInput) -> ParseError:
@@ -177,7 +178,7 @@ def _expected(terminals: set[str]) -> str:
         terminals = terminals.difference(_BEGINNINGS)
     if terminals.issuperset(("PLUS", "TIMES")):
         words.append("an operator")
-        terminals = terminals.difference(_OPERATORS, ["LPAR"])
+        terminals = terminals.difference(_OPERATORS, ["OPEN"])
     words += [_WORDS[name] for name in sorted(terminals, key=list(_WORDS).index)]
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 

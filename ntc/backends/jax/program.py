@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from typing import Any, NamedTuple, get_args
 
 import jax
@@ -12,17 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.backends.jax import finite
-from ntc.backends.jax.emit import Outputs, emit
+from ntc.backends.jax.emit import emit
 from ntc.backends.jax.precision import precision
+from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
 from ntc.backends.jax.tiles import TILE_BYTES, Tiling
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 
-Progress = Callable[[int, int], None]
-"""Called with (tiles done, tiles in all)."""
-
-Values = dict[str, npt.NDArray[Any]]
 Emitted = Callable[..., Mapping[str, jax.Array]]
 
 
@@ -116,7 +113,7 @@ class Program:
             array = self._checked("x", x)
             size = Tiling.choose(self.graphs["cross"], max(1, len(array)), 1, TILE_BYTES[self.target]).rows
             parts = [
-                self._on_device("diagonal", _padded(array[i : i + size], size))
+                self._on_device("diagonal", padded(array[i : i + size], size))
                 for i in range(0, max(1, len(array)), size)
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self.kernels}
@@ -170,8 +167,10 @@ class Program:
             ) from None
 
     def _on_device(self, between: Between, *arrays: npt.NDArray[Any]) -> Values:
-        outputs: Outputs = dict(self._functions[between](*jax.device_put(arrays, self._device)))
-        return {name: np.asarray(value) for name, value in outputs.items()}
+        """Runs one computation. The precision is set here as well: it belongs to a thread."""
+        with precision(self.dtype):
+            outputs = self._functions[between](*jax.device_put(arrays, self._device))
+            return {name: np.asarray(value) for name, value in outputs.items()}
 
     def _tiled(
         self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, progress: Progress | None, tile_bytes: int
@@ -184,38 +183,10 @@ class Program:
         if x2 is None and tiling.rows < n1:
             side = min(tiling.rows, tiling.columns)
             tiling = Tiling(side, side)
-        tiles = list(_tiles(n1, n2, tiling, symmetric=x2 is None))
         result: Values = {k: np.empty(self._shape(n1, n2), x1.dtype) for k in self.kernels}
-        for done, (i, j) in enumerate(tiles, 1):
-            self._tile(x1, x2, i, j, tiling, result)
-            if progress:
-                progress(done, len(tiles))
+        cross, own = partial(self._on_device, "cross"), partial(self._on_device, "self")
+        TiledMatrix(cross, own, x1, x2, tiling, result).compute(workers(self.target), progress)
         return result
-
-    def _tile(
-        self,
-        x1: npt.NDArray[Any],
-        x2: npt.NDArray[Any] | None,
-        i: int,
-        j: int,
-        tiling: Tiling,
-        result: Values,
-    ) -> None:
-        """Computes one tile and writes it, and of a symmetric matrix its mirror image as well."""
-        rows = x1[i : i + tiling.rows]
-        columns = (x1 if x2 is None else x2)[j : j + tiling.columns]
-        own = x2 is None and i == j
-        first = _padded(rows, tiling.rows)
-        outputs = (
-            self._on_device("self", first)
-            if own
-            else (self._on_device("cross", first, _padded(columns, tiling.columns)))
-        )
-        for name, value in outputs.items():
-            value = value[: len(rows), : len(columns)]
-            result[name][i : i + len(rows), j : j + len(columns)] = value
-            if x2 is None and not own:
-                result[name][j : j + len(columns), i : i + len(rows)] = _transposed(value)
 
     def _shape(self, n1: int, n2: int) -> tuple[int, ...]:
         graph = self.graphs["cross"]
@@ -232,20 +203,3 @@ def _is_traced(x: Any) -> bool:
     except jax.errors.TracerArrayConversionError:
         return True
     return False
-
-
-def _tiles(n1: int, n2: int, tiling: Tiling, symmetric: bool) -> Iterator[tuple[int, int]]:
-    for i in range(0, n1, tiling.rows):
-        for j in range(i if symmetric else 0, n2, tiling.columns):
-            yield i, j
-
-
-def _padded(x: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """With examples of zeros up to `size`, so that every tile has one shape and is compiled once."""
-    return x if len(x) == size else np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
-
-
-def _transposed(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """k(b, a) from k(a, b): both axes of every pair are swapped."""
-    order = [axis + 1 if axis % 2 == 0 else axis - 1 for axis in range(value.ndim)]
-    return value.transpose(order)
