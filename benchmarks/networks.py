@@ -11,7 +11,7 @@ import ntc
 from benchmarks.measure import markdown, measure
 from ntc.backends.jax.program import Program
 from ntc.backends.jax.tiles import live_entries
-from ntc.build import lower
+from ntc.compiler import lower
 from ntc.ir.graph import Graph
 from ntc.passes.pipeline import OPTIMIZE, run
 from ntc.passes.track import Track

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ntc.artifact import load, save
     from ntc.backends.jax import finite
     from ntc.backends.jax.program import Kernels, Program
-    from ntc.build import build, lower
+    from ntc.compiler import build, lower
     from ntc.errors import NtcError
     from ntc.frontend import nn
     from ntc.frontend.elaborate import load_graph, read_graph
@@ -36,10 +36,10 @@ _PLACES = {
     "Kernels": "ntc.backends.jax.program",
     "NtcError": "ntc.errors",
     "Program": "ntc.backends.jax.program",
-    "build": "ntc.build",
+    "build": "ntc.compiler",
     "load": "ntc.artifact",
     "load_graph": "ntc.frontend.elaborate",
-    "lower": "ntc.build",
+    "lower": "ntc.compiler",
     "read_graph": "ntc.frontend.elaborate",
     "save": "ntc.artifact",
 }

@@ -8,7 +8,7 @@ import numpy as np
 
 from ntc import nn
 from ntc.backends.jax.program import Program
-from ntc.build import build
+from ntc.compiler import build
 from ntc.frontend.layers import Network
 from ntc.ir.op import Array
 

@@ -15,7 +15,7 @@ from jax import export as jax_export
 
 from ntc import artifact, nn
 from ntc.artifact import load, save
-from ntc.build import build
+from ntc.compiler import build
 from ntc.errors import ArtifactError
 from ntc.frontend.layers import Network
 from ntc.ir.types import Target

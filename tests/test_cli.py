@@ -13,7 +13,7 @@ import pytest
 
 import ntc
 from ntc.artifact import load
-from ntc.build import build
+from ntc.compiler import build
 from ntc.frontend.elaborate import load_graph
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ntc.backends.reference import interpret
-from ntc.build import build
+from ntc.compiler import build
 from ntc.frontend.layers import Layer, Network
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array

@@ -176,6 +176,16 @@ body = nn.serial(nn.dense(8, 1.2, 0.1), nn.relu())
         same("two layers add up", X >> nn.sum(nn.dense(8, 3.0), nn.dense(8, 4.0)), X >> nn.dense(8, 5.0)),
         same("1x1 conv is dense", IMAGE >> nn.conv(8, 1, w_std=1.3, b_std=0.2), IMAGE >> pre),
         same(
+            "1x1 convs are dense layers",
+            IMAGE >> nn.repeat(3, nn.serial(nn.conv(8, 1, w_std=1.3, b_std=0.2), nn.relu())),
+            IMAGE >> nn.repeat(3, nn.serial(pre, nn.relu())),
+        ),
+        same(
+            "standard 1x1 convs are dense layers",
+            IMAGE >> nn.repeat(3, nn.conv(8, 1, w_std=1.3, b_std=0.2, parameterization="standard")),
+            IMAGE >> nn.repeat(3, nn.dense(8, 1.3, 0.2, "standard")),
+        ),
+        same(
             "standard 1x1 conv is dense",
             IMAGE >> nn.conv(8, 1, w_std=1.3, b_std=0.2, parameterization="standard"),
             IMAGE >> nn.dense(8, 1.3, 0.2, "standard"),

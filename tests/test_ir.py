@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ntc.build import lower
+from ntc.compiler import lower
 from ntc.errors import Location, NtcError, ParameterError, ParseError, Source
 from ntc.ir.graph import Graph
 from ntc.ir.json import from_json, to_json

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntc.build import lower
+from ntc.compiler import lower
 from ntc.errors import NtcError, ParameterError, ShapeError, VerifyError
 from ntc.ir import kernel, ops
 from ntc.ir.build import TensorGraphBuilder

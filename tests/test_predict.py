@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ntc import nn
 from ntc.backends.jax.program import Program
-from ntc.build import build
+from ntc.compiler import build
 from ntc.errors import InputError
 from ntc.predict import accuracy, gp_inference, one_hot, posterior, regression_kernels, root_mean_square_error
 

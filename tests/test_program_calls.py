@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ntc.backends.jax.emit import emit
 from ntc.backends.jax.program import Program
-from ntc.build import build, lower
+from ntc.compiler import build, lower
 from ntc.errors import InputError, ParameterError, UnsupportedError
 from ntc.ir.types import Between
 from tests.assertions import assert_close
@@ -212,8 +212,9 @@ def test_gradient_is_the_finite_difference(kernel: str) -> None:
     assert abs(slope - float(difference)) <= 1e-8 * abs(float(difference))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["mlp", "cnn", "joined"])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("mlp", "float32"), ("mlp", "float64"), ("cnn", "float32"), ("joined", "float64")]
+)
 def test_gradients_are_finite_at_special_inputs(name: str, dtype: str) -> None:
     """Protects optimisation: zero inputs, equal and opposite ones, and an image that is zero in places."""
     x = inputs(name, 5, 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ntc.backends.jax.program import Kernels
 from ntc.backends.reference import interpret
-from ntc.build import build
+from ntc.compiler import build
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array
 from ntc.ir.types import Between

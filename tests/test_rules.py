@@ -181,7 +181,7 @@ def test_concat_of_explicit_features_is_exact(data: st.DataObject) -> None:
     assert_rules_exact(graph, draw(examples(graph, 2)), draw(examples(graph, 2)))
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.data())
 def test_initial_weights_have_the_declared_scale(data: st.DataObject) -> None:
     """Protects `init`: standard deviation of each array, over independent draws of it; 5 standard errors."""

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from ntc.artifact import save
-from ntc.build import build
 from ntc.cli import options
+from ntc.compiler import build
 from ntc.errors import ParameterError
 from ntc.ir.printer import show
 from ntc.ir.types import Between

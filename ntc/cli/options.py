@@ -11,8 +11,8 @@ import numpy.typing as npt
 import typer
 
 from ntc.artifact import is_artifact, load
-from ntc.build import build
 from ntc.cli.console import stderr
+from ntc.compiler import build
 from ntc.errors import InputError, ParameterError
 from ntc.frontend.elaborate import load_graph
 from ntc.ir.graph import Graph

@@ -1,0 +1,57 @@
+"""What the documentation shows is what happens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ntc.errors import NtcError
+from ntc.frontend.elaborate import load_graph, read_graph
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+LANGUAGE = (ROOT / "docs" / "language.md").read_text()
+NET = "model net =\n  input(8, 8, 3) |> conv(64, 3)\n  |> relu |> relu |> dense(1)\n"
+
+
+def indented(text: str, first: str) -> str:
+    """The indented block whose first line begins with `first`, without its indentation."""
+    found = re.search(rf"^    {re.escape(first)}.*(\n(    .*)?$)*", text, re.MULTILINE)
+    assert found
+    return re.sub(r"^    ", "", found[0], flags=re.MULTILINE).strip("\n")
+
+
+def test_python_in_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects the first thing that a reader tries."""
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert names["kernels"].nngp.shape == (4, 3)  # type: ignore[attr-defined]
+    assert "[" in capsys.readouterr().out
+
+
+def test_the_model_in_the_readme_is_the_example() -> None:
+    """Protects the model file that the README shows: it is the demo's network."""
+    assert read_graph(indented(README, "# digits_cnn.nt")) == load_graph(ROOT / "examples" / "digits_cnn.nt")
+
+
+def test_the_model_in_the_language_reference_is_valid() -> None:
+    """Protects the first example of the reference, for any of its parameters."""
+    text = indented(LANGUAGE, "# Everything after a hash")
+    assert len(read_graph(text, parameters={"n": "4"}).nodes) > len(read_graph(text).nodes)
+
+
+@pytest.mark.parametrize("text", [README, LANGUAGE], ids=["readme", "language"])
+def test_the_error_in_the_documentation_is_the_error(text: str) -> None:
+    """Protects the message shown, to the last character."""
+    with pytest.raises(NtcError) as error:
+        read_graph(NET, "net.nt")
+    assert indented(text, "net.nt:") == str(error.value)
+
+
+def test_files_named_in_the_readme_exist() -> None:
+    """Protects links and commands."""
+    for name in re.findall(r"\]\((?!http)([^)]+)\)|(?<=ntc )\w+ (examples/\S+\.nt)", README):
+        assert (ROOT / "".join(name)).exists(), name
