@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes": {"errors", "ir", "passes"},
     "backends": {"errors", "ir", "backends"},
 }
-"""Rooms that import from few others. Those not named here, such as `build`, stand above and may use all."""
+"""Rooms that import from few others. Those not named here, such as `compiler`, stand above and may use all."""
 
 MAY_IMPORT_JAX = {"backends", "artifact", "predict", "cli"}
 
@@ -200,7 +200,7 @@ def loaded_by(statement: str) -> set[str]:
     [
         "import ntc",
         "import ntc.ir.verify, ntc.ir.parser, ntc.ir.json, ntc.frontend.nn, ntc.passes.pipeline",
-        "import ntc.backends.reference, ntc.build, ntc.artifact, ntc.cli.main",
+        "import ntc.backends.reference, ntc.compiler, ntc.artifact, ntc.cli.main",
     ],
 )
 def test_the_compiler_loads_no_jax(statement: str) -> None:
