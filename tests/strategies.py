@@ -87,7 +87,7 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
     """An op of one class, for an operand of so many spatial axes; some parameters are left out."""
     given = {}
     for field in fields(op):
-        if required(field) or draw(st.booleans()):
+        if required(field) or draw(st.integers(0, 3)):
             given[field.name] = draw(parameter_values(parameter_types(op)[field.name], axes, extreme=extreme))
     return op(**given)
 

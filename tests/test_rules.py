@@ -142,10 +142,12 @@ def test_layers_with_weights_are_exact(op: type[TensorOp], data: st.DataObject) 
     assert_rules_exact(graph, data.draw(examples(graph, 2)), data.draw(examples(graph, 2)))
 
 
+@settings(max_examples=30)
 @given(st.data())
-def test_layers_without_weights_are_exact(data: st.DataObject) -> None:
+@pytest.mark.parametrize("op", WEIGHTLESS_LINEAR, ids=lambda op: op.name)
+def test_layers_without_weights_are_exact(op: type[TensorOp], data: st.DataObject) -> None:
     """Protects pools (window, stride, padding, edges), flatten and index: K of explicit feature maps is known."""
-    graph = data.draw(one_op_graphs(WEIGHTLESS_LINEAR))
+    graph = data.draw(one_op_graphs([op]))
     assert_rules_exact(graph, data.draw(examples(graph, 2)), data.draw(examples(graph, 2)))
 
 
