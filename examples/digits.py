@@ -110,8 +110,10 @@ def predict(kernels: RegressionKernels, digits: Digits, kernel: Kernel, size: in
 
 def evaluate(model: str, kernel: Kernel, kernels: RegressionKernels, digits: Digits, seconds: float) -> Result:
     start = time.perf_counter()
+    score = accuracy(predict(kernels, digits, kernel).mean, digits.y_test)
+    seconds += time.perf_counter() - start
     curve = {n: accuracy(predict(kernels, digits, kernel, n).mean, digits.y_test) for n in CURVE}
-    return Result(MODELS[model], kernel, curve[TRAIN], curve, seconds + time.perf_counter() - start)
+    return Result(MODELS[model], kernel, score, curve, seconds)
 
 
 def table(results: list[Result]) -> Table:
@@ -152,17 +154,16 @@ def draw_kernel(kernels: RegressionKernels, digits: Digits) -> Figure:
 
 
 def draw_mistakes(predicted: Posterior, digits: Digits, most: int = 12) -> Figure:
-    """Test images that are read wrongly, the surest first."""
+    """Test images that are read wrongly, then those of which the network is least sure."""
     guess = predicted.mean.argmax(axis=1)
-    wrong = np.flatnonzero(guess != digits.y_test)
-    wrong = wrong[np.argsort(predicted.variance[wrong])][:most]
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    for axes, i in zip(figure.subplots(2, most // 2).ravel(), [*wrong, *[None] * (most - len(wrong))], strict=True):
+    right = guess == digits.y_test
+    order = np.lexsort((-predicted.variance, right))[:most]
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    for axes, i in zip(figure.subplots(2, most // 2).ravel(), order, strict=True):
         axes.set_axis_off()
-        if i is not None:
-            axes.imshow(digits.x_test[i, :, :, 0], cmap="gray_r")
-            deviation = np.sqrt(predicted.variance[i])
-            axes.set_title(f"{digits.y_test[i]} read as {guess[i]}\nstd {deviation:.3f}", fontsize=8)
+        axes.imshow(digits.x_test[i, :, :, 0], cmap="gray_r")
+        title = f"{digits.y_test[i]} read as {guess[i]}\nstd {np.sqrt(predicted.variance[i]):.3f}"
+        axes.set_title(title, fontsize=8, color="black" if right[i] else "red")
     return figure
 
 
