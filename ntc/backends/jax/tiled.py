@@ -44,23 +44,24 @@ class TiledMatrix:
     result: Values
 
     def compute(self, threads: int, progress: Progress | None) -> None:
-        """Fills the result. The first tile goes alone: it compiles. Entries do not depend on `threads`."""
-        first, *rest = tiles = list(self._tiles())
-        self._compute_tile(*first)
-        self._report(progress, 1, len(tiles))
+        """Fills the result. The first two tiles, one on the diagonal and one off it, go alone: they compile.
+
+        Entries do not depend on `threads`.
+        """
+        tiles = list(self._tiles())
+        report = progress or (lambda done, total: None)
+        for done, tile in enumerate(tiles[:2], 1):
+            self._compute_tile(*tile)
+            report(done, len(tiles))
         with ThreadPoolExecutor(threads) as pool:
-            futures = [pool.submit(self._compute_tile, i, j) for i, j in rest]
+            futures = [pool.submit(self._compute_tile, *tile) for tile in tiles[2:]]
             try:
-                for done, future in enumerate(as_completed(futures), 2):
+                for done, future in enumerate(as_completed(futures), 3):
                     future.result()
-                    self._report(progress, done, len(tiles))
+                    report(done, len(tiles))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-
-    def _report(self, progress: Progress | None, done: int, total: int) -> None:
-        if progress:
-            progress(done, total)
 
     @property
     def _symmetric(self) -> bool:
@@ -80,9 +81,9 @@ class TiledMatrix:
         """Computes one tile and writes it, and of a symmetric matrix its mirror image as well."""
         rows = self.x1[i : i + self.tiling.rows]
         columns = self._columns[j : j + self.tiling.columns]
-        first, second = padded(rows, self.tiling.rows), padded(columns, self.tiling.columns)
         on_diagonal = self._symmetric and i == j
-        values = self.own(first) if on_diagonal else self.cross(first, second)
+        first = padded(rows, self.tiling.rows)
+        values = self.own(first) if on_diagonal else self.cross(first, padded(columns, self.tiling.columns))
         for name, value in values.items():
             tile = value[: len(rows), : len(columns)]
             self.result[name][i : i + len(rows), j : j + len(columns)] = tile
