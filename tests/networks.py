@@ -36,12 +36,14 @@ NETWORKS: dict[str, Network] = {
     >> nn.concat(nn.serial(_conv, nn.erf()), nn.conv(4, 3, padding="circular"))
     >> nn.product(_dense, nn.serial(nn.conv(8, 2, parameterization="standard"), nn.leaky_relu(0.1)))
     >> nn.index((1,)),
+    "strided": nn.input(5, 4, 2) >> _conv >> nn.relu() >> nn.avg_pool((1, 2), (2, 1)) >> nn.flatten() >> nn.dense(1),
     "image": nn.input(3, 2, 2)
     >> nn.conv(8, 2, (2, 1), w_std=1.2, b_std=0.1)
     >> nn.relu()
     >> nn.sum_pool((1, 2), 1, "same"),
 }
-"""`image` keeps its spatial axes; `smooth` has no kink."""
+"""`image` keeps its spatial axes; `smooth` has no kink; `strided` pools along an axis of which it tracks the
+diagonal alone."""
 
 
 @cache
