@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc import nn
+from ntc.compiler import build
 from ntc.frontend.elaborate import list_models, load_graph, read_graph, read_network
 from ntc.frontend.layers import Apply, Layer, Network, Serial
 from ntc.ir.construct import attributes, literal, parameters, signature
@@ -79,6 +80,13 @@ def test_examples_are_the_networks_they_name(case: tuple[str, str | None, tuple[
     file, model, parameters = case
     graph = load_graph(EXAMPLES / file, model, dict(parameters))
     assert graph == SAME[case].graph(graph.name)
+
+
+@pytest.mark.parametrize("case", SAME, ids=str)
+def test_examples_compile(case: tuple[str, str | None, tuple[tuple[str, str], ...]]) -> None:
+    """Protects the example files from networks that no pass accepts: a program is made of each."""
+    file, model, parameters = case
+    build(load_graph(EXAMPLES / file, model, dict(parameters)))
 
 
 def test_every_example_is_tested() -> None:

@@ -44,7 +44,7 @@ HOSTILE: dict[str, tuple[str, type[NtcError], str]] = {
     "doubled numbers": (doubling(" = 2", " = @ * @", "dense(@)"), LimitError, "largest whole number"),
     "deep calls": (chain_of_calls(250), LimitError, "calls are nested more than 200 deep"),
     "long": ("#" * (2**20 + 1), LimitError, "longer than 1048576 bytes"),
-    "a long name": ("let a = " + "x" * 500_000, ElaborationError, "unknown name"),
+    "a long name": ("let a = " + "x" * 500_000, LimitError, "a name has at most 100 characters"),
     "a long number": ("let a = " + "1" * 500_000, LimitError, "a whole number is at most"),
     "a long fraction": ("let a = 0." + "1" * 500_000, LimitError, "at most 100 digits"),
     "a long cycle": ("\n".join(f"let a{i} = a{(i + 1) % 5000}" for i in range(5000)), ElaborationError, "by itself"),

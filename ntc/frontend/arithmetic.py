@@ -35,16 +35,16 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
 }
-_EQUALITY: Mapping[str, Callable[[Any, Any], bool]] = {"==": operator.eq, "!=": operator.ne}
 
 
 def apply(symbol: str, left: Value, right: Value) -> Value:
     """left symbol right. Raises ElaborationError or LimitError."""
-    if symbol in _EQUALITY:
+    if symbol in ("==", "!="):
         for value in (left, right):
             if isinstance(value, Layer | Network | Function | Builtin):
                 raise ElaborationError(f"`{symbol}` compares numbers, words and tuples, got {describe(value)}")
-        return _EQUALITY[symbol](left, right)
+        same = isinstance(left, bool) == isinstance(right, bool) and left == right  # true is not 1
+        return same if symbol == "==" else not same
     a, b = number(left, f"`{symbol}`"), number(right, f"`{symbol}`")
     if symbol in _ORDER:
         return _ORDER[symbol](a, b)

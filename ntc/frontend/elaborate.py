@@ -12,8 +12,7 @@ from ntc.frontend.builtins import BUILTINS
 from ntc.frontend.evaluate import Evaluator, signature
 from ntc.frontend.layers import Network
 from ntc.frontend.parse import MAX_BYTES, parse_expression, parse_file
-from ntc.frontend.values import CONSTANTS, Value, describe
-from ntc.ir.construct import did_you_mean
+from ntc.frontend.values import CONSTANTS, Value, describe, suggestion
 from ntc.ir.graph import Graph
 
 
@@ -87,7 +86,7 @@ def _network(
 def _parameter(chosen: ast.Definition, name: str, text: str) -> Value:
     names = [p.name for p in chosen.parameters or ()]
     if name not in names:
-        hint = did_you_mean(name, names) or f"its parameters: {', '.join(names) or 'none'}"
+        hint = suggestion(name, names) or f"its parameters: {', '.join(names) or 'none'}"
         raise ElaborationError(f"model `{chosen.name}` has no parameter `{name}`", chosen.at, hint=hint)
     expression = parse_expression(Source(f"-p {name}", text))
     _check_names(expression, set(), frozenset())
@@ -99,7 +98,7 @@ def _choose(definitions: Mapping[str, ast.Definition], source: str, model: str |
     listed = ", ".join(models) or "none"
     if model is not None:
         if model not in models:
-            hint = did_you_mean(model, list(models)) or f"its models: {listed}"
+            hint = suggestion(model, models) or f"its models: {listed}"
             raise ElaborationError(f"{source} has no model `{model}`", hint=hint)
         return models[model]
     if not models:
@@ -148,8 +147,19 @@ def _check_definition(definition: ast.Definition, lets: frozenset[str]) -> None:
 def _check_names(expression: ast.Expression, visible: set[str], lets: frozenset[str]) -> None:
     for name, at in _names(expression):
         if not any(name in known for known in (visible, lets, CONSTANTS, BUILTINS)):
-            hint = did_you_mean(name, [*visible, *lets, *BUILTINS, *CONSTANTS])
+            hint = suggestion(name, (*BUILTINS, *CONSTANTS, *sorted(visible), *sorted(lets)))
             raise ElaborationError(f"unknown name `{name}`", at, hint=hint)
+
+
+def _free_names(definition: ast.Definition) -> set[str]:
+    """The names that a definition reads from outside: a default may read a `let` called as a later parameter."""
+    visible: set[str] = set()
+    free: set[str] = set()
+    for parameter in definition.parameters or ():
+        if parameter.default is not None:
+            free |= {name for name, _ in _names(parameter.default)} - visible
+        visible.add(parameter.name)
+    return free | ({name for name, _ in _names(definition.body)} - visible)
 
 
 def _names(expression: ast.Expression) -> Iterator[tuple[str, Location]]:
@@ -163,13 +173,7 @@ def _names(expression: ast.Expression) -> Iterator[tuple[str, Location]]:
 
 
 def _check_cycles(definitions: Mapping[str, ast.Definition]) -> None:
-    reads = {}
-    for definition in definitions.values():
-        own = {p.name for p in definition.parameters or ()}
-        expressions = [definition.body, *(p.default for p in definition.parameters or () if p.default)]
-        reads[definition.name] = {
-            name for x in expressions for name, _ in _names(x) if name in definitions and name not in own
-        }
+    reads = {name: _free_names(definition) & definitions.keys() for name, definition in definitions.items()}
     try:
         TopologicalSorter(reads).prepare()
     except CycleError as error:

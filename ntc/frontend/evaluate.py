@@ -11,8 +11,7 @@ from ntc.frontend import arithmetic, ast, builtins
 from ntc.frontend.builtins import BUILTINS, Given, Site
 from ntc.frontend.layers import Layer, Network, Serial, shown_calls
 from ntc.frontend.parse import MAX_DEPTH
-from ntc.frontend.values import CONSTANTS, Builtin, Function, Value, describe, layer, number, truth
-from ntc.ir.construct import did_you_mean
+from ntc.frontend.values import CONSTANTS, Builtin, Function, Value, describe, layer, number, suggestion, truth
 
 MAX_STEPS = 1_000_000
 """Most expressions evaluated for one model."""
@@ -45,11 +44,13 @@ class Evaluator:
 
     def call(self, definition: ast.Definition, arguments: Mapping[str, Value]) -> Value:
         """The value of a definition, given some of its parameters. Raises NtcError, located."""
-        values = dict(arguments)
+        values: dict[str, Value] = {}
         for parameter in definition.parameters or ():
-            if parameter.name not in values:
+            if parameter.name in arguments:
+                values[parameter.name] = arguments[parameter.name]
+            else:
                 assert parameter.default is not None
-                values[parameter.name] = self._run(parameter.default, Scope(dict(values)))
+                values[parameter.name] = self._run(parameter.default, Scope(values))
         return self._run(definition.body, Scope(values))
 
     def _run(self, expression: ast.Expression, scope: Scope) -> Value:
@@ -165,13 +166,16 @@ class Evaluator:
         definition = target.definition
         if len(site.calls) >= MAX_DEPTH:
             raise LimitError(f"calls are nested more than {MAX_DEPTH} deep", site.at)
-        values = bind(definition, given, site.at)
-        calls = (f"in `{definition.name}`, called at {site.at}", *site.calls)
+        arguments = bind(definition, given, site.at)
+        values: dict[str, Value] = {}  # grows in order, so that a default sees the parameters before it
+        scope = Scope(values, (f"in `{definition.name}`, called at {site.at}", *site.calls))
         for parameter in definition.parameters or ():
-            if parameter.name not in values:
+            if parameter.name in arguments:
+                values[parameter.name] = arguments[parameter.name]
+            else:
                 assert parameter.default is not None
-                values[parameter.name] = yield parameter.default, Scope(dict(values), calls)
-        return (yield definition.body, Scope(values, calls))
+                values[parameter.name] = yield parameter.default, scope
+        return (yield definition.body, scope)
 
 
 _VISITORS: Mapping[type[ast.Expression], Callable[[Evaluator, Any, Scope], Steps]] = {
@@ -197,23 +201,26 @@ def _operate(operation: ast.Operation, left: Value, right: Value) -> Value:
 def bind(definition: ast.Definition, given: Sequence[Given], at: Location) -> dict[str, Value]:
     """Arguments by parameter name. Raises ElaborationError where they do not fit."""
     names = [p.name for p in definition.parameters or ()]
-    usage = signature(definition)
+    known = frozenset(names)
     values: dict[str, Value] = {}
     for index, x in enumerate(given):
         if x.name is None and index >= len(names):
             raise ElaborationError(
-                f"`{definition.name}` takes at most {len(names)}: one argument too many", x.at, hint=usage
+                f"`{definition.name}` takes at most {len(names)}: one argument too many",
+                x.at,
+                hint=signature(definition),
             )
         name = names[index] if x.name is None else x.name
-        if name not in names:
-            hint = did_you_mean(name, names) or usage
+        if name not in known:
+            hint = suggestion(name, names) or signature(definition)
             raise ElaborationError(f"`{definition.name}` has no parameter `{name}`", x.name_at, hint=hint)
         if name in values:
-            raise ElaborationError(f"argument `{name}` is given twice", x.name_at, hint=usage)
+            raise ElaborationError(f"argument `{name}` is given twice", x.name_at, hint=signature(definition))
         values[name] = x.value
     for parameter in definition.parameters or ():
         if parameter.name not in values and parameter.default is None:
-            raise ElaborationError(f"`{definition.name}` needs `{parameter.name}`", at, hint=usage)
+            hint = signature(definition)
+            raise ElaborationError(f"`{definition.name}` needs `{parameter.name}`", at, hint=hint)
     return values
 
 

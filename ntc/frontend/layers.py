@@ -11,7 +11,12 @@ from ntc.ir.graph import MAX_OPS, Graph
 from ntc.ir.op import TensorOp
 from ntc.ir.types import MAX_SPATIAL_AXES, Spatial
 
+MAX_BRANCHES = 100
+"""Most branches of one join: every pair of them is checked for independence."""
+
 _SHOWN_CALLS = 5
+_FLAT = 64
+"""Most layers that a network holds side by side; more are wrapped, so that growing it layer by layer is linear."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ class Fan(Layer):
     def __post_init__(self) -> None:
         if not self.branches:
             raise ParameterError(f"{self.op.name} needs one or more branches", self.at)
+        if len(self.branches) > MAX_BRANCHES:
+            raise LimitError(f"{self.op.name} takes at most {MAX_BRANCHES} branches", self.at)
         self._set(1 + sum(branch.size for branch in self.branches), self.at)
 
 
@@ -118,7 +125,8 @@ class Network:
     def __rshift__(self, after: Layer) -> Network:
         if not isinstance(after, Layer):
             return NotImplemented
-        return Network(self.spatial, self.channels, (*self.layers, after), self.location)
+        layers = self.layers if len(self.layers) < _FLAT else (Serial(self.layers),)
+        return Network(self.spatial, self.channels, (*layers, after), self.location)
 
     def graph(self, name: str = "network") -> Graph:
         """The tensor graph. Raises the errors of `TensorGraphBuilder.append`."""

@@ -8,7 +8,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
-from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+from lark import Lark, Token, UnexpectedInput, UnexpectedToken, v_args
+from lark.exceptions import VisitError
+from lark.visitors import Transformer_NonRecursive
 
 from ntc.errors import LimitError, Location, ParseError, Source
 from ntc.frontend import ast
@@ -18,6 +20,15 @@ MAX_BYTES = 2**20
 
 MAX_DEPTH = 200
 """Deepest nesting of expressions, and of calls."""
+
+MAX_WORDS = 250_000
+"""Most words, numbers and signs of a file, which bounds the time to read it."""
+
+MAX_NAME = 100
+"""Longest name."""
+
+MAX_ITEMS = 100
+"""Longest tuple. None is longer than the number of spatial axes, but that is for the layers to say."""
 
 MAX_INTEGER = 2**53
 """Largest whole number: all of them up to here are floating-point numbers as well."""
@@ -51,25 +62,35 @@ def parse_expression(source: Source) -> ast.Expression:
 
 
 def _parse(source: Source, start: str) -> object:
+    _check_words(source)
     try:
-        return _parser(start, _Tree(source)).parse(source.text)
+        return _Tree(source).transform(_parser().parse(source.text, start))
     except UnexpectedInput as error:
         raise _syntax_error(source, error) from None
+    except VisitError as error:
+        raise error.orig_exc from None
+
+
+_WORD = re.compile(r"#[^\n]*|[\w.]+|\|>|\*\*|//|[<>=!]=|\S")
+
+
+def _check_words(source: Source) -> None:
+    count = 0
+    for match in _WORD.finditer(source.text):
+        count += match[0][0] != "#"
+        if count > MAX_WORDS:
+            raise LimitError(f"more than {MAX_WORDS} words and signs", _location(source, match.start()))
 
 
 @lru_cache
-def _grammar() -> str:
-    return Path(__file__).with_name("grammar.lark").read_text()
-
-
-def _parser(start: str, tree: _Tree) -> Lark:
-    """The tree is built while parsing, without recursion, so that no input nests too deep for Python."""
-    return Lark(_grammar(), parser="lalr", lexer="basic", transformer=tree, maybe_placeholders=True, start=start)
+def _parser() -> Lark:
+    grammar = Path(__file__).with_name("grammar.lark").read_text()
+    return Lark(grammar, parser="lalr", lexer="basic", maybe_placeholders=True, start=["file", "expression"])
 
 
 @v_args(inline=True)
-class _Tree(Transformer[Token, Any]):
-    """One method per rule of the grammar."""
+class _Tree(Transformer_NonRecursive[Token, Any]):
+    """One method per rule of the grammar. Without recursion, so that no input nests too deep for Python."""
 
     def __init__(self, source: Source) -> None:
         super().__init__()
@@ -77,6 +98,11 @@ class _Tree(Transformer[Token, Any]):
 
     def _at(self, token: Token) -> Location:
         return Location(self._source, token.line or 1, token.column or 1, len(token))
+
+    def _word(self, token: Token) -> str:
+        if len(token) > MAX_NAME:
+            raise LimitError(f"a name has at most {MAX_NAME} characters", self._at(token))
+        return str(token)
 
     def _checked(self, expression: ast.Expression) -> ast.Expression:
         if expression.depth > MAX_DEPTH:
@@ -91,13 +117,13 @@ class _Tree(Transformer[Token, Any]):
         return definitions
 
     def definition(self, kind: Token, name: Token, parameters: Any, body: ast.Expression) -> ast.Definition:
-        return ast.Definition(str(kind), str(name), parameters, body, self._at(name))
+        return ast.Definition(str(kind), self._word(name), parameters, body, self._at(name))
 
     def parameters(self, *items: ast.Parameter | None) -> tuple[ast.Parameter, ...]:
         return tuple(item for item in items if item is not None)
 
     def parameter(self, name: Token, default: ast.Expression | None) -> ast.Parameter:
-        return ast.Parameter(str(name), default, self._at(name))
+        return ast.Parameter(self._word(name), default, self._at(name))
 
     def conditional(self, condition: ast.Expression, yes: ast.Expression, no: ast.Expression) -> ast.Expression:
         return self._checked(ast.Conditional(condition.at, condition, yes, no))
@@ -126,18 +152,22 @@ class _Tree(Transformer[Token, Any]):
         return ast.Number(at, float(text))
 
     def name(self, name: Token) -> ast.Expression:
-        return ast.Name(self._at(name), str(name))
+        return ast.Name(self._at(name), self._word(name))
 
     def call(self, name: Token, arguments: tuple[ast.Argument, ...]) -> ast.Expression:
-        return self._checked(ast.Call(self._at(name), str(name), arguments))
+        return self._checked(ast.Call(self._at(name), self._word(name), arguments))
 
     def arguments(self, *items: ast.Argument | None) -> tuple[ast.Argument, ...]:
         return tuple(item for item in items if item is not None)
 
     def argument(self, name: Token | None, value: ast.Expression) -> ast.Argument:
-        return ast.Argument(None if name is None else str(name), value, value.at if name is None else self._at(name))
+        if name is None:
+            return ast.Argument(None, value, value.at)
+        return ast.Argument(self._word(name), value, self._at(name))
 
     def row(self, parenthesis: Token, *items: ast.Expression) -> ast.Expression:
+        if len(items) > MAX_ITEMS:
+            raise LimitError(f"a tuple has at most {MAX_ITEMS} items, got {len(items)}", self._at(parenthesis))
         return self._checked(ast.Tuple(self._at(parenthesis), items))
 
 
@@ -168,6 +198,7 @@ _CHARACTER_HINTS = {
     "[": "a tuple is written (3, 3)",
     "|": "layers are joined with |>",
     "!": "not equal is !=, negation is `not`",
+    "\u00a0": "this is a no-break space; write an ordinary one",
 }
 
 
@@ -199,7 +230,11 @@ def _open_parenthesis(source: Source, end: int) -> Location | None:
             opened.pop()
     if not opened:
         return None
-    before = source.text[: opened[-1]]
+    return _location(source, opened[-1])
+
+
+def _location(source: Source, offset: int) -> Location:
+    before = source.text[:offset]
     return Location(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from ntc.errors import ElaborationError, LimitError
 from ntc.frontend.ast import Definition
 from ntc.frontend.layers import Layer, Network
 from ntc.frontend.parse import MAX_INTEGER
-from ntc.ir.construct import literal, parameters
+from ntc.ir.construct import did_you_mean, literal, parameters
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import TENSOR_OPS
 
@@ -74,6 +75,15 @@ def describe(value: Value) -> str:
             return f"the function `{definition.name}`"
         case Builtin(name):
             return f"the function `{name}`"
+
+
+_COMPARED = 1000
+"""Most names that a misspelt one is compared with: each takes up to a millisecond."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the nearest of the first known words, if one is near."""
+    return did_you_mean(word, list(islice(known, _COMPARED)))
 
 
 def number(value: Value, where: str) -> int | float:
