@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 import numpy.typing as npt
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from pydantic.fields import FieldInfo
@@ -39,6 +40,12 @@ WEIGHTLESS_LINEAR: tuple[type[TensorOp], ...] = (
 LAYERS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if issubclass(op, AffineLayer))
 ACTIVATIONS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if issubclass(op, Elementwise))
 JOINS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if op.arity is None)
+
+
+def trials(count: int) -> settings:
+    """Settings for a test that is worth `count` examples in the default profile: in others, in proportion."""
+    return settings(max_examples=max(1, count * settings().max_examples // 40))
+
 
 _decimals = st.integers(-20, 20).map(lambda n: n / 10)
 _floats = st.floats(-1e100, 1e100, allow_nan=False)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc.backends.jax.duals import integrals
@@ -25,6 +25,7 @@ from ntc.ir import ops
 from ntc.ir.op import Array
 from ntc.ir.ops import Elementwise, PiecewiseLinear
 from tests.assertions import assert_close
+from tests.strategies import trials
 from tests.test_rules import phi
 
 ACTIVATIONS: list[Elementwise] = [
@@ -134,7 +135,7 @@ def jax_integrals(activation: Elementwise, k: Array, v1: Array, v2: Array) -> tu
 
 @ids
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=15)
+@trials(15)
 def test_jax_float32_is_within_its_bound(activation: Elementwise, seed: int) -> None:
     """Protects the float32 integrals on 2000 points that float32 represents, against float64 at those points.
 

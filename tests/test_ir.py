@@ -6,7 +6,7 @@ import json
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -25,7 +25,7 @@ from ntc.passes.pipeline import PASSES, parse_pipeline
 from ntc.passes.track import demand
 from ntc.passes.translate import Translate
 from tests.networks import NETWORKS
-from tests.strategies import tensor_graphs
+from tests.strategies import tensor_graphs, trials
 
 betweens = st.sampled_from(get_args(Between))
 
@@ -239,7 +239,7 @@ def read(reader: Any, text: str) -> Any:
         return None
 
 
-@settings(max_examples=300)
+@trials(200)
 @given(st.one_of(soup, st.text(max_size=50), mutated(texts.map(show))))
 def test_reading_any_text_raises_only_our_errors(text: str) -> None:
     """Protects `ntc` from files of unknown quality: graphs."""
@@ -251,7 +251,7 @@ def test_reading_any_text_raises_only_our_errors(text: str) -> None:
 PIPELINE = "translate{between=self, dtype=f64, kernels=(nngp,)}, fold, cse, dce, track"
 
 
-@settings(max_examples=300)
+@trials(200)
 @given(st.one_of(soup, st.text(max_size=50), mutated(st.just(PIPELINE))))
 def test_reading_any_pipeline_raises_only_our_errors(text: str) -> None:
     """Protects the command line: pipelines."""
@@ -259,7 +259,7 @@ def test_reading_any_pipeline_raises_only_our_errors(text: str) -> None:
     read(parse_pipeline, text)
 
 
-@settings(max_examples=300)
+@trials(120)
 @given(st.one_of(st.text(max_size=50), mutated(texts.map(to_json))))
 def test_reading_any_json_raises_only_our_errors(text: str) -> None:
     """Protects `ntc` from documents of unknown quality; what verifies also survives as text."""

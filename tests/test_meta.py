@@ -111,7 +111,7 @@ def test_random_networks_hold_every_op() -> None:
     """Protects the random tests: every layer occurs in the networks they draw."""
     seen: set[str] = set()
 
-    @settings(max_examples=300, derandomize=True, database=None)
+    @settings(max_examples=200, derandomize=True, database=None)
     @given(tensor_graphs())
     def collect(graph: Graph) -> None:
         seen.update(node.op.name for node in graph.nodes)

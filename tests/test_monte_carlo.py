@@ -144,7 +144,7 @@ def test_deep_networks_converge_to_the_rule(name: str) -> None:
     found = []
     with jax.enable_x64(True):
         for width, seed in ((16, 1), (32, 2)):
-            found.append(list(map(np.asarray, sampled(deep(width)[name].graph(), x, 500, seed))))
+            found.append(list(map(np.asarray, sampled(deep(width)[name].graph(), x, 400, seed))))
     expected = interpret(Translate(dtype="f64", between="self")(deep(1)[name].graph()), x)
     for narrow, wide, label in zip(*found, ("nngp", "ntk"), strict=True):
         assert_unbiased(as_reference(2 * wide - narrow), expected[label])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc import nn
@@ -32,7 +32,7 @@ from ntc.passes.track import Track, demand
 from ntc.passes.translate import Translate
 from tests.assertions import assert_close
 from tests.networks import NETWORKS, inputs
-from tests.strategies import examples, tensor_graphs
+from tests.strategies import examples, tensor_graphs, trials
 
 GOLDEN = Path(__file__).with_name("golden_ir")
 BEFORE = ((), (Fold(),), (Fold(), CommonSubexpressions()), (Fold(), CommonSubexpressions(), DeadCode()))
@@ -50,7 +50,7 @@ def names(graph: Graph) -> list[str]:
     return [node.op.name for node in graph.nodes]
 
 
-@settings(max_examples=30)
+@trials(30)
 @given(st.data())
 @pytest.mark.parametrize("pass_", OPTIMIZE, ids=lambda pass_: pass_.name)
 def test_passes_keep_the_value(pass_: Pass, data: st.DataObject) -> None:
@@ -80,7 +80,7 @@ def test_the_pipeline_computes_nothing_twice_or_for_nobody(network: Graph, betwe
     assert not any(zeros.intersection(node.operands) for node in graph.nodes if node.op.name in ("add", "mul"))
 
 
-@settings(max_examples=30)
+@trials(30)
 @given(st.data())
 def test_entries_that_are_not_tracked_are_not_read(data: st.DataObject) -> None:
     """Protects tracking: entries outside the tracked offsets are NaN in the reference, and no output is."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc.backends.jax.program import Kernels
@@ -18,7 +18,7 @@ from ntc.ir.types import Between
 from ntc.passes.translate import Translate
 from tests.assertions import Tolerance, assert_close
 from tests.networks import NETWORKS, inputs, program
-from tests.strategies import examples, tensor_graphs
+from tests.strategies import examples, tensor_graphs, trials
 
 
 def reference(graph: Graph, between: Between, *arrays: Array) -> dict[str, Array]:
@@ -50,7 +50,7 @@ def assert_program_agrees(
     assert_kernels(compiled.diagonal(x1), reference(graph, "diagonal", x1), nngp, ntk)
 
 
-@settings(max_examples=20)
+@trials(12)
 @given(st.data())
 def test_float64_in_general_position(data: st.DataObject) -> None:
     """Protects every pass and every row of the backend: 1e-10, where no two inputs are parallel."""
@@ -60,7 +60,7 @@ def test_float64_in_general_position(data: st.DataObject) -> None:
     assert_program_agrees(graph, "float64", x1, x2, "float64", "float64")
 
 
-@settings(max_examples=20)
+@trials(12)
 @given(st.data())
 def test_float64_at_special_inputs(data: st.DataObject) -> None:
     """Protects zero, equal, parallel and opposite inputs, where a relu has an angle of 0 or pi."""
@@ -70,7 +70,7 @@ def test_float64_at_special_inputs(data: st.DataObject) -> None:
     assert_program_agrees(graph, "float64", x1, x2, "float64", "float64 near correlation one")
 
 
-@settings(max_examples=15)
+@trials(10)
 @given(st.data())
 def test_float32(data: st.DataObject) -> None:
     """Protects the default precision, also at special inputs; only the NTK near correlation one loses digits."""
@@ -89,7 +89,7 @@ def test_float32_in_general_position(name: str) -> None:
     assert_kernels(found(x1), reference(graph, "self", x1), "float32", "float32")
 
 
-@settings(max_examples=15)
+@trials(10)
 @given(st.data())
 @pytest.mark.parametrize("name", NETWORKS)
 def test_k_of_x_with_itself(name: str, data: st.DataObject) -> None:
@@ -111,7 +111,7 @@ def square(matrix: Array) -> Array:
     return matrix.transpose(order).reshape(rows, rows)
 
 
-@settings(max_examples=10)
+@trials(10)
 @given(st.data())
 @pytest.mark.parametrize("name", NETWORKS)
 def test_float32_matrix_of_distinct_inputs_is_positive(name: str, data: st.DataObject) -> None:
@@ -124,7 +124,7 @@ def test_float32_matrix_of_distinct_inputs_is_positive(name: str, data: st.DataO
         assert values.min() >= -1e-5 * values.max()
 
 
-@settings(max_examples=10)
+@trials(10)
 @given(st.data())
 @pytest.mark.parametrize("name", NETWORKS)
 def test_examples_are_independent(name: str, data: st.DataObject) -> None:
@@ -142,7 +142,7 @@ def test_examples_are_independent(name: str, data: st.DataObject) -> None:
         assert_close(joined, matrix, "float64 near correlation one", scale=1e-30)
 
 
-@settings(max_examples=10)
+@trials(10)
 @given(st.data())
 @pytest.mark.parametrize("name", ["mlp", "cnn", "image"])
 def test_exchanging_the_arguments_transposes(name: str, data: st.DataObject) -> None:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc.backends.jax import finite
@@ -38,6 +38,7 @@ from tests.strategies import (
     ops_of,
     parameter_types,
     parameter_values,
+    trials,
 )
 
 
@@ -133,6 +134,7 @@ def split(both: Affine, count: int) -> tuple[Affine, Affine]:
     return parts[0], parts[1]
 
 
+@trials(25)
 @given(st.data())
 @pytest.mark.parametrize("op", LAYERS, ids=lambda op: op.name)
 def test_layers_with_weights_are_exact(op: type[TensorOp], data: st.DataObject) -> None:
@@ -142,7 +144,7 @@ def test_layers_with_weights_are_exact(op: type[TensorOp], data: st.DataObject) 
     assert_rules_exact(graph, data.draw(examples(graph, 2)), data.draw(examples(graph, 2)))
 
 
-@settings(max_examples=30)
+@trials(25)
 @given(st.data())
 @pytest.mark.parametrize("op", WEIGHTLESS_LINEAR, ids=lambda op: op.name)
 def test_layers_without_weights_are_exact(op: type[TensorOp], data: st.DataObject) -> None:
@@ -151,6 +153,7 @@ def test_layers_without_weights_are_exact(op: type[TensorOp], data: st.DataObjec
     assert_rules_exact(graph, data.draw(examples(graph, 2)), data.draw(examples(graph, 2)))
 
 
+@trials(25)
 @given(st.data())
 def test_networks_affine_in_their_weights_are_exact(data: st.DataObject) -> None:
     """Protects the composition of the rules: sums and concatenations of layers, under and over pools."""
@@ -158,7 +161,7 @@ def test_networks_affine_in_their_weights_are_exact(data: st.DataObject) -> None
     assert_rules_exact(graph, data.draw(examples(graph, 2)), data.draw(examples(graph, 2)))
 
 
-@settings(max_examples=10)
+@trials(5)
 @given(st.data())
 def test_layers_do_not_depend_on_the_weights(data: st.DataObject) -> None:
     """Protects the premise of this file: the derivative by the weights is the same for all weights."""
@@ -169,7 +172,7 @@ def test_layers_do_not_depend_on_the_weights(data: st.DataObject) -> None:
     assert_close(first.y0, second.y0, "exact", scale=1.0)
 
 
-@settings(max_examples=15)
+@trials(8)
 @given(st.data())
 def test_concat_of_explicit_features_is_exact(data: st.DataObject) -> None:
     """Protects the weights of concat: branches count by their channels."""
@@ -183,7 +186,7 @@ def test_concat_of_explicit_features_is_exact(data: st.DataObject) -> None:
     assert_rules_exact(graph, draw(examples(graph, 2)), draw(examples(graph, 2)))
 
 
-@settings(max_examples=5)
+@trials(4)
 @given(st.data())
 def test_initial_weights_have_the_declared_scale(data: st.DataObject) -> None:
     """Protects `init`: standard deviation of each array, over independent draws of it; 5 standard errors."""
@@ -209,7 +212,7 @@ def test_finite_pools_are_differentiable_when_compiled(pool: TensorOp) -> None:
     assert float(np.abs(gradient["dense1"]["w"]).sum()) > 0
 
 
-@settings(max_examples=10)
+@trials(10)
 @given(st.data())
 @pytest.mark.parametrize("op", ACTIVATIONS, ids=lambda op: op.name)
 def test_finite_activations_are_the_formula(op: type[TensorOp], data: st.DataObject) -> None:
