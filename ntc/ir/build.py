@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
-from itertools import combinations
 from operator import or_
 
 from ntc.errors import DependenceError, LimitError, Location, NtcError, ShapeError
@@ -81,15 +80,18 @@ class TensorGraphBuilder:
         covariances there, the outputs of different random layers are independent."""
         if not op.independent_operands:
             return
-        for (i, a), (j, b) in combinations(enumerate(operands), 2):
-            shared = self._sources[a] & self._sources[b]
-            if shared:
+        seen = 0
+        for j, b in enumerate(operands):
+            if seen & self._sources[b]:
+                i = next(i for i, a in enumerate(operands) if self._sources[a] & self._sources[b])
+                shared = self._sources[operands[i]] & self._sources[b]
                 source = self._weighted[shared.bit_length() - 1]
                 raise DependenceError(
                     f"{op.name}: branches {i + 1} and {j + 1} are not independent: both are functions of "
                     f"%{source} with no dense or conv in between",
                     hint="end one of the two branches with dense or conv",
                 )
+            seen |= self._sources[b]
 
     def _describe(self, name: str) -> str:
         where = self._locations[name]
