@@ -276,7 +276,9 @@ def killer(mutation: Mutation | None) -> str | None:
     if done.returncode == 0:
         return None
     found = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", done.stdout, re.MULTILINE)
-    return found.group(1) if found else f"exit status {done.returncode}"
+    if not found:
+        raise RuntimeError(f"pytest ended with exit status {done.returncode}:\n{done.stdout}{done.stderr}")
+    return found.group(1)
 
 
 def main() -> int:
