@@ -11,9 +11,9 @@ from ntc.errors import LimitError
 from ntc.ir.graph import Graph
 from ntc.ir.types import CovarianceType, Target
 
-TILE_BYTES: Mapping[Target, int] = {"cpu": 16 * 2**20, "cuda": 256 * 2**20, "tpu": 256 * 2**20}
-"""Size of the values that are alive at once in a tile. On a CPU, larger ones leave the cache and are allocated
-anew on every call; smaller ones pay for dispatch: `benchmarks/tile_size.py` measures it. On accelerators it is
+TILE_BYTES: Mapping[Target, int] = {"cpu": 8 * 2**20, "cuda": 256 * 2**20, "tpu": 256 * 2**20}
+"""Size of the values that are alive at once in a tile. On a CPU, where every core has a tile, larger ones
+leave the cache; smaller ones pay for dispatch: `benchmarks/tile_size.py` measures it. On accelerators it is
 small against their memory and large against the cost of a launch."""
 
 _LANES = 8
@@ -68,10 +68,11 @@ class Tiling:
 
 def _balanced(count: int, most: int) -> int:
     """Size of equal parts of at most `most` that together hold `count` with little padding."""
-    parts = -(-count // max(1, most))
+    most = most // _LANES * _LANES or max(1, most)
+    parts = -(-count // most)
     size = -(-count // parts)
     rounded = -(-size // _LANES) * _LANES
-    return rounded if _LANES <= rounded <= most and parts > 1 else size
+    return rounded if rounded <= most and parts > 1 else size
 
 
 def _physical_memory() -> int:
