@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.offsets import DIAGONAL, Offsets
+from ntc.ir.offsets import Offsets
 from ntc.ir.op import OffsetsPerAxis, covariance
 from ntc.ir.schema import frozen
 from ntc.passes.base import Pass
@@ -18,7 +18,7 @@ def demand(graph: Graph) -> Mapping[str, OffsetsPerAxis]:
     """Per value, the offsets of every spatial axis that the outputs read, through all ops in between.
 
     A backward analysis; where a value is read more than once, the smallest progression covers all reads.
-    Values that nothing reads are absent.
+    A value that nothing reads keeps the offsets it tracks.
     """
     demands: dict[str, OffsetsPerAxis] = {}
 
@@ -29,9 +29,8 @@ def demand(graph: Graph) -> Mapping[str, OffsetsPerAxis]:
     for output in graph.outputs:
         read(output.value, tuple(map(Offsets.full, graph.covariance_of(output.value).spatial)))
     for node in reversed(graph.nodes):
-        if node.name not in demands:
-            continue
-        below = kernel_op(node).demand(demands[node.name], *graph.covariances(node.operands))
+        needed = demands.setdefault(node.name, graph.covariance_of(node.name).offsets)
+        below = kernel_op(node).demand(needed, *graph.covariances(node.operands))
         for name, offsets in zip(node.operands, below, strict=False):
             read(name, offsets)
     return demands
@@ -39,8 +38,9 @@ def demand(graph: Graph) -> Mapping[str, OffsetsPerAxis]:
 
 @frozen
 class Track(Pass):
-    """Needs: a kernel graph without dead values. Does: writes into the type of every value which offsets it
-    tracks: the diagonal alone where that is all that is demanded, else all. Leaves: every demand covered.
+    """Needs: a kernel graph, better one without dead values, which demand as well. Does: writes into the type of every
+    value which offsets it tracks: the diagonal alone where that is all that is demanded, else all. Leaves: every
+    demand covered.
     """
 
     name: ClassVar[str] = "track"
@@ -51,10 +51,9 @@ class Track(Pass):
 
         def rule(node: Node) -> Node:
             type_ = covariance(node.type)
-            needed = demands.get(node.name, (DIAGONAL,) * len(type_.spatial))
             tracked = tuple(
                 offsets if offsets.diagonal else Offsets.full(size)
-                for offsets, size in zip(needed, type_.spatial, strict=True)
+                for offsets, size in zip(demands[node.name], type_.spatial, strict=True)
             )
             return replace(node, type=type_.with_offsets(tracked))
 
