@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import networks, tile_size
+from benchmarks import arccos, networks, tile_size
 from benchmarks.measure import environment
 
-BENCHMARKS = {"networks": networks.main, "tile_size": tile_size.main}
+BENCHMARKS = {"arccos": arccos.main, "networks": networks.main, "tile_size": tile_size.main}
 
 
 def main() -> None:

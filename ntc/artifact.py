@@ -13,6 +13,7 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -54,15 +55,20 @@ class _Manifest(BaseModel):
     members: dict[str, _Member]
 
 
-def save(program: Program, path: str | Path) -> None:
-    """Writes a program to a file that `load` reads. The file appears whole or not at all."""
+def save(program: Program, path: str | Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Writes a program to a file that `load` reads. The file appears whole or not at all.
+
+    `progress` is called with the number of programs exported and the number of all, before each.
+    """
     import jax
 
     import ntc
     from ntc.backends.jax.export import export
 
     members = {"network.json": to_json(program.network, indent=1).encode()}
-    for between in _BETWEENS:
+    for done, between in enumerate(_BETWEENS):
+        if progress:
+            progress(done, len(_BETWEENS))
         members[f"{between}.json"] = to_json(program.graphs[between], indent=1).encode()
         members[f"{between}.stablehlo"] = bytes(export(program, between).serialize())
     manifest = {

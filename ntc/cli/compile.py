@@ -11,6 +11,7 @@ import typer
 
 from ntc.artifact import save
 from ntc.cli import options
+from ntc.cli.console import reporting
 from ntc.compiler import build
 from ntc.errors import ParameterError
 from ntc.ir.printer import show
@@ -48,7 +49,8 @@ def compile_command(
     program = build(network, target, options.chosen(kernel), dtype, seen)
     if emit == "artifact":
         assert output is not None
-        save(program, output)
+        with reporting() as report:
+            save(program, output, lambda done, total: report("export", done, total))
         summary = {"artifact": str(output), "bytes": output.stat().st_size, "target": target, "model": network.name}
         print(json.dumps(summary) if as_json else f"{output}: {network.name} for {target}, {summary['bytes']} bytes")
     elif emit == "kernel-ir":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,19 +12,17 @@ stderr = Console(stderr=True)
 
 
 class Reporter:
-    """Progress bars by name, on stderr, shown only on a terminal and after a second."""
+    """Progress bars by name, on stderr, shown only on a terminal, from the first report on."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, object] = {}
-        self._start = time.monotonic()
 
     def __call__(self, name: str, done: int, total: int) -> None:
         """`done` of `total` parts of the work called `name` are finished."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total)
-        if time.monotonic() - self._start > 1 and not self._progress.live.is_started:
-            self._progress.start()
+        self._progress.start()  # does nothing if it runs
         self._progress.update(self._tasks[name], completed=done, total=total)  # type: ignore[arg-type]
 
 

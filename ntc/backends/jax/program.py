@@ -92,7 +92,7 @@ class Program:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
         Args:
-          progress: called after every tile.
+          progress: called with the number of tiles done and the number of all, before the first and after each.
           tile_bytes: about how much memory a tile may use (default: what is fast on the target).
 
         Raises:

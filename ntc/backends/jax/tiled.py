@@ -15,7 +15,7 @@ from ntc.backends.jax.tiles import Tiling
 from ntc.ir.types import Target
 
 Progress = Callable[[int, int], None]
-"""Called with (tiles done, tiles in all)."""
+"""Called with (tiles done, tiles in all): before the first, which compiles, and after each."""
 
 Values = dict[str, npt.NDArray[Any]]
 Examples = npt.NDArray[Any]
@@ -50,6 +50,7 @@ class TiledMatrix:
         """
         tiles = list(self._tiles())
         report = progress or (lambda done, total: None)
+        report(0, len(tiles))
         for done, tile in enumerate(tiles[:2], 1):
             self._compute_tile(*tile)
             report(done, len(tiles))
