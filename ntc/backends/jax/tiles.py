@@ -11,7 +11,7 @@ from ntc.errors import LimitError
 from ntc.ir.graph import Graph
 from ntc.ir.types import CovarianceType, Target
 
-TILE_BYTES: Mapping[Target, int] = {"cpu": 8 * 2**20, "cuda": 256 * 2**20, "tpu": 256 * 2**20}
+TILE_BYTES: Mapping[Target, int] = {"cpu": 16 * 2**20, "cuda": 256 * 2**20, "tpu": 256 * 2**20}
 """Size of the values that are alive at once in a tile. On a CPU, where every core has a tile, larger ones
 leave the cache; smaller ones pay for dispatch: `benchmarks/tile_size.py` measures it. On accelerators it is
 small against their memory and large against the cost of a launch."""
