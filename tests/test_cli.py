@@ -44,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(path / "values_test.npz", x=X2, y=X2.sum((1, 2, 3)) + 10)
     np.savez(path / "unlabelled.npz", x=X2)
     run(path, "compile small.nt -o small.ntc")
+    run(path, "compile small.nt -o tpu.ntc --target tpu --kernel nngp")
     return path
 
 
@@ -77,6 +78,11 @@ def test_kernel_of_model_and_artifact_are_equal_bits(folder: Path) -> None:
 
 def test_options_of_kernel(folder: Path) -> None:
     """Protects one kernel only, k(x, x), float64 and parameters from the command line."""
+    run(folder, "kernel small.ntc --x1 x1.npy --kernel nngp --dtype float32 -o e.npz")
+    assert list(arrays(folder / "e.npz")) == ["nngp"]
+    run(folder, "compile small.nt --kernel nngp -o nngp.ntc")
+    run(folder, "kernel nngp.ntc --x1 x1.npy -o f.npz")
+    assert list(arrays(folder / "f.npz")) == ["nngp"]
     run(folder, "kernel small.nt --x1 x1.npy --kernel ntk --dtype float64 -p width=3 -o d.npz")
     found = arrays(folder / "d.npz")
     assert list(found) == ["ntk"]
@@ -116,8 +122,8 @@ def test_compile_writes_every_stage(folder: Path) -> None:
     assert parse_graph(text) == build(graph).graphs["self"]
     run(folder, "compile small.nt --target tpu --emit stablehlo -o small.mlir")
     assert "stablehlo.dot_general" in (folder / "small.mlir").read_text()
-    done = run(folder, "compile small.nt --target tpu --kernel nngp -o tpu.ntc --json")
-    assert json.loads(done.stdout)["target"] == load(folder / "tpu.ntc").target == "tpu"
+    done = run(folder, "compile small.nt --target cuda --kernel nngp -o cuda.ntc --json")
+    assert json.loads(done.stdout)["target"] == load(folder / "cuda.ntc").target == "cuda"
 
 
 def test_passes_can_be_watched(folder: Path) -> None:
@@ -173,6 +179,9 @@ MISTAKES: dict[str, str] = {
     "compile small.nt --emit kernel-ir --dump-ir-after fould": "expected all or one of",
     "kernel small.nt --x1 x1.npy -o a.npz --target tpu": "finds no such device here",
     "kernel small.ntc --x1 x1.npy -o a.npz -p width=3": "is compiled",
+    "kernel small.ntc --x1 x1.npy -o a.npz --dtype float64": "its --dtype is float32, not float64",
+    "kernel small.ntc --x1 x1.npy -o a.npz --target tpu": "its --target is cpu, not tpu",
+    "kernel tpu.ntc --x1 x1.npy -o a.npz --kernel ntk": "does not compute the ntk kernel",
     "kernel small.nt --x1 small.nt -o a.npz": "is not a NumPy file",
     "kernel small.nt --x1 classes_train.npz -o a.npz": "expected one array",
     "predict small.nt --train x1.npy --test classes_test.npz": "with arrays x and y",

@@ -19,23 +19,23 @@ def kernel_command(
     x1: Annotated[Path, typer.Option("--x1", help="Examples (n1, ..., channels), .npy.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the matrices, .npz.")],
     x2: Annotated[Path | None, typer.Option("--x2", help="Other examples (n2, ..., channels); default: x1.")] = None,
-    kernel: options.KernelsOption = "both",
+    kernel: options.RunKernels = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
-    target: options.TargetOption = "cpu",
-    dtype: options.DTypeOption = "float32",
+    target: options.RunTarget = None,
+    dtype: options.RunDType = None,
     trust: options.Trust = False,
     as_json: options.Json = False,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples."""
-    wanted = options.chosen(kernel)
+    wanted = options.chosen(kernel) if kernel else None
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
     first = options.read_array(x1)
     second = None if x2 is None else options.read_array(x2)
     start = time.perf_counter()
     with reporting() as report:
         result = program(first, second, progress=lambda done, total: report("kernel", done, total))
-    matrices = {name: np.asarray(value) for name, value in result._asdict().items() if value is not None}
+    matrices = {name: np.asarray(getattr(result, name)) for name in wanted or program.kernels}
     seconds = time.perf_counter() - start
     options.write_arrays(output, matrices)
     shapes = {name: list(value.shape) for name, value in matrices.items()}

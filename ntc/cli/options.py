@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -31,6 +32,13 @@ Parameters = Annotated[
 TargetOption = Annotated[Target, typer.Option("--target", help="The platform to compile for.")]
 KernelsOption = Annotated[Literal["both", "nngp", "ntk"], typer.Option("--kernel", help="What to compute.")]
 DTypeOption = Annotated[Literal["float32", "float64"], typer.Option("--dtype", help="Precision of all arithmetic.")]
+RunKernels = Annotated[
+    Literal["both", "nngp", "ntk"] | None, typer.Option("--kernel", help="Default: both, or those of the artifact.")
+]
+RunTarget = Annotated[Target | None, typer.Option("--target", help="Default: cpu, or that of the artifact.")]
+RunDType = Annotated[
+    Literal["float32", "float64"] | None, typer.Option("--dtype", help="Default: float32, or that of the artifact.")
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the program stored in an artifact; only if you trust it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 DumpAfter = Annotated[str | None, typer.Option("--dump-ir-after", help="Print the IR after a pass, or after all.")]
@@ -63,16 +71,26 @@ def open_program(
     model: str | None,
     params: list[str] | None,
     *,
-    target: Target = "cpu",
-    dtype: Literal["float32", "float64"] = "float32",
-    kernels: tuple[Kernel, ...] = ("nngp", "ntk"),
-    trust: bool = False,
-    observer: Observer | None = None,
+    target: Target | None,
+    dtype: Literal["float32", "float64"] | None,
+    kernels: tuple[Kernel, ...] | None,
+    trust: bool,
 ) -> Program:
-    """The program of a model file, compiled now, or of an artifact, compiled before."""
-    if _is_archive(path, model, params):
-        return load(path, trust)
-    return build(load_graph(path, model, parameters(params)), target, kernels, dtype, observer)
+    """The program of a model file, compiled now, or of an artifact, compiled before. Raises ParameterError if the
+    artifact is for another target or type, or lacks a kernel."""
+    if not _is_archive(path, model, params):
+        graph = load_graph(path, model, parameters(params))
+        return build(graph, target or "cpu", kernels or ("nngp", "ntk"), dtype or "float32")
+    program = load(path, trust)
+    has = {"--target": program.target, "--dtype": "float32" if program.dtype == "f32" else "float64"}
+    for option, wanted in (("--target", target), ("--dtype", dtype)):
+        if wanted not in (None, has[option]):
+            hint = f"compile the model again, with {option} {wanted}"
+            raise ParameterError(f"{path} is compiled: its {option} is {has[option]}, not {wanted}", hint=hint)
+    missing = [kernel for kernel in kernels or () if kernel not in program.kernels]
+    if missing:
+        raise ParameterError(f"{path} does not compute the {missing[0]} kernel", hint="compile the model again")
+    return program
 
 
 def _is_archive(path: Path, model: str | None, params: list[str] | None) -> bool:
@@ -124,7 +142,7 @@ def read_array(path: Path, key: str | None = None) -> npt.NDArray[Any]:
         raise InputError(f"{path} is not a NumPy file of numbers ({error})", hint="write it with numpy.save") from None
 
 
-def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[Any, npt.NDArray[Any]]) -> None:
     """Writes a .npz file, which appears whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     try:

@@ -33,8 +33,8 @@ def predict(
     plot_file: Annotated[Path | None, typer.Option("--plot", help="Where to draw the predictions, .png.")] = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
-    target: options.TargetOption = "cpu",
-    dtype: options.DTypeOption = "float32",
+    target: options.RunTarget = None,
+    dtype: options.RunDType = None,
     trust: options.Trust = False,
     as_json: options.Json = False,
 ) -> None:

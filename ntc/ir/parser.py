@@ -59,12 +59,27 @@ def _grammar() -> Lark:
     return Lark(path.read_text(), parser="lalr", maybe_placeholders=True, start=["start", "passes"])
 
 
+_WORDS = {
+    "KIND": "`tensor`, `kernel`",
+    "NAME": "a name",
+    "VALUE": "a value such as %x",
+    "TYPE": "a type",
+    "NUMBER": "a number",
+    "$END": "the end",
+}
+
+
+def _spelling(terminal: str) -> str:
+    return next(f"`{t.pattern.value}`" for t in _grammar().terminals if t.name == terminal)
+
+
 def _syntax_error(source: Source, error: UnexpectedInput) -> ParseError:
     token = getattr(error, "token", None)
     length = len(token) if isinstance(token, Token) and token else 1
     location = Location(source, max(error.line, 1), max(error.column, 1), length)
     found = repr(str(token)) if isinstance(token, Token) and token else "this character"
-    expected = sorted(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
+    terminals = getattr(error, "accepts", None) or getattr(error, "expected", None) or ()
+    expected = sorted(_WORDS.get(name) or _spelling(name) for name in terminals)
     hint = f"expected one of {', '.join(expected)}" if expected else None
     return ParseError(f"{found} is not expected here", location, hint=hint)
 
