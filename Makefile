@@ -29,8 +29,15 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)
-	$(BIN)/python -m benchmarks
+# Neural Tangents, which the benchmarks measure beside ntc, in an environment of its own.
+PEER = .venv-peer/bin/python
+
+bench: $(READY) $(PEER)
+	NTC_PEER=$(PEER) $(BIN)/python -m benchmarks
+
+.venv-peer/bin/python:
+	$(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/pip install --quiet --requirement benchmarks/peer.txt
 
 clean:
-	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

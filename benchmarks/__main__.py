@@ -1,17 +1,27 @@
-"""Runs every benchmark: python -m benchmarks [name ...]."""
+"""Runs benchmarks: python -m benchmarks [NAME ...], peer:CASE for one case beside Neural Tangents."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 
-from benchmarks import arccos, networks, tile_size
+from benchmarks import chunk_size, duals, networks, peer, scaling
+from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
-BENCHMARKS = {"arccos": arccos.main, "networks": networks.main, "tile_size": tile_size.main}
+BENCHMARKS = {
+    "duals": duals.main,
+    "networks": networks.main,
+    "chunk_size": chunk_size.main,
+    "scaling": scaling.main,
+    "peer": peer.main,
+    **{f"peer:{name}": partial(peer.main, [name]) for name in CASES},
+}
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(BENCHMARKS)
+    """Prints the tables of the benchmarks named on the command line, or of all."""
+    names = sys.argv[1:] or [name for name in BENCHMARKS if ":" not in name]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         sys.exit(f"unknown benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")

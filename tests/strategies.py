@@ -181,6 +181,25 @@ def tensor_graphs(
 
 
 @st.composite
+def repetitive_graphs(draw: DrawFn) -> Graph:
+    """A network that repeats one block, which keeps the shape, between other layers."""
+    growing = _Growing(draw, *draw(input_shapes(24, 3)))
+    x = growing.builder.input
+    rank, residual = len(growing.spatial[x]), draw(st.booleans())
+    kernel = tuple(draw(st.integers(1, 3)) for _ in range(rank))
+    padding = draw(st.sampled_from(["same", "circular"]))
+    activation = draw(ops_of(draw(st.sampled_from(ACTIVATIONS)), 0, False))
+    layer = ops.Conv(3, kernel, padding=padding) if rank else ops.Dense(3)
+    x = growing.add(layer, x) or x
+    for _ in range(draw(st.integers(4, 6))):
+        y = growing.add(layer, growing.add(activation, x) or x) or x
+        x = growing.add(ops.Sum(), x, y) or y if residual else y
+    for _ in range(draw(st.integers(0, 2))):
+        x = growing.step(x, WEIGHTLESS_LINEAR)
+    return growing.builder.finish("repetitive", x)
+
+
+@st.composite
 def affine_graphs(draw: DrawFn, most_positions: int = 16) -> Graph:
     """A random network whose output is an affine function of its weights: one layer of them on every path."""
     growing = _Growing(draw, *draw(input_shapes(most_positions)))

@@ -79,7 +79,7 @@ BROKEN: dict[str, tuple[Graph, str]] = {
         replace(
             SELF,
             nodes=(
-                Node("c", kernel.Constant(1.0, "f32", ("Q",)), (), CovarianceType("f32", ("Q",), (), ())),
+                Node("c", kernel.Constant(1.0, "f32", ("Q",)), (), CovarianceType("f32", ("Q",), (), (), ())),
                 *SELF.nodes,
             ),
         ),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntc.backends.jax.emit import emit
+from ntc.backends.jax.loops import emit
 from ntc.backends.jax.program import Program
 from ntc.compiler import build, lower
 from ntc.errors import InputError, ParameterError, UnsupportedError
@@ -25,18 +25,18 @@ from tests.strategies import trials
 @trials(5)
 @given(st.integers(1, 200_000))
 @pytest.mark.parametrize("name", ["mlp", "cnn", "image"])
-def test_tile_sizes_do_not_matter(name: str, tile_bytes: int) -> None:
+def test_tile_sizes_do_not_matter(name: str, memory: int) -> None:
     """Protects the cutting and joining of tiles: any size gives the matrix of one tile."""
     x1, x2 = inputs(name, 5, 0), inputs(name, 3, 1)
     for arrays in ((x1, x2), (x1,)):
-        whole, tiled = program(name)(*arrays), program(name)(*arrays, tile_bytes=tile_bytes)
+        whole, tiled = program(name)(*arrays), program(name)(*arrays, memory=memory)
         for label in ("nngp", "ntk"):
             assert_close(getattr(tiled, label), getattr(whole, label), "float64")
 
 
 def test_tiled_matrix_is_symmetric_to_the_last_bit() -> None:
     """Protects k(x, x) when it is cut into tiles: mirrored tiles, not computed twice."""
-    for matrix in program("image")(inputs("image", 5, 0), tile_bytes=1):
+    for matrix in program("image")(inputs("image", 5, 0), memory=1):
         array = np.asarray(matrix)
         assert np.array_equal(array, array.transpose(1, 0, 3, 2, 5, 4))
 
@@ -58,9 +58,9 @@ def test_every_tile_shape_is_compiled_once() -> None:
     graphs = {between: lower(graph, between) for between in get_args(Between)}
     counting = Program(graph, graphs, functions={between: counted(between) for between in graphs})
     for seed in (0, 1):
-        counting(inputs("mlp", 7, seed), inputs("mlp", 5, seed), tile_bytes=200)
+        counting(inputs("mlp", 7, seed), inputs("mlp", 5, seed), memory=200)
     assert traces == {"cross": 1}
-    counting(inputs("mlp", 7, 0), tile_bytes=1)
+    counting(inputs("mlp", 7, 0), memory=1)
     assert traces["self"] == 1
     counting.diagonal(inputs("mlp", 7, 0))
     assert traces["diagonal"] == 1
@@ -69,7 +69,7 @@ def test_every_tile_shape_is_compiled_once() -> None:
 def test_progress_is_reported() -> None:
     """Protects progress bars: called before the first tile and after every one, up to the number of tiles."""
     calls: list[tuple[int, int]] = []
-    program("mlp")(inputs("mlp", 4, 0), tile_bytes=1, progress=lambda done, total: calls.append((done, total)))
+    program("mlp")(inputs("mlp", 4, 0), memory=1, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(done, 10) for done in range(11)]
 
 

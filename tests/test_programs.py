@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,9 +19,10 @@ from ntc.ir.graph import Graph
 from ntc.ir.op import Array
 from ntc.ir.types import Between
 from ntc.passes.translate import Translate
+from ntc.schedule import chunk
 from tests.assertions import Tolerance, assert_close
 from tests.networks import NETWORKS, inputs, program
-from tests.strategies import examples, tensor_graphs, trials
+from tests.strategies import examples, repetitive_graphs, tensor_graphs, trials
 
 
 def reference(graph: Graph, between: Between, *arrays: Array) -> dict[str, Array]:
@@ -58,6 +62,33 @@ def test_float64_in_general_position(data: st.DataObject) -> None:
     x = data.draw(examples(graph, 5, special=False))
     x1, x2 = x[:3], x[3:]
     assert_program_agrees(graph, "float64", x1, x2, "float64", "float64")
+
+
+@trials(10)
+@given(st.data())
+def test_loops_over_lanes_and_rows(data: st.DataObject) -> None:
+    """Protects groups that are computed a few lanes and rows at a time, down to one: any chunk gives 1e-10."""
+    graph = data.draw(tensor_graphs(least_channels=3))
+    x = data.draw(examples(graph, 5, special=False))
+    with small_chunks(data.draw(st.sampled_from([1, 300, 2000]))):
+        assert_program_agrees(graph, "float64", x[:3], x[3:], "float64", "float64")
+
+
+@contextmanager
+def small_chunks(size: int) -> Iterator[None]:
+    """With chunks of about `size` bytes, so that small networks have many."""
+    with patch.dict(chunk.CHUNK_BYTES, cpu=size), patch.object(chunk, "_ROW", 1):
+        yield
+
+
+@trials(12)
+@given(st.data())
+def test_repeated_blocks_in_loops(data: st.DataObject) -> None:
+    """Protects rolling: blocks that are repeated, with strides and skips around them, also a few lanes at a time."""
+    graph = data.draw(repetitive_graphs())
+    x = data.draw(examples(graph, 4, special=False))
+    with small_chunks(data.draw(st.sampled_from([1, 300, 10**6]))):
+        assert_program_agrees(graph, "float64", x[:2], x[2:], "float64", "float64")
 
 
 @trials(12)

@@ -65,13 +65,23 @@ class Offsets:
         high = low + max(0, min(self.high, size - 1) - low) // self.step * self.step
         return Offsets(low, high, self.step if low != high else 1)
 
-    def text(self, size: int) -> str:
-        """`0`, `*` (all), `low..high` or `low..high/step`."""
+    def count(self, modulus: int) -> int:
+        """Number of residues of the offsets."""
+        return min((self.high - self.low) // self.step + 1, modulus // gcd(self.step, modulus))
+
+    def residues(self, modulus: int) -> tuple[int, ...]:
+        """The offsets as residues, each once, beginning with that of the lowest."""
+        return tuple((self.low + i * self.step) % modulus for i in range(self.count(modulus)))
+
+    def text(self, size: int, modulus: int) -> str:
+        """`0`, `*` (all), `low..high` or `low..high/step`; then `%modulus` if that is not the size."""
         if self.diagonal:
-            return "0"
-        if self == Offsets.full(size):
-            return "*"
-        return f"{self.low}..{self.high}" + (f"/{self.step}" if self.step != 1 else "")
+            text = "0"
+        elif self == Offsets.full(size):
+            text = "*"
+        else:
+            text = f"{self.low}..{self.high}" + (f"/{self.step}" if self.step != 1 else "")
+        return text if modulus == size else f"{text}%{modulus}"
 
 
 DIAGONAL = Offsets(0, 0)

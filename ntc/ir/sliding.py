@@ -47,11 +47,14 @@ class Sliding:
         total = max(0, (self.outputs - 1) * self.stride + self.span - self.size)
         return total // 2, total - total // 2
 
+    def read_positions(self, tap: int) -> npt.NDArray[np.intp]:
+        """Input position that `tap` reads for every output; below 0 or beyond the size where it lies outside."""
+        read: npt.NDArray[np.intp] = self.stride * np.arange(self.outputs) + self.dilation * tap - self.pads[0]
+        return read % self.size if self.padding == "circular" else read
+
     def sources(self, tap: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         """Input position that `tap` reads for every output, and whether it lies inside."""
-        read = self.stride * np.arange(self.outputs) + self.dilation * tap - self.pads[0]
-        if self.padding == "circular":
-            return read % self.size, np.ones(self.outputs, bool)
+        read = self.read_positions(tap)
         return read, (read >= 0) & (read < self.size)
 
 

@@ -72,40 +72,46 @@ class CovarianceType:
         for each example of one input with itself (a marginal).
       spatial: sizes of the spatial axes.
       offsets: per spatial axis, the offsets p' - p whose entries exist.
+      moduli: per spatial axis, the modulus of the skewed layout: entry (p, p') is stored at position p and at
+        the residue of p' - p. At least the size; a pass chooses it so that filters keep residues apart.
     """
 
     dtype: DType
     batch: tuple[str, ...]
     spatial: Spatial
     offsets: tuple[Offsets, ...]
+    moduli: tuple[int, ...]
 
     @classmethod
     def dense(cls, dtype: DType, batch: tuple[str, ...], spatial: Spatial) -> CovarianceType:
         """The type in which every pair of positions is tracked."""
-        return cls(dtype, batch, spatial, tuple(Offsets.full(size) for size in spatial))
+        return cls(dtype, batch, spatial, tuple(Offsets.full(size) for size in spatial), spatial)
 
     @property
-    def axes(self) -> Spatial:
-        """Sizes of the array axes after the batch: H for a diagonal spatial axis, else H, H'."""
-        pairs = zip(self.spatial, self.offsets, strict=True)
-        return tuple(n for size, o in pairs for n in ((size,) if o.diagonal else (size, size)))
+    def lanes(self) -> int:
+        """Number of residues of offsets that are stored, over all axes together."""
+        return prod(map(Offsets.count, self.offsets, self.moduli))
 
     @property
     def entries(self) -> int:
-        """Number of entries for each pair of examples."""
-        return prod(self.axes)
+        """Number of entries stored for each pair of examples."""
+        return prod(self.spatial) * self.lanes
 
     def with_offsets(self, offsets: tuple[Offsets, ...]) -> CovarianceType:
         """The same value, tracked at other offsets."""
-        return CovarianceType(self.dtype, self.batch, self.spatial, offsets)
+        return CovarianceType(self.dtype, self.batch, self.spatial, offsets, self.moduli)
+
+    def with_moduli(self, moduli: tuple[int, ...]) -> CovarianceType:
+        """The same value in another skewed layout."""
+        return CovarianceType(self.dtype, self.batch, self.spatial, self.offsets, moduli)
 
     def __str__(self) -> str:
         kind = "cov" if len(self.batch) == 2 else "var"
         parts = [",".join(self.batch)]
         if self.spatial:
             parts.append(",".join(map(str, self.spatial)))
-            pairs = zip(self.offsets, self.spatial, strict=True)
-            parts.append(",".join(o.text(size) for o, size in pairs))
+            axes = zip(self.offsets, self.spatial, self.moduli, strict=True)
+            parts.append(",".join(o.text(size, modulus) for o, size, modulus in axes))
         return f"{self.dtype} {kind}[{' | '.join(parts)}]"
 
 

@@ -12,6 +12,7 @@ from ntc.ir.types import MAX_SPATIAL_AXES, ArrayType, CovarianceType, Distributi
 
 _TYPE = re.compile(r"(?:(f32|f64) )?([a-z0-9]+)\[([^\]\n]*)\]")
 _OFFSETS = re.compile(r"(-?\d{1,10})\.\.(-?\d{1,10})(?:/(\d{1,10}))?")
+_AXIS = re.compile(r"([^%]*)(?:%(\d{1,10}))?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -45,8 +46,19 @@ def _covariance(dtype: DType, kind: str, inside: str) -> CovarianceType:
     spatial = _sizes(sizes)
     if len(offsets) != len(spatial) or len(spatial) > MAX_SPATIAL_AXES:
         raise ValueError(f"one offset set is needed per size, for at most {MAX_SPATIAL_AXES}")
-    tracked = tuple(_offsets(o, size) for o, size in zip(offsets, spatial, strict=True))
-    return CovarianceType(dtype, tuple(map(_name, batch)), spatial, tracked)
+    axes = [_axis(text, size) for text, size in zip(offsets, spatial, strict=True)]
+    tracked, moduli = tuple(x for x, _ in axes), tuple(x for _, x in axes)
+    return CovarianceType(dtype, tuple(map(_name, batch)), spatial, tracked, moduli)
+
+
+def _axis(text: str, size: int) -> tuple[Offsets, int]:
+    match = _AXIS.fullmatch(text)
+    if not match:
+        raise ValueError(f"`{text}` is not offsets%modulus")
+    modulus = int(match[2] or size)
+    if not size <= modulus <= MAX_EXTENT:
+        raise ValueError(f"the modulus {modulus} is less than the size {size}")
+    return _offsets(match[1], size), modulus
 
 
 def _offsets(text: str, size: int) -> Offsets:

@@ -82,7 +82,7 @@ def _check_kernel_graph(graph: Graph) -> None:
             raise VerifyError(f"%{node.name}: {error.message}", node.location) from error
     for output in graph.outputs:
         type_ = graph.covariance_of(output.value)
-        if type_ != CovarianceType.dense(type_.dtype, type_.batch, type_.spatial):
+        if type_.with_moduli(type_.spatial) != CovarianceType.dense(type_.dtype, type_.batch, type_.spatial):
             raise VerifyError(f"output %{output.value} does not track every entry: {type_}")
 
 
@@ -93,11 +93,14 @@ def _check_kernel_node(graph: Graph, node: Node) -> None:
     least, most = op.arity
     if not least <= len(operand_types) <= most:
         raise VerifyError(f"{op.name} takes {least} to {most} operands, got {len(operand_types)}")
-    if len(type_.offsets) != len(type_.spatial):
-        raise VerifyError(f"its type has offsets for {len(type_.offsets)} of {len(type_.spatial)} axes")
+    axes = len(type_.spatial)
+    if not len(type_.offsets) == len(type_.moduli) == axes:
+        raise VerifyError(f"its type has offsets for {len(type_.offsets)} of {axes} axes")
+    if any(modulus < size for modulus, size in zip(type_.moduli, type_.spatial, strict=True)):
+        raise VerifyError(f"{type_} has a modulus below its size")
     dense = op.result(*operand_types)
-    same_rank = len(dense.spatial) == len(type_.spatial)
-    _check_type(node, dense.with_offsets(type_.offsets) if same_rank else dense)
+    same_rank = len(dense.spatial) == axes
+    _check_type(node, dense.with_offsets(type_.offsets).with_moduli(type_.moduli) if same_rank else dense)
     covariances = graph.covariances(node.operands)
     demands = op.demand(type_.offsets, *covariances)
     for operand, demand in zip(covariances, demands, strict=True):

@@ -1,4 +1,4 @@
-"""Tracking: each value keeps the diagonal of a spatial axis where nobody reads more, else every pair."""
+"""Tracking: each value keeps the offsets that somebody reads."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def demand(graph: Graph) -> Mapping[str, OffsetsPerAxis]:
 @frozen
 class Track(Pass):
     """Needs: a kernel graph, better one without dead values, which demand as well. Does: writes into the type of every
-    value which offsets it tracks: the diagonal alone where that is all that is demanded, else all. Leaves: every
-    demand covered.
+    value which offsets it tracks: those demanded, and no others. Leaves: every demand covered.
     """
 
     name: ClassVar[str] = "track"
@@ -51,10 +50,6 @@ class Track(Pass):
 
         def rule(node: Node) -> Node:
             type_ = covariance(node.type)
-            tracked = tuple(
-                offsets if offsets.diagonal else Offsets.full(size)
-                for offsets, size in zip(demands[node.name], type_.spatial, strict=True)
-            )
-            return replace(node, type=type_.with_offsets(tracked))
+            return replace(node, type=type_.with_offsets(demands[node.name]))
 
         return rewrite(graph, rule)

@@ -1,101 +1,78 @@
-"""A kernel graph as a JAX function: one row per kernel op."""
+"""One row per kernel op: its entries as JAX arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import reduce
+from math import prod
 from operator import add, mul
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.duals import integrals
-from ntc.backends.jax.layout import (
-    Operand,
-    along,
-    array_axes,
-    diagonal,
-    index_along,
-    narrowed,
-    positionwise,
-    same_entry,
-    spread,
-    sum_taps,
-)
-from ntc.errors import UnsupportedError
+from ntc.backends.jax.block import Block, live_mask, repeat_columns
+from ntc.backends.jax.duals import family
+from ntc.backends.jax.whole import filtered_anywhere, from_dense, pooled, relaid, to_dense
+from ntc.backends.jax.windows import filtered
 from ntc.ir import kernel
-from ntc.ir.graph import Graph, kernel_op
-from ntc.ir.offsets import Offsets
+from ntc.ir.graph import Node
+from ntc.ir.lanes import axes_of, keeps_lanes
 from ntc.ir.op import KernelOp
 from ntc.ir.types import CovarianceType
 
-Outputs = dict[str, jax.Array]
+if TYPE_CHECKING:
+    from ntc.backends.jax.scope import Scope
 
 
-def emit(graph: Graph) -> Callable[..., Outputs]:
-    """The function (x1, x2) -> outputs by label that computes a kernel graph, to be traced by `jax.jit`.
-
-    Outputs are (n1, n2, H, H', W, W', ...). Raises UnsupportedError if a value tracks offsets other than
-    the diagonal or all.
-    """
-    _check_layouts(graph)
-
-    def function(*arrays: jax.Array) -> Outputs:
-        values = {x.name: Operand(array, x.type) for x, array in zip(graph.inputs, arrays, strict=True)}
-        batch = {x.type.batch: array.shape[0] for x, array in zip(graph.inputs, arrays, strict=True)}  # type: ignore[union-attr]
-        for node in graph.nodes:
-            type_ = graph.covariance_of(node.name)
-            operands = [values[x] for x in node.operands]
-            with jax.named_scope(f"ntc.{node.name}"):
-                values[node.name] = Operand(_emit_op(kernel_op(node), type_, operands), type_)
-        return {x.label: _dense(values[x.value], batch) for x in graph.outputs}
-
-    return function
+def layout_of(type_: CovarianceType) -> tuple[Any, ...]:
+    """What the places of entries depend on."""
+    return type_.spatial, type_.offsets, type_.moduli
 
 
-def _emit_op(op: KernelOp, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    return EMITTERS[type(op)](op, result, operands)
+def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    """Products of x1[n, p] and x2[m, p'], summed over channels."""
+    rank = len(type_.spatial)
+    if len(type_.batch) == 1:
+        return _marginal_gram(scope, type_)
+    first = jnp.moveaxis(scope.x1, 0, rank)
+    second = scope.shifted["x2", layout_of(type_)]
+    return _products(first, jnp.squeeze(second, rank))
 
 
-def _check_layouts(graph: Graph) -> None:
-    for node in graph.nodes:
-        type_ = graph.covariance_of(node.name)
-        for size, offsets in zip(type_.spatial, type_.offsets, strict=True):
-            if not offsets.diagonal and offsets != Offsets.full(size):
-                raise UnsupportedError(f"%{node.name}: the jax backend has no layout for {type_} yet", node.location)
+def _products(first: jax.Array, second: jax.Array) -> jax.Array:
+    """(*positions, rows, channels) with (*positions, columns, channels): means of products over channels."""
+    channels = first.shape[-1]
+    if first.ndim > 2 and channels <= _FEW_CHANNELS:  # small products: as additions, which XLA fuses
+        terms = [first[..., :, None, c] * second[..., None, :, c] for c in range(channels)]
+        return reduce(add, terms) / channels
+    products = jnp.einsum("...nz,...mz->...nm", first, second, precision=jax.lax.Precision.HIGHEST)
+    return products / channels
 
 
-def _dense(value: Operand, batch: Mapping[Any, int]) -> jax.Array:
-    """An output as the caller sees it: batch axes first, both axes of every spatial axis, also of size one."""
-    type_ = value.covariance
-    examples = tuple(batch[name] for name in type_.batch)
-    x = jnp.broadcast_to(value.array, (*type_.axes, *examples))
-    x = jnp.moveaxis(x, range(-len(examples), 0), range(len(examples)))
-    return x.reshape(*examples, *(n for size in type_.spatial for n in (size, size)))
+_FEW_CHANNELS = 16
 
 
-def _gram(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    letters = iter("abcdef")
-    first, second, output = "n", "n" if len(result.batch) == 1 else "m", ""
-    for offsets in result.offsets:
-        p = next(letters)
-        q = p if offsets.diagonal else next(letters)
-        first, second = first + p, second + q
-        output += p if p == q else p + q
-    output += "nm"[: len(result.batch)]
-    x1, x2 = operands[0].array, operands[-1].array
-    products = jnp.einsum(f"{first}z,{second}z->{output}", x1, x2, precision=jax.lax.Precision.HIGHEST)
-    return products / x1.shape[-1]
+def _marginal_gram(scope: Scope, type_: CovarianceType) -> jax.Array:
+    rank = len(type_.spatial)
+    x = jnp.moveaxis(scope.x1, 0, rank)
+    second = scope.shifted["x2", layout_of(type_)]  # (*positions, 1, lanes * examples, channels)
+    second = second.reshape(*x.shape[:rank], 1, -1, *x.shape[rank:])
+    means = (jnp.expand_dims(x, (rank, rank + 1)) * second).mean(-1)
+    return means.reshape(*x.shape[:rank], 1, -1)
 
 
-def _constant(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    dtype = jnp.float32 if result.dtype == "f32" else jnp.float64
-    return jnp.full((1,) * (len(result.batch) + len(result.axes)), op.value, dtype)
+def _constant(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    dtype = jnp.float32 if type_.dtype == "f32" else jnp.float64
+    lanes = type_.lanes if scope.start is None else scope.count
+    rows = scope.rows if len(type_.batch) == 2 else 1
+    op: Any = node.op
+    return jnp.full((*type_.spatial, rows, lanes * scope.columns), op.value, dtype)
 
 
-def _affine(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    return _scale_shift(operands[0].array, op.w_std**2, op.b_std**2)
+def _affine(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    return _scale_shift(operands[0].interior, op.w_std**2, op.b_std**2)
 
 
 def _scale_shift(x: jax.Array, scale: float, shift: float) -> jax.Array:
@@ -103,77 +80,105 @@ def _scale_shift(x: jax.Array, scale: float, shift: float) -> jax.Array:
     return x if shift == 0 else x + shift
 
 
-def _add(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
+def _add(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
     weights = op.weights or (1.0,) * len(operands)
-    terms = [_scale_shift(x, w, 0) for w, x in zip(weights, _aligned(result, operands), strict=True)]
-    return reduce(add, terms)
+    return reduce(add, [_scale_shift(_aligned(x, type_), w, 0) for w, x in zip(weights, operands, strict=True)])
 
 
-def _mul(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    return reduce(mul, _aligned(result, operands))
+def _mul(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    return reduce(mul, [_aligned(x, type_) for x in operands])
 
 
-def _aligned(result: CovarianceType, operands: list[Operand]) -> list[jax.Array]:
-    return [narrowed(x, result).array for x in operands]
+def _aligned(block: Block, type_: CovarianceType) -> jax.Array:
+    """The block's entries in the lanes of a type."""
+    if all(map(keeps_lanes, axes_of(block.type), axes_of(type_))):
+        return block.interior
+    return relaid(block, type_)
 
 
-def _integral(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    k, first, second = operands
-    v1, v2 = positionwise(first), positionwise(second)
-    array = narrowed(k, result).array
-    same = same_entry(result, array) if first is second else None
-    dual, dual_dot = integrals(op.phi)
-    function = dual if isinstance(op, kernel.Dual) else dual_dot
-    return function(op.phi, array, spread(v1, result, False), spread(v2, result, True), same)
+def _integral(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    integrals = family(op.phi)
+    first, second = scope.marginals(node)
+    same = _same_entry(scope, type_) if node.operands[1] == node.operands[2] else None
+    function = integrals.dual if isinstance(op, kernel.Dual) else integrals.dual_dot
+    return function(op.phi, _aligned(operands[0], type_), first, second, same)
 
 
-def _window(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    k = narrowed(operands[0], result)
-    x = k.array
-    for axes, geometry in zip(array_axes(k.covariance), op.axes(k.type), strict=True):
-        x = sum_taps(x, axes, geometry)
+def _same_entry(scope: Scope, type_: CovarianceType) -> Any:
+    """Mask of the entries (n, n, p, p) of a covariance of one input with itself; True if there are no others."""
+    on_diagonal = scope.lanes(type_).on_diagonal()
+    if len(type_.batch) == 1:
+        return True if type_.lanes == 1 else repeat_columns(on_diagonal, scope.columns)
+    row = scope.first_row + jnp.arange(scope.rows)
+    same = (row[:, None] == jnp.arange(scope.columns))[:, None, :] & jnp.asarray(on_diagonal)[:, None]
+    return same.reshape(scope.rows, -1)
+
+
+def _window(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    (block,) = operands
+    geometry = op.axes(block.type)
+    if all(map(keeps_lanes, axes_of(block.type), axes_of(type_), geometry)):
+        x = filtered(block, geometry, scope.masks[geometry, layout_of(type_)], scope.boundary)
+    else:
+        x = filtered_anywhere(block, geometry, type_)
     return _scale_shift(x, op.w_std**2 / op.taps, op.b_std**2)
 
 
-def _window2(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    x = operands[0].array
-    axes = array_axes(operands[0].covariance)
-    geometries = op.axes(operands[0].type)
-    for own, geometry, offsets in reversed(list(zip(axes, geometries, result.offsets, strict=True))):
-        once = len(own) == 1 and geometry.size > 1  # then the window is 1, and p' = p
-        for axis in (own[0],) if once else (own[0], own[-1]):
-            x = sum_taps(x, (axis,), geometry)
-            x = x / along(op.divisor(geometry).astype(x.dtype), x.ndim, axis)
-        if len(own) == 2 and offsets.diagonal:
-            x = diagonal(x, *own)
-    return x
+def _window2(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    return pooled(operands[0], op.axes(operands[0].type), op.divisor, type_)
 
 
-def _reduce(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    (k,) = operands
-    x = positionwise(k) if op.reduction == "trace" else k.array
-    axes = tuple(range(x.ndim - len(result.batch)))
-    return x.sum(axes) if op.reduction == "sum" else x.mean(axes)
+def _reduce(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    """Sums over positions and the lanes at hand; a mean is over those of the whole value."""
+    op: Any = node.op
+    (block,) = operands
+    x, positions = block.interior, tuple(range(block.rank))
+    size = prod(block.type.spatial)
+    if op.reduction == "trace":
+        return _on_diagonal(block, x.sum(positions)) / size
+    mask = live_mask(block.lanes, block.columns)
+    total = (x if mask is None else x * mask.astype(x.dtype)).sum(positions)
+    total = total.reshape(total.shape[0], -1, scope.columns).sum(1)
+    return total if op.reduction == "sum" else total / size**2
 
 
-def _select(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
-    return positionwise(operands[0])[op.position]
+def _select(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    return _on_diagonal(operands[0], operands[0].interior[op.position])
 
 
-def _mirror(op: Any, result: CovarianceType, operands: list[Operand]) -> jax.Array:
+def _on_diagonal(block: Block, x: jax.Array) -> jax.Array:
+    """Of x (rows, lanes * columns), the lane with p' = p: (rows, columns); zero if it is not at hand."""
+    x = x.reshape(x.shape[0], -1, block.columns)
+    if x.shape[1] == 1 and block.lanes.start is None:
+        return x[:, 0]
+    chosen = jnp.asarray(block.lanes.on_diagonal())[:, None]
+    return jnp.where(chosen, x, 0).sum(1)
+
+
+def _mirror(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     """Entry (n, p; m, p') with (n, p) after (m, p') in order takes the value of (m, p'; n, p)."""
-    x = operands[0].array
-    pairs = [(x.ndim - 2, x.ndim - 1), *(axes for axes in array_axes(result) if len(axes) == 2)]
+    x = to_dense(operands[0])
     row = column = jnp.zeros((), jnp.int32)
     transposed = x
-    for first, second in pairs:
-        row = row * x.shape[first] + index_along(x, first)
-        column = column * x.shape[second] + index_along(x, second)
-        transposed = jnp.swapaxes(transposed, first, second)
-    return jnp.where(row <= column, x, transposed)
+    for first in range(0, x.ndim, 2):
+        row = row * x.shape[first] + _index_along(x, first)
+        column = column * x.shape[first + 1] + _index_along(x, first + 1)
+        transposed = jnp.swapaxes(transposed, first, first + 1)
+    return from_dense(jnp.where(row <= column, x, transposed), type_)
 
 
-EMITTERS: Mapping[type[KernelOp], Callable[[Any, CovarianceType, list[Operand]], jax.Array]] = {
+def _index_along(x: jax.Array, axis: int) -> jax.Array:
+    """The index along one axis, to broadcast against x."""
+    shape = tuple(n if i == axis else 1 for i, n in enumerate(x.shape))
+    return jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+
+
+EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Block]], jax.Array]] = {
     kernel.Gram: _gram,
     kernel.Constant: _constant,
     kernel.Affine: _affine,

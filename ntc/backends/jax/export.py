@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from ntc.backends.jax.emit import emit
+from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.program import Emitted, Program
 from ntc.errors import ArtifactError
@@ -20,7 +20,7 @@ def export(program: Program, between: Between) -> jax_export.Exported:
     """The program for one kind of pairs of examples, for any number of them, on its target."""
     graph = program.graphs[between]
     with precision(program.dtype):
-        return jax_export.export(jax.jit(emit(graph)), platforms=[program.target])(*_arguments(graph))
+        return jax_export.export(jax.jit(emit(graph, program.target)), platforms=[program.target])(*_arguments(graph))
 
 
 def stablehlo(program: Program, between: Between) -> str:

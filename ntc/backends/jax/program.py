@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
+from threading import Lock
 from typing import Any, NamedTuple, get_args
 
 import jax
@@ -12,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.backends.jax import finite
-from ntc.backends.jax.emit import emit
+from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
-from ntc.backends.jax.tiles import TILE_BYTES, Tiling
+from ntc.backends.jax.tiles import Tiling, default_memory
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
@@ -52,12 +53,14 @@ class Program:
         network: Graph,
         graphs: Mapping[Between, Graph],
         target: Target = "cpu",
-        functions: Mapping[Between, Emitted] | None = None,
+        functions: Mapping[Between, Any] | None = None,
     ) -> None:
         self.network = network
         self.graphs = graphs
         self.target = target
-        self._functions = functions or {between: jax.jit(emit(graph)) for between, graph in graphs.items()}
+        self._executables: dict[object, Any] = {}
+        self._lock = Lock()
+        self._functions = functions or {between: jax.jit(emit(graph, target)) for between, graph in graphs.items()}
 
     @cached_property
     def _input(self) -> ArrayType:
@@ -87,13 +90,14 @@ class Program:
         x2: npt.ArrayLike | jax.Array | None = None,
         *,
         progress: Progress | None = None,
-        tile_bytes: int | None = None,
+        memory: int | None = None,
     ) -> Kernels:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
         Args:
           progress: called with the number of tiles done and the number of all, before the first and after each.
-          tile_bytes: about how much memory a tile may use (default: what is fast on the target).
+          memory: about how many bytes all that is computed at a time may use, without inputs and result
+            (default: a quarter of the machine's). At least one pair of examples is computed at a time.
 
         Raises:
           InputError: the arrays do not fit the network, or are not real numbers.
@@ -105,13 +109,13 @@ class Program:
         with precision(self.dtype):
             first = self._checked("x1", x1)
             second = None if x2 is None else self._checked("x2", x2)
-            return self._kernels(self._tiled(first, second, progress, tile_bytes or TILE_BYTES[self.target]))
+            return self._kernels(self._tiled(first, second, progress, memory))
 
     def diagonal(self, x: npt.ArrayLike | jax.Array) -> Kernels:
         """The kernels of every example with itself: the diagonal of `program(x)`, of shape (n, ...)."""
         with precision(self.dtype):
             array = self._checked("x", x)
-            size = Tiling.choose(self.graphs["cross"], max(1, len(array)), 1, TILE_BYTES[self.target]).rows
+            size = self._tiling(max(1, len(array)), 1, None).rows
             parts = [
                 self._on_device("diagonal", padded(array[i : i + size], size))
                 for i in range(0, max(1, len(array)), size)
@@ -169,24 +173,38 @@ class Program:
     def _on_device(self, between: Between, *arrays: npt.NDArray[Any]) -> Values:
         """Runs one computation. The precision is set here as well: it belongs to a thread."""
         with precision(self.dtype):
-            outputs = self._functions[between](*jax.device_put(arrays, self._device))
+            outputs = self._compiled(between, *arrays)(*jax.device_put(arrays, self._device))
             return {name: np.asarray(value) for name, value in outputs.items()}
 
+    def _compiled(self, between: Between, *arrays: npt.NDArray[Any]) -> Emitted:
+        """The computation for arrays of these shapes, compiled before if it has been asked for before."""
+        key = between, *(x.shape for x in arrays)
+        with self._lock:
+            if key not in self._executables:
+                lowered = self._functions[between].lower(*jax.device_put(arrays, self._device))
+                self._executables[key] = lowered.compile()
+            executable: Emitted = self._executables[key]
+            return executable
+
     def _tiled(
-        self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, progress: Progress | None, tile_bytes: int
+        self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, progress: Progress | None, memory: int | None
     ) -> Values:
         n1, n2 = len(x1), len(x1 if x2 is None else x2)
         if not n1 or not n2:
             empty: Values = {k: np.zeros(self._shape(n1, n2), x1.dtype) for k in self.kernels}
             return empty
-        tiling = Tiling.choose(self.graphs["cross"], n1, n2, tile_bytes)
-        if x2 is None and tiling.rows < n1:
+        tiling = self._tiling(n1, n2, memory)
+        if x2 is None and tiling.rows * tiling.columns < n1 * n2:
             side = min(tiling.rows, tiling.columns)
             tiling = Tiling(side, side)
         result: Values = {k: np.empty(self._shape(n1, n2), x1.dtype) for k in self.kernels}
         cross, own = partial(self._on_device, "cross"), partial(self._on_device, "self")
         TiledMatrix(cross, own, x1, x2, tiling, result).compute(workers(self.target), progress)
         return result
+
+    def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
+        limit = default_memory() if memory is None else memory
+        return Tiling.choose(self.graphs["cross"], n1, n2, self.target, limit, workers(self.target))
 
     def _shape(self, n1: int, n2: int) -> tuple[int, ...]:
         graph = self.graphs["cross"]

@@ -44,20 +44,14 @@ class TiledMatrix:
     result: Values
 
     def compute(self, threads: int, progress: Progress | None) -> None:
-        """Fills the result. The first two tiles, one on the diagonal and one off it, go alone: they compile.
-
-        Entries do not depend on `threads`.
-        """
+        """Fills the result. Entries do not depend on `threads`."""
         tiles = list(self._tiles())
         report = progress or (lambda done, total: None)
         report(0, len(tiles))
-        for done, tile in enumerate(tiles[:2], 1):
-            self._compute_tile(*tile)
-            report(done, len(tiles))
         with ThreadPoolExecutor(threads) as pool:
-            futures = [pool.submit(self._compute_tile, *tile) for tile in tiles[2:]]
+            futures = [pool.submit(self._compute_tile, *tile) for tile in tiles]
             try:
-                for done, future in enumerate(as_completed(futures), 3):
+                for done, future in enumerate(as_completed(futures), 1):
                     future.result()
                     report(done, len(tiles))
             except BaseException:

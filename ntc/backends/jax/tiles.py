@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 
 from ntc.errors import LimitError
 from ntc.ir.graph import Graph
-from ntc.ir.types import CovarianceType, Target
-
-TILE_BYTES: Mapping[Target, int] = {"cpu": 16 * 2**20, "cuda": 256 * 2**20, "tpu": 256 * 2**20}
-"""Size of the values that are alive at once in a tile. On a CPU, where every core has a tile, larger ones
-leave the cache; smaller ones pay for dispatch: `benchmarks/tile_size.py` measures it. On accelerators it is
-small against their memory and large against the cost of a launch."""
+from ntc.ir.op import covariance
+from ntc.ir.types import Target
+from ntc.schedule import CHUNK_BYTES, is_cross, schedule
 
 _LANES = 8
 """Tile sides are multiples of this where they exceed it: innermost rows then fill whole vector registers."""
 
-
-def live_entries(graph: Graph, batch_axes: int) -> int:
-    """Most entries per pair of examples that are needed at once, among values with so many batch axes."""
-    last = {operand: i for i, node in enumerate(graph.nodes) for operand in node.operands}
-    last |= {output.value: len(graph.nodes) for output in graph.outputs}
-    alive, most = 0, 1
-    for i, node in enumerate(graph.nodes):
-        alive += _entries(graph, node.name, batch_axes)
-        most = max(most, alive)
-        ending = [x for x in {*node.operands, node.name} if last.get(x, i) == i]
-        alive -= sum(_entries(graph, x, batch_axes) for x in ending)
-    return most
+_PREFERRED_BYTES = 64 * 2**20
+"""What values that are kept whole may use in a tile on a CPU: beyond this, larger tiles are no faster."""
 
 
-def _entries(graph: Graph, name: str, batch_axes: int) -> int:
-    type_ = graph.type_of(name)
-    counted = isinstance(type_, CovarianceType) and len(type_.batch) == batch_axes
-    return type_.entries if counted and isinstance(type_, CovarianceType) else 0
+@dataclass(frozen=True)
+class Needs:
+    """What the program of a graph needs for each pair of examples.
+
+    Attributes:
+      pair: bytes of the values that are kept whole, outside the loops over lanes.
+      positions: of the largest image.
+    """
+
+    pair: int
+    positions: int
+
+    @classmethod
+    def of(cls, graph: Graph) -> Needs:
+        """From the schedule of the graph."""
+        itemsize = 4 if any("f32" in str(x.type) for x in graph.inputs) else 8
+        kept = working = 0
+        for group in schedule(graph):
+            looped = group.parallel and group.spatial
+            stored = sum(graph.covariance_of(name).entries for name in group.stored)
+            inside = 0 if looped else sum(covariance(node.type).entries for node in group.nodes)
+            kept += stored
+            working = max(working, inside, 2 * stored)
+        positions = [prod(covariance(node.type).spatial) for node in graph.nodes if is_cross(node)]
+        return cls(itemsize * (kept + working), max(positions, default=1))
+
+
+def default_memory() -> int:
+    """A quarter of the machine's memory, in bytes."""
+    return _physical_memory() // 4
 
 
 @dataclass(frozen=True)
@@ -47,23 +59,39 @@ class Tiling:
     columns: int
 
     @classmethod
-    def choose(cls, graph: Graph, n1: int, n2: int, tile_bytes: int) -> Tiling:
-        """Near-square tiles of at most about `tile_bytes`. Raises LimitError if one pair exceeds physical memory."""
-        itemsize = 4 if any("f32" in str(x.type) for x in graph.inputs) else 8
-        pair = itemsize * live_entries(graph, 2)
-        own = itemsize * live_entries(graph, 1)
-        if pair + 2 * own > _physical_memory():
+    def choose(cls, graph: Graph, n1: int, n2: int, target: Target, memory: int, workers: int = 1) -> Tiling:
+        """Near-square tiles for `workers` at a time, which together use at most about `memory` bytes.
+
+        A tile has at least one pair. Raises LimitError if that exceeds physical memory.
+        """
+        needs = Needs.of(graph)
+        if needs.pair > _physical_memory():
             raise LimitError(
-                f"one pair of examples needs about {(pair + 2 * own) / 2**30:.1f} GiB, more than this machine has",
+                f"one pair of examples needs about {needs.pair / 2**30:.1f} GiB, more than this machine has",
                 hint="stride or pool before the layers with large images, or end in flatten",
             )
-        pairs = max(1, tile_bytes // pair)
-        side = isqrt(pairs)
-        if n1 < n2:
-            rows = _balanced(n1, side)
-            return cls(rows, _balanced(n2, pairs // rows))
-        columns = _balanced(n2, side)
-        return cls(_balanced(n1, pairs // columns), columns)
+        preferred = _PREFERRED_BYTES if target == "cpu" else memory
+        pairs = max(1, min(preferred, memory // workers) // max(1, needs.pair))
+        side = min(isqrt(pairs), cls._useful_side(target, needs))
+        rows, columns = _balanced(n1, max(1, min(pairs // max(1, min(side, n2)), side))), _balanced(n2, side)
+        return cls(rows, columns)._for(workers, n1, n2)
+
+    @classmethod
+    def _useful_side(cls, target: Target, needs: Needs) -> int:
+        """Beyond this many examples, rows of memory are long enough and marginals cost nothing."""
+        entries = CHUNK_BYTES[target] // (4 * needs.positions)
+        return min(max(entries, 4 * _LANES), 32 * _LANES) if target == "cpu" else max(entries, 32 * _LANES)
+
+    def _for(self, workers: int, n1: int, n2: int) -> Tiling:
+        """Smaller tiles, if there would be fewer than workers. Columns first, unless rows of memory would be short:
+        what belongs to columns alone is brought to every lane."""
+        rows, columns = self.rows, self.columns
+        while -(-n1 // rows) * -(-n2 // columns) < workers and rows * columns > 1:
+            if columns > 1 and (columns <= rows or rows == 1):
+                columns = -(-columns // 2)
+            else:
+                rows = -(-rows // 2)
+        return Tiling(rows, columns)
 
 
 def _balanced(count: int, most: int) -> int:

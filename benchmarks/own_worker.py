@@ -1,0 +1,43 @@
+"""One network in ntc, in a process of its own.
+
+python -m benchmarks.own_worker CASE INPUTS.npz OUTPUT.npz REPEAT [DTYPE]
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from typing import Literal, cast
+
+import jax
+import numpy as np
+
+import ntc
+from benchmarks.cases import CASES
+
+
+def main(case: str, inputs: str, output: str, repeat: str, dtype: str = "float32") -> None:
+    """Writes both kernels, and the seconds of the first call and of the best later one, to a file.
+
+    The first begins with the text of the network.
+    """
+    row = CASES[case]
+    arrays = np.load(inputs)
+    x1, x2 = arrays["x1"], arrays.get("x2", None)
+    start = time.perf_counter()
+    graph = ntc.load_graph(row.file, row.model, row.parameters)
+    program = ntc.build(graph, dtype=cast(Literal["float32", "float64"], dtype))
+    seconds = []
+    for _ in range(1 + int(repeat)):
+        kernels = jax.block_until_ready(program(x1, x2))
+        seconds.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    report = {"first": seconds[0], "best": min(seconds[1:], default=0.0), "memory": peak, "version": ntc.__version__}
+    np.savez(output, nngp=kernels.nngp, ntk=kernels.ntk, report=json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,195 @@
+"""Side by side with Neural Tangents 0.6.5: time, compile time, memory, and whether the values agree.
+
+Every measurement is a process of its own. The peer has an environment of its own, whose interpreter NTC_PEER names
+(`make bench` makes it). Writes RESULTS.md and results.png beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.cases import CASES, ROOT, Case
+from benchmarks.measure import environment, markdown
+
+TOLERANCE = 1e-4
+"""Of the largest entry: how far values of the two may be apart."""
+
+ROUNDS = 2
+"""Processes per side, in turn; the fastest counts."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side needed.
+
+    Attributes:
+      compile: seconds of the first call beyond those of a later one, building included.
+      run: seconds of the fastest call.
+      memory: peak of the process, in bytes.
+      values: both kernels.
+    """
+
+    compile: float
+    run: float
+    memory: float
+    values: dict[str, npt.NDArray[Any]]
+
+    def better(self, other: Side) -> Side:
+        """The smaller of every number."""
+        return Side(
+            min(self.compile, other.compile), min(self.run, other.run), min(self.memory, other.memory), self.values
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """Both sides of one case. The error is ours in float32 against float64, of the largest entry."""
+
+    name: str
+    case: Case
+    own: Side
+    peer: Side | None
+    error: float
+
+    @property
+    def pairs(self) -> int:
+        """Number of entries of the kernel matrix."""
+        return self.case.n1 * (self.case.n2 or self.case.n1)
+
+    @property
+    def ratio(self) -> float:
+        """Time of the peer over ours; without the peer, not a number."""
+        return self.peer.run / self.own.run if self.peer else float("nan")
+
+
+def main(names: Sequence[str] = ()) -> str:
+    """The tables of the cases; all cases are also written to RESULTS.md and drawn."""
+    rows = [_row(name, CASES[name]) for name in names or CASES]
+    text = _tables(rows)
+    if not names:
+        (ROOT / "RESULTS.md").write_text(f"# Results\n\n{environment()}\n\n{text}\n")
+        _draw([row for row in rows if row.peer])
+    return text
+
+
+def _row(name: str, case: Case) -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder) / "inputs.npz"
+        random = np.random.default_rng(0)
+        shapes = {"x1": case.n1} | ({"x2": case.n2} if case.n2 else {})
+        arrays = {key: random.normal(size=(n, *case.shape)).astype(np.float32) for key, n in shapes.items()}
+        np.savez(inputs, **arrays)  # type: ignore[arg-type]
+        own = peer = None
+        for _ in range(ROUNDS):
+            if case.peer:
+                found = _run([_peer_python(), str(ROOT / "peer_worker.py"), name], inputs, case.repeat)
+                peer = found.better(peer) if peer else found
+            found = _run([sys.executable, "-m", "benchmarks.own_worker", name], inputs, 3 * case.repeat)
+            own = found.better(own) if own else found
+        exact = _run([sys.executable, "-m", "benchmarks.own_worker", name], inputs, 0, "float64")
+    assert own is not None
+    if peer is not None and _distance(own, peer) > TOLERANCE:
+        raise SystemExit(f"{name}: the values differ by {_distance(own, peer):.1e} of the largest")
+    row = Row(name, case, own, peer, _distance(own, exact))
+    print(f"{name}: {row.ratio:.3g} times faster, compile {own.compile:.2f} s", file=sys.stderr, flush=True)
+    return row
+
+
+def _peer_python() -> str:
+    path = os.environ.get("NTC_PEER", str(ROOT.parent / ".venv-peer" / "bin" / "python"))
+    if not Path(path).exists():
+        raise SystemExit(f"no environment with Neural Tangents at {path}; `make bench` makes it")
+    return path
+
+
+def _run(command: list[str], inputs: Path, repeat: int, *more: str) -> Side:
+    output = inputs.with_name("output.npz")
+    subprocess.run([*command, str(inputs), str(output), str(repeat), *more], check=True, cwd=ROOT.parent)
+    with np.load(output) as found:
+        report = json.loads(str(found["report"]))
+        values = {key: np.asarray(found[key], np.float64) for key in ("nngp", "ntk")}
+    return Side(report["first"] - report["best"], report["best"], report["memory"], values)
+
+
+def _distance(first: Side, second: Side) -> float:
+    """Largest difference of an entry over the largest entry."""
+    pairs = [(first.values[key], second.values[key]) for key in ("nngp", "ntk")]
+    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+
+
+def _tables(rows: list[Row]) -> str:
+    main_rows = [_table_row(row) for row in rows]
+    header = (
+        "network",
+        "examples",
+        "peer ms per pair",
+        "ntc ms per pair",
+        "ratio",
+        "required / aim",
+        "peer compile s",
+        "ntc compile s",
+        "ratio",
+        "peer MB",
+        "ntc MB",
+        "float32 error",
+    )
+    return markdown(header, main_rows) + _depth(rows)
+
+
+def _table_row(row: Row) -> tuple[object, ...]:
+    peer, own, case = row.peer, row.own, row.case
+    per_pair = 1e3 / row.pairs
+    return (
+        case.title,
+        f"{case.n1} x {case.n2 or case.n1}",
+        peer.run * per_pair if peer else "",
+        own.run * per_pair,
+        row.ratio if peer else "",
+        f"{case.required:g} / {case.aim:g}" if peer else "",
+        peer.compile if peer else "",
+        own.compile,
+        peer.compile / own.compile if peer else "",
+        peer.memory / 1e6 if peer else "",
+        own.memory / 1e6,
+        row.error,
+    )
+
+
+def _depth(rows: list[Row]) -> str:
+    compile_times = {row.name: row.own.compile for row in rows}
+    if not {"deep", "cnn_global_pool"} <= compile_times.keys():
+        return ""
+    ratio = compile_times["deep"] / compile_times["cnn_global_pool"]
+    return f"\n\nCompile time at depth 84 over that at depth 21: {ratio:.2f} (required 1.3, aim 1.05)."
+
+
+def _draw(rows: list[Row]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 4.5), constrained_layout=True)
+    places = np.arange(len(rows))[::-1]
+    axes.barh(places, [row.ratio for row in rows], color="tab:blue", height=0.6)
+    for place, row in zip(places, rows, strict=True):
+        for value, color, label in ((row.case.required, "black", "required"), (row.case.aim, "tab:orange", "aim")):
+            axes.plot([value] * 2, [place - 0.4, place + 0.4], color=color, label=label if row is rows[0] else None)
+        axes.text(row.ratio * 1.05, place, f"{row.ratio:.3g}", va="center")
+    axes.set_yticks(places, [row.case.title for row in rows])
+    axes.set_xscale("log")
+    axes.set_xlabel("times faster than Neural Tangents 0.6.5, both kernels, float32")
+    axes.legend(loc="lower right")
+    figure.savefig(ROOT / "results.png", dpi=120)
+    plt.close(figure)

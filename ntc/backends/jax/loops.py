@@ -1,0 +1,273 @@
+"""A kernel graph as a JAX function of all examples: marginals, then the groups of its schedule in loops.
+
+A parallel group runs for some lanes and some rows at a time, from the inputs to what leaves the group, on arrays
+that stay in the cache of a core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ntc.backends.jax.block import Block, Lanes, Margins
+from ntc.backends.jax.boundary import Boundary
+from ntc.backends.jax.roots import Key, Keys, Roots, root, root_keys
+from ntc.backends.jax.scope import Scope, is_cross_integral
+from ntc.backends.jax.whole import to_dense
+from ntc.ir.graph import Graph, Node
+from ntc.ir.kernel import GaussianIntegral, Window
+from ntc.ir.op import covariance
+from ntc.ir.types import ArrayType, Target
+from ntc.schedule import Chunk, Group, Item, Run, roll, schedule
+
+Outputs = dict[str, jax.Array]
+
+
+def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
+    """The function (x1, x2) -> outputs by label that computes a kernel graph, to be traced by `jax.jit`.
+
+    Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal.
+    """
+    groups = schedule(graph)
+
+    def function(*arrays: jax.Array) -> Outputs:
+        program = _Program.start(graph, target, arrays)
+        for group in groups:
+            program.group(group)
+        return {x.label: program.output(x.value) for x in graph.outputs}
+
+    return function
+
+
+@dataclass
+class _Program:
+    """The values computed so far.
+
+    Attributes:
+      roots: what integrals take of marginals.
+      values: whole values by name.
+    """
+
+    graph: Graph
+    target: Target
+    boundary: Boundary
+    x1: jax.Array
+    x2: jax.Array
+    roots: Roots
+    values: dict[str, Block]
+
+    @classmethod
+    def start(cls, graph: Graph, target: Target, arrays: tuple[jax.Array, ...]) -> _Program:
+        """With the marginals of every input."""
+        keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
+        program = cls(graph, target, Boundary.of(target, arrays[0]), arrays[0], arrays[-1], Roots(keys), {})
+        for value, x in zip(graph.inputs, arrays, strict=True):
+            assert isinstance(value.type, ArrayType)
+            program._marginals(value.type.batch, x)
+        return program
+
+    def _marginals(self, batch: str, x: jax.Array) -> None:
+        nodes = [node for node in self.graph.nodes if covariance(node.type).batch == (batch,)]
+        items = roll(nodes, [output.value for output in self.graph.outputs])
+        scope = Scope(self.graph.types, self.boundary, x, x, margins=margins_of(self.graph, items))
+        for item in items:
+            block = item.blocks[1] if isinstance(item, Run) else (item,)
+            blocks = item.blocks if isinstance(item, Run) else (block,)
+            found = [(i, key[1]) for i, names in enumerate(zip(*blocks, strict=True)) for key in self._keys_of(names)]
+
+            def results(scope: Scope, block: Any = block, found: Any = tuple(found)) -> list[jax.Array]:
+                return [root(scope.values[block[i].name], function) for i, function in found]
+
+            stacks = scope.emit(item, results)
+            if not isinstance(item, Run):
+                stacks = [x[None] for x in results(scope)]
+            for (i, function), stack in zip(found, stacks, strict=True):
+                self.roots.add(tuple((nodes[i].name, function) for nodes in blocks), stack)
+        self.values |= scope.values
+
+    def _keys_of(self, nodes: tuple[Node, ...]) -> list[Key]:
+        """One key for every function that is wanted of one of the nodes."""
+        wanted = [key for node in nodes for key in self.roots.wanted(node.name)]
+        return list({key[1]: key for key in wanted}.values())
+
+    def output(self, name: str) -> jax.Array:
+        """An output as the caller sees it: every entry, batch axes first."""
+        block = self.values[name]
+        dense = to_dense(block)
+        return dense if len(block.type.batch) == 2 else dense[0]
+
+    def group(self, group: Group) -> None:
+        """Computes the values of one group that others need."""
+        chunk = Chunk.choose(group, self.target, self.x1.shape[0], self.x2.shape[0])
+        items = roll(group.nodes, kept(group))
+        if chunk is not None:
+            self.values |= _Loop(self, group, items, chunk).run()
+            return
+        scope = self.scope(group, items)
+        scope.roots1 = {keys: self.roots(keys) for keys in row_keys(items)}
+        for item in items:
+            scope.emit(item)
+        self.values |= {name: scope.values[name] for name in kept(group)}
+
+    def scope(self, group: Group, items: list[Item]) -> Scope:
+        """For all examples and lanes."""
+        margins = margins_of(self.graph, items)
+        scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, margins)
+        scope.values |= {name: self.values[name] for name in read_from_outside(group) if name in self.values}
+        return scope
+
+
+def row_keys(items: Iterable[Item]) -> list[Keys]:
+    """What the integrals among the items take of the first examples."""
+    found: dict[Keys, None] = {}
+    for item in items:
+        blocks = item.blocks if isinstance(item, Run) else ((item,),)
+        for nodes in zip(*blocks, strict=True):
+            if is_cross_integral(nodes[0]):
+                found[tuple(root_keys(node)[0] for node in nodes)] = None
+    return list(found)
+
+
+def kept(group: Group) -> tuple[str, ...]:
+    """Values that outlive the group."""
+    return (*group.stored, *(node.name for node in group.readouts))
+
+
+def read_from_outside(group: Group) -> list[str]:
+    """Values of other groups that this one reads, without marginals of integrals."""
+    found: dict[str, None] = {}
+    for node in group.nodes:
+        operands = node.operands[:1] if isinstance(node.op, GaussianIntegral) else node.operands
+        found |= {x: None for x in operands if x not in group.names}
+    return list(found)
+
+
+def margins_of(graph: Graph, items: Iterable[Item]) -> dict[str, Margins]:
+    """The zeros that filters among the items read around values among the items. They are the same in all blocks."""
+    items = list(items)
+    nodes = [node for item in items for node in (item.nodes if isinstance(item, Run) else (item,))]
+    names = {node.name for node in nodes}
+    margins: dict[str, Margins] = {}
+    for node in nodes:
+        if isinstance(node.op, Window) and node.op.padding == "same" and node.operands[0] in names:
+            pads = tuple(axis.pads for axis in node.op.axes(graph.type_of(node.operands[0])))
+            margins[node.operands[0]] = _joined_margins(pads, margins.get(node.operands[0], pads))
+    for run in (item for item in items if isinstance(item, Run)):
+        for position in run.carried:
+            alike = [*(block[position].name for block in run.blocks), getattr(run.before[position], "name", "")]
+            known = [margins[name] for name in alike if name in margins]
+            margins |= {name: reduce(_joined_margins, known) for name in alike if known}
+    return {name: joined for name, joined in margins.items() if any(map(any, joined))}
+
+
+def _joined_margins(first: Margins, second: Margins) -> Margins:
+    return tuple((max(a, c), max(b, d)) for (a, b), (c, d) in zip(first, second, strict=True))
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The loops over lanes and rows of one group."""
+
+    program: _Program
+    group: Group
+    items: list[Item]
+    chunk: Chunk
+    tables: dict[Any, jax.Array] = field(default_factory=dict)
+
+    def run(self) -> dict[str, Block]:
+        """Whole values that outlive the group."""
+        steps = self.group.lanes // self.chunk.lanes
+        if steps > 1:
+            scope = self.program.scope(self.group, self.items)
+            scope.prepare(self.items, self.chunk.lanes)
+            self.tables.update(scope.tables)
+        if steps == 1:
+            numbers, stored = self._lanes(None)
+        else:
+            starts = jnp.arange(steps) * self.chunk.lanes
+
+            def step(totals: Any, start: jax.Array) -> Any:
+                numbers, stored = self._lanes(start)
+                return jax.tree.map(jnp.add, totals, numbers), stored
+
+            zeros = jax.tree.map(
+                lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: self._lanes(starts[0])[0])
+            )
+            numbers, stored = lax.scan(step, zeros, starts)
+        columns, types = self.program.x2.shape[0], self.program.graph.covariance_of
+        arrays = numbers | {name: self._joined(name, x) for name, x in stored.items()}
+        return {name: Block(x, Lanes(types(name)), columns) for name, x in arrays.items()}
+
+    def _joined(self, name: str, x: jax.Array) -> jax.Array:
+        """([steps,] rows, *positions, lanes * columns) of chunks as (*positions, rows, all lanes * columns)."""
+        rank = len(self.program.graph.covariance_of(name).spatial)
+        if x.ndim == rank + 2:
+            return jnp.moveaxis(x, 0, rank)
+        x = x.transpose(*range(2, rank + 2), 1, 0, rank + 2)
+        return x.reshape(*x.shape[:-2], -1)
+
+    def _lanes(self, start: jax.Array | None) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+        """Numbers (n1, n2), and stored values (n1, *positions, lanes * columns), of some lanes."""
+        run, group = self.program, self.group
+        template = run.scope(group, self.items)
+        outside = {name: template.values.pop(name) for name in list(template.values)}
+        template.start, template.count = start, self.chunk.lanes
+        template.tables = self.tables
+        for item in self.items:
+            template.bring(item)
+        steps = run.x1.shape[0] // self.chunk.rows
+        keys = row_keys(self.items)
+        sliced = {
+            "x1": run.x1,
+            "roots": [jnp.moveaxis(run.roots(x), -1, 0) for x in keys],
+            "outside": {name: jnp.moveaxis(self._chosen(x, start), x.rank, 0) for name, x in outside.items()},
+            "first": jnp.arange(run.x1.shape[0]),
+        }
+        sliced = jax.tree.map(lambda x: x.reshape(steps, self.chunk.rows, *x.shape[1:]), sliced)
+
+        def rows(part: Any) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+            scope = Scope(
+                run.graph.types,
+                run.boundary,
+                part["x1"],
+                run.x2,
+                {key: jnp.moveaxis(x, 0, -1) for key, x in zip(keys, part["roots"], strict=True)},
+                run.roots,
+                template.margins,
+                start,
+                self.chunk.lanes,
+                part["first"][0],
+                template.shifted,
+                template.masks,
+            )
+            for name, x in part["outside"].items():
+                type_ = outside[name].type
+                scope.values[name] = Block(jnp.moveaxis(x, 0, len(type_.spatial)), scope.lanes(type_), scope.columns)
+            for item in self.items:
+                scope.emit(item)
+            numbers = {node.name: scope.values[node.name].array for node in group.readouts}
+            return numbers, {name: _rows_first(scope.values[name]) for name in group.stored}
+
+        if steps == 1:
+            numbers, stored = rows(jax.tree.map(lambda x: x[0], sliced))
+        else:
+            numbers, stored = lax.map(jax.checkpoint(rows), sliced)
+            numbers, stored = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (numbers, stored))
+        return numbers, stored
+
+    def _chosen(self, block: Block, start: jax.Array | None) -> jax.Array:
+        """The lanes of a whole value: (*positions, rows, lanes * columns)."""
+        if start is None:
+            return block.interior
+        chosen = lax.dynamic_slice_in_dim(block.separate, start, self.chunk.lanes, axis=block.rank + 1)
+        return chosen.reshape(*chosen.shape[:-2], -1)
+
+
+def _rows_first(block: Block) -> jax.Array:
+    return jnp.moveaxis(block.interior, block.rank, 0)

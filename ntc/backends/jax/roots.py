@@ -1,0 +1,62 @@
+"""What integrals take of marginals: once per example, not per pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntc.backends.jax.block import Block
+from ntc.backends.jax.duals import family
+from ntc.ir.graph import Node
+
+Key = tuple[str, Any]
+"""A marginal, and the function of its variances that integrals take (a root, say)."""
+
+Keys = tuple[Key, ...]
+"""One for a node, and one for every block of a run."""
+
+
+def root_keys(node: Node) -> tuple[Key, Key]:
+    """What an integral needs of the marginals of x1 and x2."""
+    op: Any = node.op
+    function = family(op.phi).marginal
+    return (node.operands[1], function), (node.operands[2], function)
+
+
+def root(block: Block, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """What integrals take of a marginal: (*positions, examples)."""
+    return function(jnp.squeeze(block.positionwise(), block.rank))
+
+
+class Roots:
+    """What integrals take of marginals: (*positions, examples), alone or stacked for the blocks of a run."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._wanted = list(dict.fromkeys(keys))
+        self._arrays: dict[Key, jax.Array] = {}
+        self._stacks: list[tuple[Keys, jax.Array]] = []
+
+    def wanted(self, name: str) -> list[Key]:
+        """What is to be known of one marginal."""
+        return [key for key in self._wanted if key[0] == name]
+
+    def add(self, keys: Keys, stack: jax.Array) -> None:
+        """Adds what was found for several marginals."""
+        self._stacks.append((keys, stack))
+
+    def __call__(self, keys: Keys) -> jax.Array:
+        """For one key (*positions, examples), for several (keys, *positions, examples)."""
+        if len(keys) == 1:
+            return self._one(keys[0])
+        for known, stack in self._stacks:
+            if keys[0] in known:
+                first = known.index(keys[0])
+                if known[first : first + len(keys)] == keys:
+                    return stack[first : first + len(keys)]
+        return jnp.stack([self._one(key) for key in keys])
+
+    def _one(self, key: Key) -> jax.Array:
+        return next(stack[known.index(key)] for known, stack in self._stacks if key in known)

@@ -1,0 +1,218 @@
+"""Tracing the values between some examples, in some lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntc.backends.jax.block import Block, Lanes, Margins
+from ntc.backends.jax.boundary import Boundary
+from ntc.backends.jax.emit import EMITTERS, layout_of
+from ntc.backends.jax.roots import Keys, root, root_keys
+from ntc.backends.jax.windows import Masks, masks_of
+from ntc.ir import kernel
+from ntc.ir.graph import Node, kernel_op
+from ntc.ir.op import covariance
+from ntc.ir.types import CovarianceType
+from ntc.schedule import Item, Run, is_cross
+
+_STORED = (kernel.Gram, kernel.Dual, kernel.DualDot, kernel.Window, kernel.Window2)
+"""Ops whose results are stored: their readers are many, or would repeat much work."""
+
+
+@dataclass
+class Scope:
+    """What is known while the entries between some examples, in some lanes, are traced.
+
+    Attributes:
+      types: of the values of the graph.
+      boundary: makes XLA store values.
+      x1, x2: the inputs of these examples, (examples, *spatial, channels).
+      roots1: what integrals take of the marginals of x1, (*positions, rows); stacked for the blocks of a run.
+      roots2: the same of x2, for all examples.
+      margins: zeros around the positions of values that filters read.
+      start, count: the lanes at hand; None are all.
+      first_row: index among all examples of the first row.
+      shifted: what belongs to second examples, brought to p' of the entries at hand.
+      masks: of filters, for the lanes at hand.
+      tables: from which `shifted` is sliced.
+      values: blocks by name.
+    """
+
+    types: Mapping[str, Any]
+    boundary: Boundary
+    x1: jax.Array
+    x2: jax.Array
+    roots1: Mapping[Keys, jax.Array] = field(default_factory=dict)
+    roots2: Callable[[Keys], jax.Array] | None = None
+    margins: Mapping[str, Margins] = field(default_factory=dict)
+    start: jax.Array | None = None
+    count: int = 0
+    first_row: Any = 0
+    shifted: dict[Any, jax.Array] = field(default_factory=dict)
+    masks: dict[Any, Masks] = field(default_factory=dict)
+    tables: dict[Any, jax.Array] = field(default_factory=dict)
+    values: dict[str, Block] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> Any:
+        """Number of first examples."""
+        return self.x1.shape[0]
+
+    @property
+    def columns(self) -> Any:
+        """Number of second examples."""
+        return self.x2.shape[0]
+
+    def lanes(self, type_: CovarianceType) -> Lanes:
+        """The lanes at hand of a value."""
+        return Lanes(type_) if self.start is None else Lanes(type_, self.start, self.count)
+
+    def bring(self, item: Item) -> None:
+        """Brings to the lanes at hand what a node or a run needs there, unless it is there."""
+        blocks = item.blocks if isinstance(item, Run) else ((item,),)
+        for nodes in zip(*blocks, strict=True):
+            self._bring(nodes)
+
+    def _bring(self, nodes: tuple[Node, ...]) -> None:
+        op, type_ = nodes[0].op, covariance(nodes[0].type)
+        if isinstance(op, kernel.Window):
+            geometry = op.axes(self.types[nodes[0].operands[0]])
+            known = geometry, layout_of(type_)
+            if known not in self.masks:
+                masks = masks_of(geometry, self.lanes(type_), self.columns, self.x1.dtype)
+                self.masks[known] = {key: self.boundary.stored(partial(_same, mask)) for key, mask in masks.items()}
+        elif (known := self._needed(nodes)) and known not in self.shifted:
+            lanes = self.lanes(type_)
+            sliced = known in self.tables
+            x = self.tables[known] if sliced else self._second(known[0], type_)
+            shift = lanes.from_table if sliced else lanes.shifted
+            self.shifted[known] = jax.vmap(shift)(x) if len(nodes) > 1 else shift(x)
+
+    def _needed(self, nodes: tuple[Node, ...]) -> Any:
+        """What a node, or the nodes at one place of all blocks, need of second examples at p'; None if nothing."""
+        type_ = covariance(nodes[0].type)
+        if isinstance(nodes[0].op, kernel.Gram):
+            return "x2", layout_of(type_)
+        if is_cross_integral(nodes[0]):
+            return tuple(root_keys(node)[1] for node in nodes), layout_of(type_)
+        return None
+
+    def _second(self, key: Any, type_: CovarianceType) -> jax.Array:
+        """What is needed, at every position: (*positions, columns, ...)."""
+        if key == "x2":
+            return jnp.moveaxis(self.x2, 0, len(type_.spatial))
+        assert self.roots2 is not None
+        return self.roots2(key)
+
+    def prepare(self, items: Iterable[Item], count: int) -> None:
+        """Makes tables of which every chunk of `count` lanes takes slices, where that is cheaper than to gather."""
+        if not isinstance(self.columns, int) or self.columns >= _MANY_COLUMNS:
+            return  # gathered rows are long
+        for item in items:
+            blocks = item.blocks if isinstance(item, Run) else ((item,),)
+            for nodes in zip(*blocks, strict=True):
+                known, type_ = self._needed(nodes), covariance(nodes[0].type)
+                lanes = Lanes(type_, None, count)
+                if known and lanes.in_one_row:
+                    x = self._second(known[0], type_)
+                    self.tables[known] = jax.vmap(lanes.table)(x) if len(nodes) > 1 else lanes.table(x)
+
+    def marginals(self, node: Node) -> tuple[jax.Array, jax.Array]:
+        """What the integral takes of the marginals at p and at p', to broadcast against its entries."""
+        type_ = covariance(node.type)
+        key1, key2 = root_keys(node)
+        if len(type_.batch) == 2:
+            return self.roots1[key1,][..., None], self.shifted[(key2,), layout_of(type_)]
+        first, second = (root(self.values[name], function) for name, function in (key1, key2))
+        return jnp.tile(jnp.expand_dims(first, first.ndim - 1), type_.lanes), self.lanes(type_).shifted(second)
+
+    def emit(self, item: Item, results: Callable[[Scope], Any] = lambda scope: ()) -> Any:
+        """Traces a node, or a run in a loop; then `results` of every block of the run, stacked."""
+        self.bring(item)
+        if isinstance(item, Run):
+            return self._emit_run(item, results)
+        type_ = covariance(item.type)
+        operands = [self.values[x] for x in item.operands if x in self.values]
+        margins = self.margins.get(item.name, ())
+
+        def compute() -> jax.Array:
+            return _with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
+
+        with jax.named_scope(f"ntc.{item.name}"):
+            stored = bool(margins) or isinstance(item.op, _STORED)
+            array = self.boundary.stored(compute) if stored else compute()
+        self.values[item.name] = Block(array, self.lanes(type_), self.columns, margins)
+        return ()
+
+    def _emit_run(self, run: Run, results: Callable[[Scope], Any]) -> Any:
+        """One block in a loop. It is traced under the names of the second block, whose operands are in the first."""
+        first, block, last = run.blocks[0], run.blocks[1], run.blocks[-1]
+
+        def step(carry: tuple[jax.Array, ...], roots: Any) -> Any:
+            scope = replace(self, values=dict(self.values), roots1={}, shifted=dict(self.shifted))
+            for position, array in zip(run.carried, carry, strict=True):
+                scope.values[first[position].name] = self._block(first[position], array)
+            for node, (root1, root2) in zip(integrals, roots, strict=True):
+                key1, key2 = root_keys(node)
+                scope.roots1 = {**scope.roots1, (key1,): root1}
+                scope.shifted[(key2,), layout_of(covariance(node.type))] = root2
+            for node in block:
+                scope.emit(node)
+            return tuple(scope.values[block[i].name].array for i in run.carried), results(scope)
+
+        integrals = [
+            x for x in block if isinstance(x.op, kernel.GaussianIntegral) and len(covariance(x.type).batch) == 2
+        ]
+        roots = [self._stacked_roots(run, block.index(node)) for node in integrals]
+        carry, stacked = jax.lax.scan(step, self._before(run), roots, length=len(run.blocks))
+        for position, array in zip(run.carried, carry, strict=True):
+            self.values[last[position].name] = self._block(last[position], array)
+        return stacked
+
+    def _block(self, node: Node, array: jax.Array) -> Block:
+        return Block(array, self.lanes(covariance(node.type)), self.columns, self.margins.get(node.name, ()))
+
+    def _stacked_roots(self, run: Run, position: int) -> tuple[jax.Array, jax.Array]:
+        nodes = [block[position] for block in run.blocks]
+        keys1, keys2 = zip(*map(root_keys, nodes), strict=True)
+        return self.roots1[keys1], self.shifted[keys2, layout_of(covariance(nodes[0].type))]
+
+    def _before(self, run: Run) -> tuple[jax.Array, ...]:
+        """What the first block reads; zeros for what is only read after the run."""
+        arrays = []
+        for position in run.carried:
+            before, node = run.before[position], run.blocks[0][position]
+            arrays.append(self.values[before.name].array if before else self._zeros(node))
+        return tuple(arrays)
+
+    def _zeros(self, node: Node) -> jax.Array:
+        type_ = covariance(node.type)
+        margins = self.margins.get(node.name, ((0, 0),) * len(type_.spatial))
+        positions = [size + low + high for size, (low, high) in zip(type_.spatial, margins, strict=True)]
+        rows = self.rows if len(type_.batch) == 2 else 1
+        lanes = type_.lanes if self.start is None else self.count
+        return jnp.zeros((*positions, rows, lanes * self.columns), self.x1.dtype)
+
+
+def is_cross_integral(node: Node) -> bool:
+    """Whether the node integrates over pairs of examples."""
+    return isinstance(node.op, kernel.GaussianIntegral) and is_cross(node)
+
+
+_MANY_COLUMNS = 16
+
+
+def _same(x: jax.Array) -> jax.Array:
+    return x
+
+
+def _with_margins(x: jax.Array, margins: Margins) -> jax.Array:
+    if not margins:
+        return x
+    return jnp.pad(x, (*margins, *((0, 0),) * (x.ndim - len(margins))))

@@ -1,0 +1,120 @@
+"""How a kernel graph is run: which values are computed together, lane by lane, without being stored whole.
+
+Ops that act on every entry alone, and filters whose two taps move together, keep the lanes of the skewed layout apart.
+A maximal set of values that such ops connect is a group: it can be computed for some examples and some lanes at a
+time, from the inputs to what leaves the group. Poolings in between, and whatever mixes lanes, need whole values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ntc.ir.graph import Graph, Node, kernel_op
+from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Reduce, Select, Window
+from ntc.ir.kernel.pointwise import Pointwise
+from ntc.ir.lanes import axes_of, keeps_lanes
+from ntc.ir.op import covariance
+
+
+@dataclass(frozen=True)
+class Group:
+    """Values that are computed together.
+
+    Attributes:
+      nodes: in order, the readouts last.
+      lanes: number of lanes of every value but the readouts.
+      parallel: whether lanes are independent. If not, there is one node, which mixes them.
+      stored: the values that are kept whole for other groups or as outputs, without the readouts.
+    """
+
+    nodes: tuple[Node, ...]
+    lanes: int
+    parallel: bool
+    stored: tuple[str, ...]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names of the values."""
+        return frozenset(node.name for node in self.nodes)
+
+    @property
+    def readouts(self) -> tuple[Node, ...]:
+        """Nodes that reduce the values of a parallel group to numbers without positions."""
+        return tuple(node for node in self.nodes if self.parallel and is_readout(node))
+
+    @property
+    def spatial(self) -> bool:
+        """Whether values have positions."""
+        return bool(covariance(self.nodes[0].type).spatial)
+
+
+def is_readout(node: Node) -> bool:
+    """Whether the node removes positions and lanes."""
+    return isinstance(node.op, Reduce | Select)
+
+
+def schedule(graph: Graph) -> tuple[Group, ...]:
+    """The groups of all values between two examples, in an order in which they can be computed."""
+    nodes = [node for node in graph.nodes if is_cross(node)]
+    keys: dict[str, tuple[int, int, str]] = {}
+    for node in nodes:
+        keys[node.name] = _key(graph, node, keys)
+    members: dict[tuple[int, int, str], list[Node]] = {}
+    for node in nodes:
+        members.setdefault(keys[node.name], []).append(node)
+    return tuple(_group(graph, members[key]) for key in sorted(members, key=lambda key: key[0]))
+
+
+def is_cross(node: Node) -> bool:
+    """Whether the value is between two examples."""
+    return len(covariance(node.type).batch) == 2
+
+
+def _key(graph: Graph, node: Node, keys: Mapping[str, tuple[int, int, str]]) -> tuple[int, int, str]:
+    """(stage, lanes, name of a node that is alone): the same for values of one group."""
+    operands = [x for x in node.operands if x in keys]
+    if is_readout(node) and not keys[operands[0]][2]:
+        return keys[operands[0]]
+    if not is_parallel(graph, node):
+        return 1 + max((keys[x][0] for x in operands), default=0), 0, node.name
+    stage = max((_stage_above(graph, x, keys) for x in operands), default=0)
+    return stage, covariance(node.type).lanes, ""
+
+
+def _stage_above(graph: Graph, operand: str, keys: Mapping[str, tuple[int, int, str]]) -> int:
+    stage, _, alone = keys[operand]
+    return stage + 1 if alone or is_readout(graph.definitions[operand]) else stage
+
+
+def is_parallel(graph: Graph, node: Node) -> bool:
+    """Whether every lane of the node reads the same lane of its operands, and nothing else."""
+    op, type_ = kernel_op(node), covariance(node.type)
+    if isinstance(op, Gram | Constant):
+        return True
+    if not isinstance(op, Pointwise | GaussianIntegral | Window):
+        return False
+    operands = node.operands[:1] if isinstance(op, GaussianIntegral) else node.operands
+    for operand in operands:
+        below = graph.covariance_of(operand)
+        geometry = op.axes(below) if isinstance(op, Window) else (None,) * len(type_.spatial)
+        if not all(map(keeps_lanes, axes_of(below), axes_of(type_), geometry)):
+            return False
+    return True
+
+
+def _group(graph: Graph, nodes: list[Node]) -> Group:
+    parallel = is_parallel(graph, nodes[0])
+    ordered = sorted(nodes, key=is_readout)
+    inner = [node for node in ordered if not (parallel and is_readout(node))]
+    used = set(_used_outside(graph, {node.name for node in nodes}))
+    stored = tuple(node.name for node in inner if node.name in used)
+    return Group(tuple(ordered), covariance(inner[0].type).lanes, parallel, stored)
+
+
+def _used_outside(graph: Graph, names: set[str]) -> Iterable[str]:
+    for node in graph.nodes:
+        if node.name not in names:
+            yield from (x for x in node.operands if x in names)
+    yield from (output.value for output in graph.outputs if output.value in names)
