@@ -9,7 +9,7 @@ import traceback
 import typer
 
 import ntc
-from ntc.cli import compile, kernel, opt, predict, show
+from ntc.cli import compile, explain, kernel, opt, predict, show
 from ntc.cli.console import stderr
 from ntc.errors import NtcError
 
@@ -20,7 +20,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (compile.compile_command, kernel.kernel_command, predict.predict, show.show_command, opt.opt):
+COMMANDS = (
+    compile.compile_command,
+    kernel.kernel_command,
+    predict.predict,
+    show.show_command,
+    explain.explain_command,
+    opt.opt,
+)
+for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
 
 

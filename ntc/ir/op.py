@@ -40,6 +40,10 @@ class KernelOp(Op):
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         """Offsets of every operand that are read to compute the result at `offsets`."""
 
+    def operations(self, *operands: Type) -> int:
+        """Floating-point operations per entry of the result: what `ntc explain` counts, not a time."""
+        return 0
+
     @abstractmethod
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         """The definition, in float64 on dense arrays (*batch, H, H', W, W', ...).

@@ -29,6 +29,10 @@ class Gram(KernelOp):
             raise VerifyError("gram takes one or two input arrays of one shape")
         return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), arrays[0].spatial)
 
+    def operations(self, *operands: Type) -> int:
+        (first, *_) = operands
+        return 2 * first.channels if isinstance(first, ArrayType) else 0
+
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return ()
 

@@ -22,6 +22,9 @@ class Pointwise(KernelOp):
     def result(self, *operands: Type) -> CovarianceType:
         return same_type(operands)
 
+    def operations(self, *operands: Type) -> int:
+        return 2 * len(operands)
+
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return (offsets,) * len(operands)
 
@@ -79,6 +82,10 @@ class GaussianIntegral(KernelOp):
         if not marginals or {v1.spatial, v2.spatial} != {k.spatial}:
             raise VerifyError(f"{self.name}: {v1} and {v2} are not the marginals of {k}")
         return CovarianceType.dense(k.dtype, k.batch, k.spatial)
+
+    def operations(self, *operands: Type) -> int:
+        """A quotient, a root and a polynomial of degree seven, as for relu."""
+        return 25
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         diagonal = (DIAGONAL,) * len(offsets)

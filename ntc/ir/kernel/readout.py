@@ -29,6 +29,9 @@ class Reduce(KernelOp):
         (k,) = map(covariance, operands)
         return CovarianceType.dense(k.dtype, k.batch, ())
 
+    def operations(self, *operands: Type) -> int:
+        return covariance(operands[0]).entries
+
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         if self.reduction == "trace":
             return ((DIAGONAL,) * len(operands[0].spatial),)

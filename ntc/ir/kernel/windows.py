@@ -66,6 +66,10 @@ class Window(KernelOp):
     def result(self, *operands: Type) -> CovarianceType:
         return _slid(self.axes(*operands), operands)
 
+    def operations(self, *operands: Type) -> int:
+        """A sum over the taps of one axis after the other, and a scale."""
+        return sum(2 * axis.window for axis in self.axes(*operands) if axis.window > 1) + 2
+
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return (tuple(map(self._below, offsets, self.axes(*operands))),)
 
@@ -107,6 +111,10 @@ class Window2(KernelOp):
 
     def result(self, *operands: Type) -> CovarianceType:
         return _slid(self.axes(*operands), operands)
+
+    def operations(self, *operands: Type) -> int:
+        """Sums over the taps of one axis of one image after the other, and a scale."""
+        return sum(4 * axis.window for axis in self.axes(*operands) if axis.window > 1) + 2
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return (tuple(map(self._below, offsets, self.axes(*operands))),)

@@ -1,0 +1,112 @@
+"""ntc explain: what is tracked, what it costs, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+
+from ntc.cli import options
+from ntc.compiler import lower
+from ntc.schedule.cost import EXAMPLES, Explanation, GroupCost, LayerCost, explain
+
+_WIDTH = 170
+"""Columns of the tables; a terminal with fewer wraps lines, and nothing is cut."""
+
+
+def explain_command(
+    model_file: options.ModelPath,
+    target: options.TargetOption = "cpu",
+    kernel: options.KernelsOption = "both",
+    model: options.ModelName = None,
+    param: options.Parameters = None,
+    dtype: options.DTypeOption = "float32",
+    as_json: options.Json = False,
+) -> None:
+    """Show layer by layer which covariances are tracked, in which layout, and what that costs."""
+    network = options.open_network(model_file, model, param)
+    found = explain(lower(network, "cross", options.chosen(kernel), dtype), target)
+    if as_json:
+        totals = {"operations": found.operations, "naive_operations": found.naive_operations}
+        print(json.dumps({"model": network.name, **asdict(found), **totals}))
+        return
+    console = Console(width=_WIDTH, highlight=False)
+    console.print(_table(network.name, found))
+    for line in _lines(found):
+        console.print(line, markup=False)
+
+
+def _table(name: str, found: Explanation) -> Table:
+    table = Table(title=f"{name}: per pair of examples; naive is every pair of positions", title_justify="left")
+    for column in ("layer", "image", "offsets", "tracked", "layout"):
+        table.add_column(column)
+    for column in ("entries", "naive", "bytes", "operations", "naive"):
+        table.add_column(column, justify="right")
+    for layers in _alike(found.layers):
+        table.add_row(*_row(layers))
+    return table
+
+
+def _alike(layers: tuple[LayerCost, ...]) -> Iterator[list[LayerCost]]:
+    """Neighbouring layers that track and cost the same."""
+    for _, group in groupby(layers, key=lambda x: (x.spatial, x.offsets, x.entries > 0)):
+        yield list(group)
+
+
+def _row(layers: list[LayerCost]) -> list[str]:
+    first, last = layers[0], layers[-1]
+    names = first.layer if first is last else f"{first.layer} ... {last.layer} ({len(layers)})"
+    return [
+        names,
+        "x".join(map(str, first.spatial)) or "-",
+        f"{first.tracked} of {first.all_offsets}" if first.spatial else "-",
+        first.offsets or "-",
+        first.layout,
+        count(sum(x.entries for x in layers)),
+        count(sum(x.naive_entries for x in layers)),
+        count(sum(x.bytes for x in layers)),
+        count(sum(x.operations for x in layers)),
+        count(sum(x.naive_operations for x in layers)),
+    ]
+
+
+def count(number: float) -> str:
+    """With three digits and a unit: 1.05M."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.3g}"
+
+
+def _lines(found: Explanation) -> Iterator[str]:
+    yield f"schedule, for {EXAMPLES} x {EXAMPLES} examples at a time"
+    for group in found.groups:
+        yield f"  {_group(group)}"
+    ratio = found.naive_operations / max(1, found.operations)
+    yield (
+        f"operations per pair {count(found.operations)}, naive {count(found.naive_operations)} ({ratio:.3g} times); "
+        f"stored whole per pair {count(found.stored_bytes)}B"
+    )
+    if found.reasons:
+        yield "why not less"
+    for reason in found.reasons:
+        yield f"  {reason}"
+
+
+def _group(group: GroupCost) -> str:
+    first, last = group.layers
+    names = first if first == last else f"{first} ... {last}"
+    parts = [f"{names}: {group.values} value{'s' if group.values > 1 else ''}"]
+    if group.chunk:
+        rows, lanes = group.chunk
+        parts.append(f"in one loop, {rows} of {EXAMPLES} rows and {lanes} of {group.lanes} lanes at a time")
+    else:
+        parts.append("whole")
+    parts += [f"a block of {values} values {times} times" for times, values in group.repeated]
+    if group.stored:
+        parts.append(f"keeps {', '.join(group.stored)} ({count(group.stored_bytes)}B)")
+    return "; ".join(parts)

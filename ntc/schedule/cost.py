@@ -1,0 +1,211 @@
+"""What a network costs: entries, bytes and operations per pair of examples, beside tracking every pair of positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from ntc.ir.graph import Graph, Node, kernel_op
+from ntc.ir.kernel import Reduce, Window, Window2
+from ntc.ir.lanes import axes_of
+from ntc.ir.op import covariance
+from ntc.ir.types import CovarianceType, Spatial, Target
+from ntc.schedule.chunk import Chunk
+from ntc.schedule.groups import Group, is_cross, schedule
+from ntc.schedule.rolling import Run, roll
+
+EXAMPLES = 32
+"""Chunks are shown for so many examples on each side."""
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """The values of one layer between two examples.
+
+    Attributes:
+      layer: its name in the network.
+      spatial: sizes of its spatial axes.
+      offsets: tracked offsets per axis, as the IR prints them.
+      tracked, all_offsets: how many combinations of offsets are stored, and how many there are (modulo the sizes).
+      layout: of the entries, in a word.
+      entries, bytes, operations: of all its values.
+      naive_entries, naive_operations: if every pair of positions were tracked.
+    """
+
+    layer: str
+    spatial: Spatial
+    offsets: str
+    tracked: int
+    all_offsets: int
+    layout: str
+    entries: int
+    bytes: int
+    operations: int
+    naive_entries: int
+    naive_operations: int
+
+
+@dataclass(frozen=True)
+class GroupCost:
+    """One group of the schedule.
+
+    Attributes:
+      layers: first and last.
+      values: number of values.
+      lanes: number of lanes.
+      chunk: rows and lanes that are computed at a time; None where the group runs whole.
+      repeated: (times, values) of every repeated block.
+      stored: names of values that are kept whole.
+      stored_bytes: their size per pair.
+    """
+
+    layers: tuple[str, str]
+    values: int
+    lanes: int
+    chunk: tuple[int, int] | None
+    repeated: tuple[tuple[int, int], ...]
+    stored: tuple[str, ...]
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All of it; `reasons` say why an optimisation was not applied where one was not."""
+
+    layers: tuple[LayerCost, ...]
+    groups: tuple[GroupCost, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def operations(self) -> int:
+        """Of all layers, per pair of examples."""
+        return sum(layer.operations for layer in self.layers)
+
+    @property
+    def naive_operations(self) -> int:
+        """The same if every pair of positions were tracked."""
+        return sum(layer.naive_operations for layer in self.layers)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of values that are kept whole, per pair of examples."""
+        return sum(group.stored_bytes for group in self.groups)
+
+
+def explain(graph: Graph, target: Target = "cpu") -> Explanation:
+    """What a kernel graph costs that is the last one of the pipeline."""
+    layers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if is_cross(node):
+            layers.setdefault(layer_of(node.name), []).append(node)
+    groups = schedule(graph)
+    costs = tuple(_layer(graph, name, nodes) for name, nodes in layers.items())
+    return Explanation(costs, tuple(_group(graph, x, target) for x in groups), tuple(_reasons(graph, groups)))
+
+
+def layer_of(name: str) -> str:
+    """The layer that a kernel value belongs to: `conv1` of `conv1.k`."""
+    return name.rpartition(".")[0] or name
+
+
+def _layer(graph: Graph, name: str, nodes: list[Node]) -> LayerCost:
+    types = [covariance(node.type) for node in nodes]
+    widest = max(types, key=lambda type_: type_.lanes)
+    entries, naive = sum(x.entries for x in types), sum(_naive(x).entries for x in types)
+    parts = zip(widest.offsets, widest.spatial, widest.moduli, strict=True)
+    return LayerCost(
+        name,
+        widest.spatial,
+        ", ".join(offsets.text(size, modulus) for offsets, size, modulus in parts),
+        widest.lanes,
+        prod(widest.spatial),
+        _layout(widest),
+        entries,
+        entries * _itemsize(widest),
+        sum(_operations(graph, node, tracked=True) for node in nodes),
+        naive,
+        sum(_operations(graph, node, tracked=False) for node in nodes),
+    )
+
+
+def _naive(type_: CovarianceType) -> CovarianceType:
+    """With a lane for every pair of positions."""
+    return CovarianceType.dense(type_.dtype, type_.batch, type_.spatial)
+
+
+def _itemsize(type_: CovarianceType) -> int:
+    return 4 if type_.dtype == "f32" else 8
+
+
+def _operations(graph: Graph, node: Node, tracked: bool) -> int:
+    types = [graph.type_of(x) for x in node.operands]
+    operands = [x if tracked or not isinstance(x, CovarianceType) else _naive(x) for x in types]
+    result = covariance(node.type) if tracked else _naive(covariance(node.type))
+    return kernel_op(node).operations(*operands) * result.entries
+
+
+def _layout(type_: CovarianceType) -> str:
+    if not type_.spatial:
+        return "numbers"
+    axes = axes_of(type_)
+    if all(axis.diagonal for axis in axes):
+        return "diagonal"
+    moduli = ", ".join(str(axis.modulus) for axis in axes)
+    if all(len(axis.residues) == axis.modulus for axis in axes):
+        return f"all, modulo {moduli}"
+    steps = [offsets.step for offsets in type_.offsets if not offsets.diagonal]
+    kind = "strided" if max(steps) > 1 else "band"
+    return f"{kind}, modulo {moduli}"
+
+
+def _group(graph: Graph, group: Group, target: Target) -> GroupCost:
+    chunk = Chunk.choose(group, target, EXAMPLES, EXAMPLES)
+    if chunk is None and group.parallel and group.spatial:
+        chunk = Chunk(group.lanes, EXAMPLES)
+    runs = [item for item in roll(group.nodes, group.stored) if isinstance(item, Run)]
+    stored = [graph.covariance_of(name) for name in group.stored]
+    return GroupCost(
+        (layer_of(group.nodes[0].name), layer_of(group.nodes[-1].name)),
+        len(group.nodes),
+        group.lanes,
+        (chunk.rows, chunk.lanes) if chunk else None,
+        tuple((len(run.blocks), len(run.blocks[0])) for run in runs),
+        group.stored,
+        sum(x.entries * _itemsize(x) for x in stored),
+    )
+
+
+def _reasons(graph: Graph, groups: Iterable[Group]) -> list[str]:
+    """One sentence per cause, in the order of the network."""
+    found: dict[str, None] = {}
+    for group in groups:
+        for node in group.nodes:
+            reason = _reason(graph, group, node)
+            if reason:
+                found[reason] = None
+    if not any(covariance(node.type).spatial for node in graph.nodes):
+        found["the network has no positions: there are no offsets to track"] = None
+    for output in graph.outputs:
+        if graph.covariance_of(output.value).spatial:
+            found["the output keeps its positions: every pair of them is returned"] = None
+    return list(found)
+
+
+def _reason(graph: Graph, group: Group, node: Node) -> str | None:
+    op, layer = node.op, layer_of(node.name)
+    if not covariance(node.type).spatial and not isinstance(op, Reduce):
+        return None
+    if isinstance(op, Reduce) and op.reduction != "trace":
+        return f"{layer} reads every pair of positions: below it, all offsets are tracked that strides do not rule out"
+    if isinstance(op, Window2) and max(op.window) > 1:
+        below = layer_of(node.operands[0])
+        return (
+            f"{layer} averages positions of both images apart, which mixes offsets: {below} is stored whole before it"
+        )
+    if isinstance(op, Window) and not group.parallel:
+        below = layer_of(node.operands[0])
+        return f"{layer} changes offsets where it wraps around with a stride: {below} is stored whole"
+    if not group.parallel and len(group.nodes) == 1 and group.lanes > 1:
+        return f"{layer} combines values that track different offsets: they are stored whole"
+    return None
