@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,11 +32,10 @@ class Boundary:
         first = lax.stop_gradient(x).reshape(-1)[:1].sum()
         return cls(target, jnp.logical_not(first < -jnp.inf))
 
-    def stored(self, function: Callable[[], jax.Array]) -> jax.Array:
-        """The value of the function, stored."""
+    def stored(self, function: Callable[[], jax.Array], shape: tuple[Any, ...], dtype: Any) -> jax.Array:
+        """The value of the function, which has this shape, stored."""
         if self.target != "cpu":
             barrier: jax.Array = lax.optimization_barrier(function())  # type: ignore[no-untyped-call]
             return barrier
-        shape = jax.eval_shape(function)
-        result: jax.Array = lax.cond(self.always, function, lambda: jnp.zeros(shape.shape, shape.dtype))
+        result: jax.Array = lax.cond(self.always, function, lambda: jnp.zeros(shape, dtype))
         return result

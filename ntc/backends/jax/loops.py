@@ -6,8 +6,9 @@ that stay in the cache of a core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -17,11 +18,11 @@ from jax import lax
 
 from ntc.backends.jax.block import Block, Lanes, Margins
 from ntc.backends.jax.boundary import Boundary
-from ntc.backends.jax.roots import Key, Keys, Roots, root, root_keys
+from ntc.backends.jax.roots import Keys, Roots, root, root_keys
 from ntc.backends.jax.scope import Scope, is_cross_integral
 from ntc.backends.jax.whole import to_dense
 from ntc.ir.graph import Graph, Node
-from ntc.ir.kernel import GaussianIntegral, Window
+from ntc.ir.kernel import Constant, GaussianIntegral, Window
 from ntc.ir.op import covariance
 from ntc.ir.types import ArrayType, Target
 from ntc.schedule import Chunk, Group, Item, Run, roll, schedule
@@ -67,19 +68,25 @@ class _Program:
         """With the marginals of every input."""
         keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
         program = cls(graph, target, Boundary.of(target, arrays[0]), arrays[0], arrays[-1], Roots(keys), {})
+        twins = _twins(graph)
+        if twins:
+            program._marginals("N", jnp.concatenate(arrays), twins)
+            return program
         for value, x in zip(graph.inputs, arrays, strict=True):
             assert isinstance(value.type, ArrayType)
-            program._marginals(value.type.batch, x)
+            program._marginals(value.type.batch, x, {})
         return program
 
-    def _marginals(self, batch: str, x: jax.Array) -> None:
-        nodes = [node for node in self.graph.nodes if covariance(node.type).batch == (batch,)]
+    def _marginals(self, batch: str, x: jax.Array, twins: Mapping[str, str]) -> None:
+        """Values of single examples. Twins are values of x2 that are to it what these are to x1."""
+        nodes = _of_batch(self.graph, batch)
         items = roll(nodes, [output.value for output in self.graph.outputs])
-        scope = Scope(self.graph.types, self.boundary, x, x, margins=margins_of(self.graph, items))
+        scope = Scope(self.graph.types, self.boundary, x, x)
+        scope.margins, scope.readers = margins_of(self.graph, items), readers_of(nodes)
         for item in items:
             block = item.blocks[1] if isinstance(item, Run) else (item,)
             blocks = item.blocks if isinstance(item, Run) else (block,)
-            found = [(i, key[1]) for i, names in enumerate(zip(*blocks, strict=True)) for key in self._keys_of(names)]
+            found = [(i, f) for i, alike in enumerate(zip(*blocks, strict=True)) for f in self._functions(alike, twins)]
 
             def results(scope: Scope, block: Any = block, found: Any = tuple(found)) -> list[jax.Array]:
                 return [root(scope.values[block[i].name], function) for i, function in found]
@@ -88,13 +95,19 @@ class _Program:
             if not isinstance(item, Run):
                 stacks = [x[None] for x in results(scope)]
             for (i, function), stack in zip(found, stacks, strict=True):
-                self.roots.add(tuple((nodes[i].name, function) for nodes in blocks), stack)
+                self._add_roots([nodes[i].name for nodes in blocks], function, stack, twins)
         self.values |= scope.values
 
-    def _keys_of(self, nodes: tuple[Node, ...]) -> list[Key]:
-        """One key for every function that is wanted of one of the nodes."""
-        wanted = [key for node in nodes for key in self.roots.wanted(node.name)]
-        return list({key[1]: key for key in wanted}.values())
+    def _add_roots(self, names: list[str], function: Any, stack: jax.Array, twins: Mapping[str, str]) -> None:
+        n1 = self.x1.shape[0] if twins else stack.shape[-1]
+        self.roots.add(tuple((name, function) for name in names), stack[..., :n1])
+        if twins:
+            self.roots.add(tuple((twins[name], function) for name in names), stack[..., n1:])
+
+    def _functions(self, nodes: tuple[Node, ...], twins: Mapping[str, str]) -> list[Any]:
+        """What integrals take of one of the nodes, or of a twin."""
+        names = [name for node in nodes for name in (node.name, twins.get(node.name, "")) if name]
+        return list(dict.fromkeys(key[1] for name in names for key in self.roots.wanted(name)))
 
     def output(self, name: str) -> jax.Array:
         """An output as the caller sees it: every entry, batch axes first."""
@@ -119,8 +132,35 @@ class _Program:
         """For all examples and lanes."""
         margins = margins_of(self.graph, items)
         scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, margins)
+        scope.readers = readers_of(self.graph.nodes)
         scope.values |= {name: self.values[name] for name in read_from_outside(group) if name in self.values}
         return scope
+
+
+def _of_batch(graph: Graph, batch: str) -> list[Node]:
+    return [node for node in graph.nodes if covariance(node.type).batch == (batch,)]
+
+
+def _twins(graph: Graph) -> dict[str, str]:
+    """By value of x1 alone, the value of x2 that is computed in the same way; empty if that is not all of them."""
+    first, second = _of_batch(graph, "N"), _of_batch(graph, "M")
+    twins = {"x1": "x2"}
+    for one, other in zip(first, second, strict=False):
+        alike = (_without_batch(one), tuple(twins.get(x) for x in one.operands))
+        if alike != (_without_batch(other), other.operands):
+            return {}
+        twins[one.name] = other.name
+    return twins if len(first) == len(second) > 0 else {}
+
+
+def _without_batch(node: Node) -> object:
+    op = replace(node.op, batch=("",)) if isinstance(node.op, Constant) else node.op
+    return type(op), op, replace(covariance(node.type), batch=("",))
+
+
+def readers_of(nodes: Iterable[Node]) -> Counter[str]:
+    """How many nodes read each value."""
+    return Counter(x for node in nodes for x in node.operands)
 
 
 def row_keys(items: Iterable[Item]) -> list[Keys]:
@@ -240,6 +280,7 @@ class _Loop:
                 {key: jnp.moveaxis(x, 0, -1) for key, x in zip(keys, part["roots"], strict=True)},
                 run.roots,
                 template.margins,
+                template.readers,
                 start,
                 self.chunk.lanes,
                 part["first"][0],

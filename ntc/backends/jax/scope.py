@@ -21,9 +21,6 @@ from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType
 from ntc.schedule import Item, Run, is_cross
 
-_STORED = (kernel.Gram, kernel.Dual, kernel.DualDot, kernel.Window, kernel.Window2)
-"""Ops whose results are stored: their readers are many, or would repeat much work."""
-
 
 @dataclass
 class Scope:
@@ -36,6 +33,7 @@ class Scope:
       roots1: what integrals take of the marginals of x1, (*positions, rows); stacked for the blocks of a run.
       roots2: the same of x2, for all examples.
       margins: zeros around the positions of values that filters read.
+      readers: how many nodes read a value.
       start, count: the lanes at hand; None are all.
       first_row: index among all examples of the first row.
       shifted: what belongs to second examples, brought to p' of the entries at hand.
@@ -51,6 +49,7 @@ class Scope:
     roots1: Mapping[Keys, jax.Array] = field(default_factory=dict)
     roots2: Callable[[Keys], jax.Array] | None = None
     margins: Mapping[str, Margins] = field(default_factory=dict)
+    readers: Mapping[str, int] = field(default_factory=dict)
     start: jax.Array | None = None
     count: int = 0
     first_row: Any = 0
@@ -86,7 +85,10 @@ class Scope:
             known = geometry, layout_of(type_)
             if known not in self.masks:
                 masks = masks_of(geometry, self.lanes(type_), self.columns, self.x1.dtype)
-                self.masks[known] = {key: self.boundary.stored(partial(_same, mask)) for key, mask in masks.items()}
+                self.masks[known] = {
+                    key: self.boundary.stored(partial(_same, mask), mask.shape, mask.dtype)
+                    for key, mask in masks.items()
+                }
         elif (known := self._needed(nodes)) and known not in self.shifted:
             lanes = self.lanes(type_)
             sliced = known in self.tables
@@ -145,10 +147,24 @@ class Scope:
             return _with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
 
         with jax.named_scope(f"ntc.{item.name}"):
-            stored = bool(margins) or isinstance(item.op, _STORED)
-            array = self.boundary.stored(compute) if stored else compute()
+            array = self.boundary.stored(compute, *self._shape(item)) if self._is_stored(item) else compute()
         self.values[item.name] = Block(array, self.lanes(type_), self.columns, margins)
         return ()
+
+    def _is_stored(self, node: Node) -> bool:
+        """Whether several readers, or the taps of a filter, would otherwise compute the value again."""
+        if node.name in self.margins or isinstance(node.op, kernel.Gram | kernel.Window2):
+            return True
+        return isinstance(node.op, kernel.GaussianIntegral | kernel.Window) and self.readers.get(node.name, 0) != 1
+
+    def _shape(self, node: Node) -> tuple[tuple[Any, ...], Any]:
+        """Of the array of a value, with margins, and its type."""
+        type_ = covariance(node.type)
+        margins = self.margins.get(node.name, ((0, 0),) * len(type_.spatial))
+        positions = [size + low + high for size, (low, high) in zip(type_.spatial, margins, strict=True)]
+        rows = self.rows if len(type_.batch) == 2 else 1
+        lanes = type_.lanes if self.start is None or not type_.spatial else self.count
+        return (*positions, rows, lanes * self.columns), self.x1.dtype
 
     def _emit_run(self, run: Run, results: Callable[[Scope], Any]) -> Any:
         """One block in a loop. It is traced under the names of the second block, whose operands are in the first."""
@@ -188,16 +204,8 @@ class Scope:
         arrays = []
         for position in run.carried:
             before, node = run.before[position], run.blocks[0][position]
-            arrays.append(self.values[before.name].array if before else self._zeros(node))
+            arrays.append(self.values[before.name].array if before else jnp.zeros(*self._shape(node)))
         return tuple(arrays)
-
-    def _zeros(self, node: Node) -> jax.Array:
-        type_ = covariance(node.type)
-        margins = self.margins.get(node.name, ((0, 0),) * len(type_.spatial))
-        positions = [size + low + high for size, (low, high) in zip(type_.spatial, margins, strict=True)]
-        rows = self.rows if len(type_.batch) == 2 else 1
-        lanes = type_.lanes if self.start is None else self.count
-        return jnp.zeros((*positions, rows, lanes * self.columns), self.x1.dtype)
 
 
 def is_cross_integral(node: Node) -> bool:

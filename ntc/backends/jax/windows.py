@@ -50,7 +50,11 @@ def filtered(block: Block, geometry: tuple[Sliding, ...], masks: Masks, boundary
     x, margins = block.array, block.margins or ((0, 0),) * block.rank
     for axis in reversed(range(block.rank)):
         step = partial(_filtered, x, axis, geometry[axis], margins[axis], masks)
-        x = boundary.stored(step) if axis and geometry[axis].window > 1 else step()
+        if axis and geometry[axis].window > 1:
+            shape = (*x.shape[:axis], geometry[axis].outputs, *x.shape[axis + 1 :])
+            x = boundary.stored(step, shape, x.dtype)
+        else:
+            x = step()
     return x
 
 
