@@ -28,7 +28,9 @@ from ntc.passes.base import Pass
 from ntc.passes.cse import CommonSubexpressions
 from ntc.passes.dce import DeadCode
 from ntc.passes.fold import Fold
+from ntc.passes.merge import Merge
 from ntc.passes.pipeline import OPTIMIZE, Observer, parse_pipeline, run
+from ntc.passes.split import Split
 from ntc.passes.track import Track, demand
 from ntc.passes.translate import Translate
 from tests.assertions import assert_close
@@ -103,7 +105,7 @@ def test_entries_that_are_not_tracked_are_not_read(data: st.DataObject) -> None:
 @given(tensor_graphs(), betweens)
 def test_tracking_tracks_what_is_demanded_and_no_more(network: Graph, between: Between) -> None:
     """Protects memory: the tracked offsets are those that an output reads."""
-    before = run(translated(network, between), OPTIMIZE[:3])
+    before = run(translated(network, between), OPTIMIZE[:-2])
     after, demands = Track()(before), demand(before)
     for node in after.nodes:
         type_ = after.covariance_of(node.name)
@@ -124,6 +126,36 @@ def test_tracking_is_per_axis() -> None:
     network = nn.input(4, 6, 3) >> nn.conv(4, 3) >> nn.avg_pool((1, 2), (1, 2)) >> nn.flatten()
     graph = run(translated(network), OPTIMIZE)
     assert str(graph.covariance_of("conv1.k")) == "f64 cov[N,M | 4,6 | 0,-1..1]"
+
+
+@pytest.mark.parametrize("kind", [nn.avg_pool, nn.sum_pool])
+def test_merge_joins_poolings(kind: Any) -> None:
+    """Protects merging: three poolings are one where nothing is left over, and with the readout a mean or sum."""
+    conv = nn.input(8, 8, 3) >> nn.conv(4, 3) >> nn.relu()
+    graph = run(translated(conv >> kind(2) >> kind((2, 1)) >> nn.conv(1, 1)), [Merge(), DeadCode()])
+    assert [str(node.op.window) for node in graph.nodes if isinstance(node.op, kernel.Window2)] == ["(4, 2)"] * 4
+    whole = run(translated(conv >> kind(2) >> kind(2) >> kind(2) >> nn.flatten()), [Merge(), DeadCode()])
+    assert "window2" not in names(whole)
+    assert {"mean", "sum"} & {getattr(node.op, "reduction", "") for node in whole.nodes}
+
+
+def test_merge_leaves_poolings_that_leave_something_over() -> None:
+    """Protects sizes that do not divide, windows that overlap, and padding."""
+    for pools in (
+        nn.avg_pool(2) >> nn.avg_pool(2),
+        nn.avg_pool(3, 2) >> nn.avg_pool(2),
+        nn.avg_pool(2, padding="same") >> nn.avg_pool(2),
+    ):
+        before = translated(nn.input(7, 3) >> nn.conv(4, 3) >> pools >> nn.conv(1, 1))
+        assert run(before, [Merge(), DeadCode()]) == run(before, [DeadCode()])
+
+
+def test_split_makes_one_pooling_per_axis() -> None:
+    """Protects splitting: the last axis first, which then mixes the offsets of that axis alone."""
+    network = nn.input(6, 9, 3) >> nn.conv(4, 3) >> nn.avg_pool((2, 3)) >> nn.conv(1, 1)
+    graph = Split()(translated(network))
+    windows = [node.op.window for node in graph.nodes if isinstance(node.op, kernel.Window2)]
+    assert windows == [(1, 3), (2, 1)] * (len(windows) // 2)
 
 
 def test_fold_removes_the_ntk_of_the_input() -> None:
@@ -240,15 +272,15 @@ def test_the_observer_sees_every_pass() -> None:
     """Protects dumps and timings: one call and one entry per pass, in order."""
     seen: list[tuple[str, Graph]] = []
     observer = Observer(dump=lambda name, graph: seen.append((name, graph)))
-    last = run(NETWORKS["mlp"].graph(), parse_pipeline("translate, fold, cse, dce, track"), observer)
-    assert [name for name, _ in seen] == ["translate", "fold", "cse", "dce", "track"]
+    last = run(NETWORKS["mlp"].graph(), parse_pipeline("translate, fold, cse, merge, dce, split, track"), observer)
+    assert [name for name, _ in seen] == ["translate", *(pass_.name for pass_ in OPTIMIZE)]
     assert [name for name, _ in observer.seconds] == [name for name, _ in seen]
     assert seen[-1][1] == last
 
 
 def test_pipelines_are_text() -> None:
     """Protects the command line: a pipeline reads as the passes that the library runs."""
-    options = "translate{kernels=(nngp,), dtype=f64, between=self}, fold, cse, dce, track, skew"
+    options = "translate{kernels=(nngp,), dtype=f64, between=self}, fold, cse, merge, dce, split, track, skew"
     expected = [Translate(("nngp",), "f64", "self"), *OPTIMIZE]
     assert parse_pipeline(options) == expected
     assert parse_pipeline("") == []
@@ -258,12 +290,12 @@ def test_pipelines_are_text() -> None:
 
 
 STAGES: dict[str, str] = {
-    "mlp.cross": "translate | fold | cse | dce | track | skew",
-    "cnn.cross": "translate, fold, cse, dce, track",
-    "cnn.self": "translate{between=self}, fold, cse, dce, track, skew",
-    "residual.diagonal": "translate{between=diagonal}, fold, cse, dce, track",
-    "joined.cross": "translate | fold, cse, dce, track",
-    "image.cross": "translate{kernels=(nngp,), dtype=f64}, fold, cse, dce, track",
+    "mlp.cross": "translate | fold | cse | merge | dce | split | track | skew",
+    "cnn.cross": "translate, fold, cse, merge, dce, split, track",
+    "cnn.self": "translate{between=self}, fold, cse, merge, dce, split, track, skew",
+    "residual.diagonal": "translate{between=diagonal}, fold, cse, merge, dce, split, track",
+    "joined.cross": "translate | fold, cse, merge, dce, split, track",
+    "image.cross": "translate{kernels=(nngp,), dtype=f64}, fold, cse, merge, dce, split, track",
 }
 
 

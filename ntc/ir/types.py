@@ -93,6 +93,11 @@ class CovarianceType:
         return prod(map(Offsets.count, self.offsets, self.moduli))
 
     @property
+    def row_lanes(self) -> int:
+        """Number of lanes that differ along the last axis alone: the length of a row of lanes."""
+        return self.offsets[-1].count(self.moduli[-1]) if self.spatial else 1
+
+    @property
     def entries(self) -> int:
         """Number of entries stored for each pair of examples."""
         return prod(self.spatial) * self.lanes

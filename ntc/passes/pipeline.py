@@ -17,18 +17,22 @@ from ntc.passes.base import Pass
 from ntc.passes.cse import CommonSubexpressions
 from ntc.passes.dce import DeadCode
 from ntc.passes.fold import Fold
+from ntc.passes.merge import Merge
 from ntc.passes.skew import Skew
+from ntc.passes.split import Split
 from ntc.passes.track import Track
 from ntc.passes.translate import Translate
 
 PASSES: dict[str, type[Pass]] = {
-    pass_.name: pass_ for pass_ in (Translate, Fold, CommonSubexpressions, DeadCode, Track, Skew)
+    pass_.name: pass_ for pass_ in (Translate, Fold, CommonSubexpressions, Merge, DeadCode, Split, Track, Skew)
 }
 
 OPTIMIZE: tuple[Pass, ...] = (
     Fold(),  # first: the NTK of the input is zero, which removes the lowest layers' NTK work
     CommonSubexpressions(),  # after folding, which makes more values equal
+    Merge(),  # before dead code, of which it leaves some
     DeadCode(),  # before tracking: a dead reader must not demand entries
+    Split(),  # before tracking, which finds what every part of a pooling reads
     Track(),  # after all that changes nodes: the passes before it would have to keep types apart
     Skew(),  # last: it needs to know which offsets are tracked
 )

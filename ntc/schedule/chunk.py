@@ -21,7 +21,7 @@ _ROW = 32
 
 @dataclass(frozen=True)
 class Chunk:
-    """How many lanes and rows of a group are computed at a time."""
+    """How many lanes and rows of examples of a group are computed at a time. Lanes are those of the widest value."""
 
     lanes: int
     rows: int
@@ -36,13 +36,16 @@ class Chunk:
         itemsize = 4 if types[0].dtype == "f32" else 8
         entries = max(1, CHUNK_BYTES[target] // (itemsize * positions))
         columns = n2 if isinstance(n2, int) else 8
-        lanes = _divisor(group.lanes, max(entries, _ROW) // max(1, columns))
-        rows = _divisor(n1, entries // (lanes * columns)) if isinstance(n1, int) else 1
+        wanted = max(entries, _ROW) // max(1, columns)
+        row = group.lanes // group.rows
+        lanes = row * _divisor(group.rows, wanted // row) if group.by_row else _divisor(group.lanes, wanted)
+        rows = _divisor(n1, max(1, entries // (lanes * columns))) if isinstance(n1, int) else 1
         return None if (lanes, rows) == (group.lanes, n1) else cls(lanes, rows)
 
 
 def _divisor(number: int, near: int) -> int:
     """The largest divisor of a number up to `near`, or the least above it if that is much nearer."""
+    near = max(1, near)
     divisors = [d for d in range(1, number + 1) if number % d == 0]
     below = max((d for d in divisors if d <= near), default=1)
     above = min((d for d in divisors if d >= near), default=number)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Reduce, Select, Window
+from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Reduce, Select, Window, Window2
 from ntc.ir.kernel.pointwise import Pointwise
 from ntc.ir.lanes import axes_of, keeps_lanes
 from ntc.ir.op import covariance
+from ntc.ir.types import CovarianceType
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,19 @@ class Group:
 
     Attributes:
       nodes: in order, the readouts last.
-      lanes: number of lanes of every value but the readouts.
-      parallel: whether lanes are independent. If not, there is one node, which mixes them.
+      lanes: number of lanes, of the value that has most.
+      rows: number of rows of lanes, which is the same for all values but the readouts. A row holds the lanes that
+        differ along the last axis alone.
+      parallel: whether lanes, or at least rows of them, are independent. If not, there is one node, which mixes them.
+      by_row: whether a pooling along the last axis mixes the lanes of a row, so that only rows are independent.
       stored: the values that are kept whole for other groups or as outputs, without the readouts.
     """
 
     nodes: tuple[Node, ...]
     lanes: int
+    rows: int
     parallel: bool
+    by_row: bool
     stored: tuple[str, ...]
 
     @cached_property
@@ -73,14 +79,15 @@ def is_cross(node: Node) -> bool:
 
 
 def _key(graph: Graph, node: Node, keys: Mapping[str, tuple[int, int, str]]) -> tuple[int, int, str]:
-    """(stage, lanes, name of a node that is alone): the same for values of one group."""
+    """(stage, rows of lanes, name of a node that is alone): the same for values of one group."""
     operands = [x for x in node.operands if x in keys]
     if is_readout(node) and not keys[operands[0]][2]:
         return keys[operands[0]]
     if not is_parallel(graph, node):
         return 1 + max((keys[x][0] for x in operands), default=0), 0, node.name
     stage = max((_stage_above(graph, x, keys) for x in operands), default=0)
-    return stage, covariance(node.type).lanes, ""
+    type_ = covariance(node.type)
+    return stage, type_.lanes // type_.row_lanes, ""
 
 
 def _stage_above(graph: Graph, operand: str, keys: Mapping[str, tuple[int, int, str]]) -> int:
@@ -89,10 +96,12 @@ def _stage_above(graph: Graph, operand: str, keys: Mapping[str, tuple[int, int, 
 
 
 def is_parallel(graph: Graph, node: Node) -> bool:
-    """Whether every lane of the node reads the same lane of its operands, and nothing else."""
+    """Whether every lane of the node reads the same lane of its operands, or at least the same row of lanes."""
     op, type_ = kernel_op(node), covariance(node.type)
     if isinstance(op, Gram | Constant):
         return True
+    if isinstance(op, Window2):
+        return _pools_rows(op, graph.covariance_of(node.operands[0]), type_)
     if not isinstance(op, Pointwise | GaussianIntegral | Window):
         return False
     operands = node.operands[:1] if isinstance(op, GaussianIntegral) else node.operands
@@ -104,13 +113,23 @@ def is_parallel(graph: Graph, node: Node) -> bool:
     return True
 
 
+def _pools_rows(op: Window2, below: CovarianceType, type_: CovarianceType) -> bool:
+    """Whether the pooling is along the last axis alone."""
+    *others, _ = op.axes(below)
+    still = all(axis.window == axis.stride == 1 for axis in others)
+    return still and bool(others) and all(map(keeps_lanes, axes_of(below)[:-1], axes_of(type_)[:-1]))
+
+
 def _group(graph: Graph, nodes: list[Node]) -> Group:
     parallel = is_parallel(graph, nodes[0])
     ordered = sorted(nodes, key=is_readout)
     inner = [node for node in ordered if not (parallel and is_readout(node))]
     used = set(_used_outside(graph, {node.name for node in nodes}))
     stored = tuple(node.name for node in inner if node.name in used)
-    return Group(tuple(ordered), covariance(inner[0].type).lanes, parallel, stored)
+    types = [covariance(node.type) for node in inner]
+    by_row = len({type_.row_lanes for type_ in types}) > 1 or any(isinstance(node.op, Window2) for node in inner)
+    lanes, rows = max(type_.lanes for type_ in types), types[0].lanes // types[0].row_lanes
+    return Group(tuple(ordered), lanes, rows, parallel, by_row, stored)
 
 
 def _used_outside(graph: Graph, names: set[str]) -> Iterable[str]:

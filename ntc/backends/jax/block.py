@@ -27,6 +27,11 @@ class Lanes:
     count: int = 0
 
     @property
+    def number(self) -> int:
+        """How many they are."""
+        return self.type.lanes if self.start is None else self.count
+
+    @property
     def residues(self) -> Any:
         """Residue of every lane along every axis, (axes, lanes)."""
         table = residue_table(self.type)

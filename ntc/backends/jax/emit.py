@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ntc.backends.jax.block import Block, live_mask, repeat_columns
 from ntc.backends.jax.duals import family
-from ntc.backends.jax.whole import filtered_anywhere, from_dense, pooled, relaid, to_dense
+from ntc.backends.jax.whole import filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
 from ntc.backends.jax.windows import filtered
 from ntc.ir import kernel
 from ntc.ir.graph import Node
@@ -64,7 +64,7 @@ def _marginal_gram(scope: Scope, type_: CovarianceType) -> jax.Array:
 
 def _constant(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     dtype = jnp.float32 if type_.dtype == "f32" else jnp.float64
-    lanes = type_.lanes if scope.start is None else scope.count
+    lanes = scope.lanes(type_).number
     rows = scope.rows if len(type_.batch) == 2 else 1
     op: Any = node.op
     return jnp.full((*type_.spatial, rows, lanes * scope.columns), op.value, dtype)
@@ -129,7 +129,10 @@ def _window(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
 
 def _window2(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    return pooled(operands[0], op.axes(operands[0].type), op.divisor, type_)
+    geometry = op.axes(operands[0].type)
+    if operands[0].lanes.start is not None:
+        return pooled_rows(operands[0], geometry[-1], op.divisor, type_)
+    return pooled(operands[0], geometry, op.divisor, type_)
 
 
 def _reduce(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:

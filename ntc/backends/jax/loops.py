@@ -224,13 +224,13 @@ class _Loop:
         """Whole values that outlive the group."""
         steps = self.group.lanes // self.chunk.lanes
         if steps > 1:
-            scope = self.program.scope(self.group, self.items)
-            scope.prepare(self.items, self.chunk.lanes)
+            scope = self._scope(jnp.zeros((), jnp.int32))
+            scope.prepare(self.items)
             self.tables.update(scope.tables)
         if steps == 1:
             numbers, stored = self._lanes(None)
         else:
-            starts = jnp.arange(steps) * self.chunk.lanes
+            starts = jnp.arange(steps) * self._count
 
             def step(totals: Any, start: jax.Array) -> Any:
                 numbers, stored = self._lanes(start)
@@ -252,13 +252,22 @@ class _Loop:
         x = x.transpose(*range(2, rank + 2), 1, 0, rank + 2)
         return x.reshape(*x.shape[:-2], -1)
 
+    @property
+    def _count(self) -> int:
+        """Lanes, or rows of lanes, of a chunk."""
+        return self.chunk.lanes // (self.group.lanes // self.group.rows) if self.group.by_row else self.chunk.lanes
+
+    def _scope(self, start: jax.Array | None) -> Scope:
+        """For all examples and the lanes from `start` on."""
+        scope = self.program.scope(self.group, self.items)
+        scope.start, scope.count, scope.by_row, scope.tables = start, self._count, self.group.by_row, self.tables
+        return scope
+
     def _lanes(self, start: jax.Array | None) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
         """Numbers (n1, n2), and stored values (n1, *positions, lanes * columns), of some lanes."""
         run, group = self.program, self.group
-        template = run.scope(group, self.items)
+        template = self._scope(start)
         outside = {name: template.values.pop(name) for name in list(template.values)}
-        template.start, template.count = start, self.chunk.lanes
-        template.tables = self.tables
         for item in self.items:
             template.bring(item)
         steps = run.x1.shape[0] // self.chunk.rows
@@ -266,7 +275,7 @@ class _Loop:
         sliced = {
             "x1": run.x1,
             "roots": [jnp.moveaxis(run.roots(x), -1, 0) for x in keys],
-            "outside": {name: jnp.moveaxis(self._chosen(x, start), x.rank, 0) for name, x in outside.items()},
+            "outside": {name: jnp.moveaxis(_chosen(x, template), x.rank, 0) for name, x in outside.items()},
             "first": jnp.arange(run.x1.shape[0]),
         }
         sliced = jax.tree.map(lambda x: x.reshape(steps, self.chunk.rows, *x.shape[1:]), sliced)
@@ -282,7 +291,8 @@ class _Loop:
                 template.margins,
                 template.readers,
                 start,
-                self.chunk.lanes,
+                self._count,
+                group.by_row,
                 part["first"][0],
                 template.shifted,
                 template.masks,
@@ -302,12 +312,14 @@ class _Loop:
             numbers, stored = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (numbers, stored))
         return numbers, stored
 
-    def _chosen(self, block: Block, start: jax.Array | None) -> jax.Array:
-        """The lanes of a whole value: (*positions, rows, lanes * columns)."""
-        if start is None:
-            return block.interior
-        chosen = lax.dynamic_slice_in_dim(block.separate, start, self.chunk.lanes, axis=block.rank + 1)
-        return chosen.reshape(*chosen.shape[:-2], -1)
+
+def _chosen(block: Block, scope: Scope) -> jax.Array:
+    """The lanes at hand of a whole value: (*positions, rows, lanes * columns)."""
+    lanes = scope.lanes(block.type)
+    if lanes.start is None:
+        return block.interior
+    chosen = lax.dynamic_slice_in_dim(block.separate, lanes.start, lanes.count, axis=block.rank + 1)
+    return chosen.reshape(*chosen.shape[:-2], -1)
 
 
 def _rows_first(block: Block) -> jax.Array:

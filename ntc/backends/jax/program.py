@@ -21,6 +21,13 @@ from ntc.errors import InputError, UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 
+COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
+    # The older emitters of XLA:CPU compile in two thirds of the time, and their code is as fast.
+    "cpu": {"xla_cpu_use_fusion_emitters": False},
+    "cuda": {},
+    "tpu": {},
+}
+
 Emitted = Callable[..., Mapping[str, jax.Array]]
 
 
@@ -182,7 +189,7 @@ class Program:
         with self._lock:
             if key not in self._executables:
                 lowered = self._functions[between].lower(*jax.device_put(arrays, self._device))
-                self._executables[key] = lowered.compile()
+                self._executables[key] = lowered.compile(COMPILER_OPTIONS[self.target])
             executable: Emitted = self._executables[key]
             return executable
 

@@ -34,7 +34,8 @@ class Scope:
       roots2: the same of x2, for all examples.
       margins: zeros around the positions of values that filters read.
       readers: how many nodes read a value.
-      start, count: the lanes at hand; None are all.
+      start, count: the lanes at hand, or rows of lanes; None are all.
+      by_row: whether these are rows.
       first_row: index among all examples of the first row.
       shifted: what belongs to second examples, brought to p' of the entries at hand.
       masks: of filters, for the lanes at hand.
@@ -52,6 +53,7 @@ class Scope:
     readers: Mapping[str, int] = field(default_factory=dict)
     start: jax.Array | None = None
     count: int = 0
+    by_row: bool = False
     first_row: Any = 0
     shifted: dict[Any, jax.Array] = field(default_factory=dict)
     masks: dict[Any, Masks] = field(default_factory=dict)
@@ -70,7 +72,10 @@ class Scope:
 
     def lanes(self, type_: CovarianceType) -> Lanes:
         """The lanes at hand of a value."""
-        return Lanes(type_) if self.start is None else Lanes(type_, self.start, self.count)
+        if self.start is None or not type_.spatial:
+            return Lanes(type_)
+        unit = type_.row_lanes if self.by_row else 1
+        return Lanes(type_, self.start * unit, self.count * unit)
 
     def bring(self, item: Item) -> None:
         """Brings to the lanes at hand what a node or a run needs there, unless it is there."""
@@ -112,15 +117,15 @@ class Scope:
         assert self.roots2 is not None
         return self.roots2(key)
 
-    def prepare(self, items: Iterable[Item], count: int) -> None:
-        """Makes tables of which every chunk of `count` lanes takes slices, where that is cheaper than to gather."""
+    def prepare(self, items: Iterable[Item]) -> None:
+        """Makes tables of which every chunk of lanes takes slices, where that is cheaper than to gather."""
         if not isinstance(self.columns, int) or self.columns >= _MANY_COLUMNS:
             return  # gathered rows are long
         for item in items:
             blocks = item.blocks if isinstance(item, Run) else ((item,),)
             for nodes in zip(*blocks, strict=True):
                 known, type_ = self._needed(nodes), covariance(nodes[0].type)
-                lanes = Lanes(type_, None, count)
+                lanes = self.lanes(type_)
                 if known and lanes.in_one_row:
                     x = self._second(known[0], type_)
                     self.tables[known] = jax.vmap(lanes.table)(x) if len(nodes) > 1 else lanes.table(x)
@@ -163,8 +168,7 @@ class Scope:
         margins = self.margins.get(node.name, ((0, 0),) * len(type_.spatial))
         positions = [size + low + high for size, (low, high) in zip(type_.spatial, margins, strict=True)]
         rows = self.rows if len(type_.batch) == 2 else 1
-        lanes = type_.lanes if self.start is None or not type_.spatial else self.count
-        return (*positions, rows, lanes * self.columns), self.x1.dtype
+        return (*positions, rows, self.lanes(type_).number * self.columns), self.x1.dtype
 
     def _emit_run(self, run: Run, results: Callable[[Scope], Any]) -> Any:
         """One block in a loop. It is traced under the names of the second block, whose operands are in the first."""

@@ -38,15 +38,10 @@ def merged(x: jax.Array, rank: int) -> jax.Array:
 
 @dataclass(frozen=True)
 class _View:
-    """One spatial axis of an array: its positions and its lanes."""
+    """One spatial axis of an array: the array axes of its positions and of its lanes, which come later."""
 
-    rank: int
     number: int
-
-    @property
-    def lanes(self) -> int:
-        """Array axis of the lanes."""
-        return self.rank + 1 + self.number
+    lanes: int
 
     def mask(self, values: Any, ndim: int) -> Any:
         """values (positions, lanes), to broadcast against an array."""
@@ -74,6 +69,11 @@ class _View:
         taken = jnp.take(x.reshape(*before, -1, *after), jnp.asarray(index), axis=self.number)
         mask = np.expand_dims(wanted, (*range(self.number), *range(self.number + 2, taken.ndim)))
         return jnp.moveaxis(jnp.where(mask, taken, 0), self.number + 1, self.lanes)
+
+
+def _view(rank: int, axis: int) -> _View:
+    """A spatial axis of what `split` gives."""
+    return _View(axis, rank + 1 + axis)
 
 
 def _common(lanes: Indices, wanted: Mask) -> Indices | None:
@@ -120,9 +120,17 @@ def pooled(
     """Averages over a window of each image, one axis and one image after the other."""
     x = split(block)
     for i, (sliding, source, target) in enumerate(zip(geometry, axes_of(block.type), axes_of(result), strict=True)):
-        view = _View(block.rank, i)
+        view = _view(block.rank, i)
         x = _pooled_axis(x, view, sliding, divisor(sliding).astype(x.dtype), source, target)
     return merged(x, block.rank)
+
+
+def pooled_rows(block: Block, sliding: Sliding, divisor: Callable[[Sliding], Any], result: CovarianceType) -> jax.Array:
+    """Averages over a window along the last axis alone, of rows of lanes."""
+    source, target, rank = axes_of(block.type)[-1], axes_of(result)[-1], block.rank
+    x = block.interior.reshape(*block.array_shape[:-1], -1, len(source.residues), block.columns)
+    x = _pooled_axis(x, _View(rank - 1, rank + 2), sliding, divisor(sliding).astype(x.dtype), source, target)
+    return merged(x, rank)
 
 
 def _pooled_axis(
@@ -175,7 +183,7 @@ def filtered_anywhere(block: Block, geometry: tuple[Sliding, ...], result: Covar
     x = split(block)
     for i, (sliding, source, target) in enumerate(zip(geometry, axes_of(block.type), axes_of(result), strict=True)):
         reads = [sliding.read_positions(tap) for tap in range(sliding.window)]
-        terms = [_pairs(x, _View(block.rank, i), source, target, read, read) for read in reads]
+        terms = [_pairs(x, _view(block.rank, i), source, target, read, read) for read in reads]
         x = reduce(add, terms)
     return merged(x, block.rank)
 
@@ -186,7 +194,7 @@ def relaid(block: Block, result: CovarianceType) -> jax.Array:
     for i, (source, target) in enumerate(zip(axes_of(block.type), axes_of(result), strict=True)):
         if source != target:
             own = target.positions[:, 0]
-            x = _pairs(x, _View(block.rank, i), source, target, own, own)
+            x = _pairs(x, _view(block.rank, i), source, target, own, own)
     return merged(x, block.rank)
 
 
@@ -202,7 +210,7 @@ def to_dense(block: Block) -> jax.Array:
     x, rank = split(block), block.rank
     for i, axis in enumerate(axes_of(block.type)):
         every = np.arange(axis.size)[None, :] - axis.positions
-        x = _View(rank, i).read(x, axis.positions[:, 0], axis.lanes(every), np.ones(every.shape, bool))
+        x = _view(rank, i).read(x, axis.positions[:, 0], axis.lanes(every), np.ones(every.shape, bool))
     return x.transpose(rank, 2 * rank + 1, *(i for axis in range(rank) for i in (axis, rank + 1 + axis)))
 
 
@@ -212,7 +220,7 @@ def from_dense(dense: jax.Array, type_: CovarianceType) -> jax.Array:
     x = dense.transpose(*range(2, dense.ndim, 2), 0, *range(3, dense.ndim, 2), 1)
     for i, axis in enumerate(axes_of(type_)):
         partners = np.minimum(axis.partners, axis.size - 1)
-        x = _View(rank, i).gathered(
+        x = _view(rank, i).gathered(
             x, np.broadcast_to(axis.positions, partners.shape), partners, axis.partners < axis.size
         )
     return merged(x, rank)

@@ -1,0 +1,65 @@
+"""Poolings along several axes as one pooling per axis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from ntc.ir.graph import Graph, Node
+from ntc.ir.kernel import Window2
+from ntc.ir.op import covariance
+from ntc.ir.schema import frozen
+from ntc.ir.sliding import per_axis
+from ntc.ir.types import CovarianceType
+from ntc.passes.base import Pass
+
+
+@frozen
+class Split(Pass):
+    """Needs: a kernel graph in which every offset is tracked. Does: replaces a pooling along several axes by poolings
+    along one axis each, the last axis first. Leaves: the same values; a pooling along the last axis mixes only the
+    offsets of that axis, so that what is below it can run for some offsets of the others at a time.
+    """
+
+    name: ClassVar[str] = "split"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph with a chain for every such pooling."""
+        taken = set(graph.types)
+        nodes: list[Node] = []
+        for node in graph.nodes:
+            nodes += _chain(node, graph.covariance_of(node.operands[0]), taken) if _is_split(node) else [node]
+        return replace(graph, nodes=tuple(nodes))
+
+
+def _is_split(node: Node) -> bool:
+    return isinstance(node.op, Window2) and len(_moved(node.op, len(covariance(node.type).spatial))) > 1
+
+
+def _moved(op: Window2, axes: int) -> list[int]:
+    """Axes along which the filter is more than one position, or moves by more."""
+    stride = per_axis("stride", op.stride, (1,) * axes)
+    return [axis for axis in range(axes) if op.window[axis] > 1 or stride[axis] > 1]
+
+
+def _chain(node: Node, type_: CovarianceType, taken: set[str]) -> list[Node]:
+    op, operand = node.op, node.operands[0]
+    assert isinstance(op, Window2)
+    rank = len(type_.spatial)
+    stride = per_axis("stride", op.stride, type_.spatial)
+    nodes: list[Node] = []
+    for axis in reversed(_moved(op, rank)):
+        window = tuple(op.window[i] if i == axis else 1 for i in range(rank))
+        step = replace(op, window=window, stride=tuple(stride[i] if i == axis else 1 for i in range(rank)))
+        type_ = step.result(type_)
+        nodes.append(Node(_unique(f"{node.name}{axis}", taken), step, (operand,), type_, node.location))
+        operand = nodes[-1].name
+    nodes[-1] = replace(nodes[-1], name=node.name)
+    return nodes
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
