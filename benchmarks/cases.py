@@ -20,7 +20,8 @@ class Case:
       n1, n2: numbers of examples; without n2, k(x1, x1).
       required, aim: time of the peer over ours.
       peer: whether the peer is measured as well.
-      repeat: number of runs after the one that compiles, of each side.
+      repeat: number of runs after the one that compiles.
+      rounds: processes per side, in turn; the fastest counts.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Case:
     parameters: dict[str, str] = field(default_factory=dict)
     peer: bool = True
     repeat: int = 3
+    rounds: int = 2
 
 
 _MODELS = ROOT / "models.nt"
@@ -41,7 +43,13 @@ _WRN, _MYRTLE = EXAMPLES / "wrn.nt", EXAMPLES / "myrtle.nt"
 
 CASES: dict[str, Case] = {
     "cnn_global_pool": Case(
-        "21 x (3x3 conv, ReLU), global average pool", _MODELS, "cnn_global_pool", required=60, aim=200, repeat=1
+        "21 x (3x3 conv, ReLU), global average pool",
+        _MODELS,
+        "cnn_global_pool",
+        required=60,
+        aim=200,
+        repeat=1,
+        rounds=1,
     ),
     "wrn": Case("WRN-28", _WRN, "wrn", required=300, aim=2000, repeat=2),
     "cnn_pools": Case("4 conv, pool, 4 conv, pool, 2 conv, flatten", _MODELS, "cnn_pools", required=300, aim=1500),

@@ -21,13 +21,13 @@ from benchmarks.cases import CASES
 def main(case: str, inputs: str, output: str, repeat: str, dtype: str = "float32") -> None:
     """Writes both kernels, and the seconds of the first call and of the best later one, to a file.
 
-    The first begins with the text of the network.
+    The first begins with the tensor graph, as the peer's begins with its layers.
     """
     row = CASES[case]
     arrays = np.load(inputs)
     x1, x2 = arrays["x1"], arrays.get("x2", None)
-    start = time.perf_counter()
     graph = ntc.load_graph(row.file, row.model, row.parameters)
+    start = time.perf_counter()
     program = ntc.build(graph, dtype=cast(Literal["float32", "float64"], dtype))
     seconds = []
     for _ in range(1 + int(repeat)):

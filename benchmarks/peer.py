@@ -23,10 +23,11 @@ from benchmarks.cases import CASES, ROOT, Case
 from benchmarks.measure import environment, markdown
 
 TOLERANCE = 1e-4
-"""Of the largest entry: how far values of the two may be apart."""
+"""Of the largest entry: how far our float32 values may be from our float64 values."""
 
-ROUNDS = 2
-"""Processes per side, in turn; the fastest counts."""
+PEER_TOLERANCE = 5e-3
+"""The same for the peer's float32 values, which lose more digits where correlations are near one: on the diagonal of
+k(x, x), and after many layers. In float64 the two agree to 1e-9, which the tests show."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Row:
-    """Both sides of one case. The error is ours in float32 against float64, of the largest entry."""
+    """Both sides of one case. Errors are of float32 values against our float64 values, over the largest entry."""
 
     name: str
     case: Case
     own: Side
     peer: Side | None
     error: float
+    peer_error: float
 
     @property
     def pairs(self) -> int:
@@ -91,7 +93,7 @@ def _row(name: str, case: Case) -> Row:
         arrays = {key: random.normal(size=(n, *case.shape)).astype(np.float32) for key, n in shapes.items()}
         np.savez(inputs, **arrays)  # type: ignore[arg-type]
         own = peer = None
-        for _ in range(ROUNDS):
+        for _ in range(case.rounds):
             if case.peer:
                 found = _run([_peer_python(), str(ROOT / "peer_worker.py"), name], inputs, case.repeat)
                 peer = found.better(peer) if peer else found
@@ -99,9 +101,9 @@ def _row(name: str, case: Case) -> Row:
             own = found.better(own) if own else found
         exact = _run([sys.executable, "-m", "benchmarks.own_worker", name], inputs, 0, "float64")
     assert own is not None
-    if peer is not None and _distance(own, peer) > TOLERANCE:
-        raise SystemExit(f"{name}: the values differ by {_distance(own, peer):.1e} of the largest")
-    row = Row(name, case, own, peer, _distance(own, exact))
+    row = Row(name, case, own, peer, _distance(own, exact), _distance(peer, exact) if peer else 0.0)
+    if row.error > TOLERANCE or row.peer_error > PEER_TOLERANCE:
+        raise SystemExit(f"{name}: float32 errors are {row.error:.1e}, and {row.peer_error:.1e} of the peer")
     print(f"{name}: {row.ratio:.3g} times faster, compile {own.compile:.2f} s", file=sys.stderr, flush=True)
     return row
 
@@ -142,7 +144,8 @@ def _tables(rows: list[Row]) -> str:
         "ratio",
         "peer MB",
         "ntc MB",
-        "float32 error",
+        "ntc float32 error",
+        "peer float32 error",
     )
     return markdown(header, main_rows) + _depth(rows)
 
@@ -163,6 +166,7 @@ def _table_row(row: Row) -> tuple[object, ...]:
         peer.memory / 1e6 if peer else "",
         own.memory / 1e6,
         row.error,
+        row.peer_error if peer else "",
     )
 
 

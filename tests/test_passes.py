@@ -133,7 +133,7 @@ def test_merge_joins_poolings(kind: Any) -> None:
     """Protects merging: three poolings are one where nothing is left over, and with the readout a mean or sum."""
     conv = nn.input(8, 8, 3) >> nn.conv(4, 3) >> nn.relu()
     graph = run(translated(conv >> kind(2) >> kind((2, 1)) >> nn.conv(1, 1)), [Merge(), DeadCode()])
-    assert [str(node.op.window) for node in graph.nodes if isinstance(node.op, kernel.Window2)] == ["(4, 2)"] * 4
+    assert [str(node.op.window) for node in graph.nodes if isinstance(node.op, kernel.Window2)] == ["(4, 2)"] * 2
     whole = run(translated(conv >> kind(2) >> kind(2) >> kind(2) >> nn.flatten()), [Merge(), DeadCode()])
     assert "window2" not in names(whole)
     assert {"mean", "sum"} & {getattr(node.op, "reduction", "") for node in whole.nodes}
@@ -272,7 +272,9 @@ def test_the_observer_sees_every_pass() -> None:
     """Protects dumps and timings: one call and one entry per pass, in order."""
     seen: list[tuple[str, Graph]] = []
     observer = Observer(dump=lambda name, graph: seen.append((name, graph)))
-    last = run(NETWORKS["mlp"].graph(), parse_pipeline("translate, fold, cse, merge, dce, split, track"), observer)
+    last = run(
+        NETWORKS["mlp"].graph(), parse_pipeline("translate, fold, cse, merge, dce, split, track, skew"), observer
+    )
     assert [name for name, _ in seen] == ["translate", *(pass_.name for pass_ in OPTIMIZE)]
     assert [name for name, _ in observer.seconds] == [name for name, _ in seen]
     assert seen[-1][1] == last
