@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import chunk_size, duals, networks, peer, scaling
+from benchmarks import chunk_size, conv_lowering, duals, networks, peer, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "duals": duals.main,
     "networks": networks.main,
     "chunk_size": chunk_size.main,
+    "conv_lowering": conv_lowering.main,
     "scaling": scaling.main,
     "peer": peer.main,
     **{f"peer:{name}": partial(peer.main, [name]) for name in CASES},

@@ -11,6 +11,7 @@ from ntc.ir.construct import construct
 from ntc.ir.graph import Graph
 from ntc.ir.types import Between, DType, Kernel, Target
 from ntc.ir.verify import verify
+from ntc.passes.lower_conv import LowerConv
 from ntc.passes.pipeline import OPTIMIZE, Observer, run
 from ntc.passes.translate import Translate
 
@@ -27,12 +28,15 @@ def lower(
     dtype: Literal["float32", "float64"] = "float32",
     observer: Observer | None = None,
     optimize: bool = True,
+    target: Target = "cpu",
+    conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
 ) -> Graph:
-    """The kernel graph of a tensor graph, optimised unless told otherwise."""
+    """The kernel graph of a tensor graph, optimised for the target unless told otherwise."""
     if dtype not in DTYPES:
         raise ParameterError(f"dtype should be float32 or float64, got {dtype}")
     translate = construct(Translate, (tuple(kernels), DTYPES[dtype], between), {})
-    return run(graph, [translate, *(OPTIMIZE if optimize else ())], observer)
+    lower_conv = construct(LowerConv, (target, conv_lowering), {})
+    return run(graph, [translate, *((*OPTIMIZE[:-1], lower_conv) if optimize else ())], observer)
 
 
 def build(
@@ -41,6 +45,7 @@ def build(
     kernels: Sequence[Kernel] = ("nngp", "ntk"),
     dtype: Literal["float32", "float64"] = "float32",
     observer: Observer | None = None,
+    conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
 ) -> Program:
     """Compiles a network to a program for its kernels.
 
@@ -50,6 +55,8 @@ def build(
       kernels: one or both of nngp and ntk.
       dtype: float32 or float64, of all arithmetic.
       observer: sees the graph after every pass.
+      conv_lowering: how convolutions are summed: along one axis after the other, over all taps at once, or as
+        products with banded matrices; auto chooses by a count of operations on the target.
 
     Raises:
       NtcError: the network is not well formed; see `ntc.errors` for the kinds.
@@ -60,5 +67,5 @@ def build(
         raise ParameterError(f"target should be cpu, cuda or tpu, got {target}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
     betweens: tuple[Between, ...] = get_args(Between)
-    graphs = {b: lower(graph, b, kernels, dtype, observer) for b in betweens}
+    graphs = {b: lower(graph, b, kernels, dtype, observer, True, target, conv_lowering) for b in betweens}
     return Program(graph, graphs, target)

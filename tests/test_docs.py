@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from ntc.errors import NtcError
 from ntc.frontend.elaborate import load_graph, read_graph
+from ntc.ir.printer import show
+from ntc.passes.pipeline import OPTIMIZE, run
+from ntc.passes.translate import Translate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -49,6 +53,22 @@ def test_the_error_in_the_documentation_is_the_error(text: str) -> None:
     with pytest.raises(NtcError) as error:
         read_graph(NET, "net.nt")
     assert indented(text, "net.nt:") == str(error.value)
+
+
+@pytest.mark.parametrize("number", range(len(OPTIMIZE)), ids=[pass_.name for pass_ in OPTIMIZE])
+def test_pages_of_passes_show_what_they_do(number: int) -> None:
+    """Protects the page of every pass: the IR before and after it is what the passes print. NTC_UPDATE_GOLDEN=1
+    writes it anew."""
+    path = ROOT / "docs" / "passes" / f"{OPTIMIZE[number].name}.md"
+    text = path.read_text()
+    (model,) = re.findall(r"```nt\n(.*?)```", text, re.DOTALL)
+    stages = [run(read_graph(model), [Translate(("nngp",)), *OPTIMIZE[:n]]) for n in (number, number + 1)]
+    parts = [f"```ir\n{show(graph, locations=False)}```" for graph in stages]
+    shown = re.sub(r"```ir\n.*?```", lambda _: parts.pop(0), text, flags=re.DOTALL)
+    if os.environ.get("NTC_UPDATE_GOLDEN") == "1":
+        path.write_text(shown)
+    assert path.read_text() == shown
+    assert stages[0] != stages[1]
 
 
 def test_files_named_in_the_readme_exist() -> None:

@@ -272,9 +272,7 @@ def test_the_observer_sees_every_pass() -> None:
     """Protects dumps and timings: one call and one entry per pass, in order."""
     seen: list[tuple[str, Graph]] = []
     observer = Observer(dump=lambda name, graph: seen.append((name, graph)))
-    last = run(
-        NETWORKS["mlp"].graph(), parse_pipeline("translate, fold, cse, merge, dce, split, track, skew"), observer
-    )
+    last = run(NETWORKS["mlp"].graph(), [Translate(), *OPTIMIZE], observer)
     assert [name for name, _ in seen] == ["translate", *(pass_.name for pass_ in OPTIMIZE)]
     assert [name for name, _ in observer.seconds] == [name for name, _ in seen]
     assert seen[-1][1] == last
@@ -282,7 +280,9 @@ def test_the_observer_sees_every_pass() -> None:
 
 def test_pipelines_are_text() -> None:
     """Protects the command line: a pipeline reads as the passes that the library runs."""
-    options = "translate{kernels=(nngp,), dtype=f64, between=self}, fold, cse, merge, dce, split, track, skew"
+    options = (
+        "translate{kernels=(nngp,), dtype=f64, between=self}, fold, cse, merge, dce, split, track, skew, lower_conv"
+    )
     expected = [Translate(("nngp",), "f64", "self"), *OPTIMIZE]
     assert parse_pipeline(options) == expected
     assert parse_pipeline("") == []
@@ -292,9 +292,9 @@ def test_pipelines_are_text() -> None:
 
 
 STAGES: dict[str, str] = {
-    "mlp.cross": "translate | fold | cse | merge | dce | split | track | skew",
+    "mlp.cross": "translate | fold | cse | merge | dce | split | track | skew | lower_conv",
     "cnn.cross": "translate, fold, cse, merge, dce, split, track",
-    "cnn.self": "translate{between=self}, fold, cse, merge, dce, split, track, skew",
+    "cnn.self": "translate{between=self}, fold, cse, merge, dce, split, track, skew, lower_conv",
     "residual.diagonal": "translate{between=diagonal}, fold, cse, merge, dce, split, track",
     "joined.cross": "translate | fold, cse, merge, dce, split, track",
     "image.cross": "translate{kernels=(nngp,), dtype=f64}, fold, cse, merge, dce, split, track",

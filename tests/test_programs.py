@@ -12,12 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntc.backends.jax.program import Kernels
+from ntc.backends.jax.program import Kernels, Program
 from ntc.backends.reference import interpret
 from ntc.compiler import build
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array
 from ntc.ir.types import Between
+from ntc.passes.fold import Fold
+from ntc.passes.lower_conv import LowerConv
+from ntc.passes.merge import Merge
+from ntc.passes.pipeline import OPTIMIZE, run
+from ntc.passes.skew import Skew
+from ntc.passes.split import Split
+from ntc.passes.track import Track
 from ntc.passes.translate import Translate
 from ntc.schedule import chunk
 from tests.assertions import Tolerance, assert_close
@@ -79,6 +86,25 @@ def small_chunks(size: int) -> Iterator[None]:
     """With chunks of about `size` bytes, so that small networks have many."""
     with patch.dict(chunk.CHUNK_BYTES, cpu=size), patch.object(chunk, "_ROW", 1):
         yield
+
+
+@trials(16)
+@given(st.data())
+def test_every_layout_and_lowering(data: st.DataObject) -> None:
+    """Protects decisions from each other: without tracking, without skewing, with whole or split poolings, and with
+    every way to sum a convolution, the program gives 1e-10."""
+    graph = data.draw(tensor_graphs(least_channels=3))
+    x = data.draw(examples(graph, 4, special=False))
+    left_out = data.draw(st.sets(st.sampled_from([Track, Skew, Split, Merge, Fold])))
+    lowering = data.draw(st.sampled_from(["separable", "direct", "matrix"]))
+    passes = [pass_ for pass_ in OPTIMIZE[:-1] if type(pass_) not in left_out]
+    betweens: tuple[Between, ...] = ("cross", "self", "diagonal")
+    graphs = {b: run(graph, [Translate(dtype="f64", between=b), *passes, LowerConv("cpu", lowering)]) for b in betweens}
+    compiled = Program(graph, graphs)
+    with small_chunks(data.draw(st.sampled_from([300, 10**6]))):
+        for between, arrays in (("cross", (x[:2], x[2:])), ("self", (x,)), ("diagonal", (x,))):
+            found = compiled.diagonal(*arrays) if between == "diagonal" else compiled(*arrays)
+            assert_kernels(found, reference(graph, between, *arrays), "float64", "float64")  # type: ignore[arg-type]
 
 
 @trials(12)

@@ -33,6 +33,7 @@ def compile_command(
     model: options.ModelName = None,
     param: options.Parameters = None,
     dtype: options.DTypeOption = "float32",
+    conv_lowering: options.ConvLoweringOption = "auto",
     dump_ir_after: options.DumpAfter = None,
     verify: options.Verify = False,
     time_passes: options.TimePasses = False,
@@ -46,7 +47,7 @@ def compile_command(
     if emit == "tensor-ir":
         _write(output, show(network))
         return
-    program = build(network, target, options.chosen(kernel), dtype, seen)
+    program = build(network, target, options.chosen(kernel), dtype, seen, conv_lowering)
     if emit == "artifact":
         assert output is not None
         with reporting() as report:

@@ -29,7 +29,7 @@ def explain_command(
 ) -> None:
     """Show layer by layer which covariances are tracked, in which layout, and what that costs."""
     network = options.open_network(model_file, model, param)
-    found = explain(lower(network, "cross", options.chosen(kernel), dtype), target)
+    found = explain(lower(network, "cross", options.chosen(kernel), dtype, target=target), target)
     if as_json:
         totals = {"operations": found.operations, "naive_operations": found.naive_operations}
         print(json.dumps({"model": network.name, **asdict(found), **totals}))

@@ -40,6 +40,9 @@ RunDType = Annotated[
     Literal["float32", "float64"] | None, typer.Option("--dtype", help="Default: float32, or that of the artifact.")
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the program stored in an artifact; only if you trust it.")]
+ConvLoweringOption = Annotated[
+    Literal["auto", "separable", "direct", "matrix"], typer.Option("--conv-lowering", help="How to sum convolutions.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 DumpAfter = Annotated[str | None, typer.Option("--dump-ir-after", help="Print the IR after a pass, or after all.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Check the graph after every pass.")]

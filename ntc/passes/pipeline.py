@@ -17,6 +17,7 @@ from ntc.passes.base import Pass
 from ntc.passes.cse import CommonSubexpressions
 from ntc.passes.dce import DeadCode
 from ntc.passes.fold import Fold
+from ntc.passes.lower_conv import LowerConv
 from ntc.passes.merge import Merge
 from ntc.passes.skew import Skew
 from ntc.passes.split import Split
@@ -24,7 +25,8 @@ from ntc.passes.track import Track
 from ntc.passes.translate import Translate
 
 PASSES: dict[str, type[Pass]] = {
-    pass_.name: pass_ for pass_ in (Translate, Fold, CommonSubexpressions, Merge, DeadCode, Split, Track, Skew)
+    pass_.name: pass_
+    for pass_ in (Translate, Fold, CommonSubexpressions, Merge, DeadCode, Split, Track, Skew, LowerConv)
 }
 
 OPTIMIZE: tuple[Pass, ...] = (
@@ -34,7 +36,8 @@ OPTIMIZE: tuple[Pass, ...] = (
     DeadCode(),  # before tracking: a dead reader must not demand entries
     Split(),  # before tracking, which finds what every part of a pooling reads
     Track(),  # after all that changes nodes: the passes before it would have to keep types apart
-    Skew(),  # last: it needs to know which offsets are tracked
+    Skew(),  # it needs to know which offsets are tracked
+    LowerConv(),  # last: nothing depends on it; `ntc.compiler.lower` gives it the target
 )
 
 

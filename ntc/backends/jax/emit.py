@@ -121,7 +121,8 @@ def _window(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
     (block,) = operands
     geometry = op.axes(block.type)
     if all(map(keeps_lanes, axes_of(block.type), axes_of(type_), geometry)):
-        x = filtered(block, geometry, scope.masks[geometry, layout_of(type_)], scope.boundary)
+        masks = scope.masks[geometry, layout_of(type_)]
+        x = filtered(block, op, scope.lanes(type_), masks, scope.boundary)
     else:
         x = filtered_anywhere(block, geometry, type_)
     return _scale_shift(x, op.w_std**2 / op.taps, op.b_std**2)

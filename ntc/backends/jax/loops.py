@@ -6,7 +6,6 @@ that stay in the cache of a core.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -158,9 +157,13 @@ def _without_batch(node: Node) -> object:
     return type(op), op, replace(covariance(node.type), batch=("",))
 
 
-def readers_of(nodes: Iterable[Node]) -> Counter[str]:
-    """How many nodes read each value."""
-    return Counter(x for node in nodes for x in node.operands)
+def readers_of(nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    """The nodes that read each value."""
+    found: dict[str, list[Node]] = {}
+    for node in nodes:
+        for operand in node.operands:
+            found.setdefault(operand, []).append(node)
+    return found
 
 
 def row_keys(items: Iterable[Item]) -> list[Keys]:

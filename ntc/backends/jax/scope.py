@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,9 @@ from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType
 from ntc.schedule import Item, Run, is_cross
 
+_REREADING = (kernel.Window, kernel.Window2, kernel.Mirror)
+"""Ops that read an entry of their operand more than once."""
+
 
 @dataclass
 class Scope:
@@ -33,7 +36,7 @@ class Scope:
       roots1: what integrals take of the marginals of x1, (*positions, rows); stacked for the blocks of a run.
       roots2: the same of x2, for all examples.
       margins: zeros around the positions of values that filters read.
-      readers: how many nodes read a value.
+      readers: the nodes that read a value.
       start, count: the lanes at hand, or rows of lanes; None are all.
       by_row: whether these are rows.
       first_row: index among all examples of the first row.
@@ -50,7 +53,7 @@ class Scope:
     roots1: Mapping[Keys, jax.Array] = field(default_factory=dict)
     roots2: Callable[[Keys], jax.Array] | None = None
     margins: Mapping[str, Margins] = field(default_factory=dict)
-    readers: Mapping[str, int] = field(default_factory=dict)
+    readers: Mapping[str, Sequence[Node]] = field(default_factory=dict)
     start: jax.Array | None = None
     count: int = 0
     by_row: bool = False
@@ -157,10 +160,11 @@ class Scope:
         return ()
 
     def _is_stored(self, node: Node) -> bool:
-        """Whether several readers, or the taps of a filter, would otherwise compute the value again."""
-        if node.name in self.margins or isinstance(node.op, kernel.Gram | kernel.Window2):
+        """Whether several readers, or one that reads entries more than once, would otherwise compute it again."""
+        readers = self.readers.get(node.name, ())
+        if isinstance(node.op, kernel.Gram | kernel.Window2) or any(isinstance(x.op, _REREADING) for x in readers):
             return True
-        return isinstance(node.op, kernel.GaussianIntegral | kernel.Window) and self.readers.get(node.name, 0) != 1
+        return isinstance(node.op, kernel.GaussianIntegral | kernel.Window) and len(readers) != 1
 
     def _shape(self, node: Node) -> tuple[tuple[Any, ...], Any]:
         """Of the array of a value, with margins, and its type."""

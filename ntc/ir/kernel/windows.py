@@ -17,6 +17,8 @@ from ntc.ir.types import CovarianceType, Spatial, Type
 
 Sizes = tuple[Count, ...]
 
+ConvLowering = Literal["separable", "direct", "matrix"]
+
 
 def _slid(axes: tuple[Sliding, ...], operands: tuple[Type, ...]) -> CovarianceType:
     k = covariance(operands[0])
@@ -37,7 +39,8 @@ def _filter_spatial(operands: tuple[Type, ...], window: Sizes) -> Spatial:
 class Window(KernelOp):
     """w_std^2 / taps * sum over a of K[s p + a, s p' + a], + b_std^2: both pixels move with one tap.
 
-    A convolution of shared weights. Source: Novak et al. 2019, eq. 7 (the map A).
+    A convolution of shared weights. Source: Novak et al. 2019, eq. 7 (the map A). `lowering` says how a backend
+    sums: along one axis after the other, over all taps at once, or as products with banded matrices.
     """
 
     name: ClassVar[str] = "window"
@@ -47,6 +50,7 @@ class Window(KernelOp):
     padding: Padding = "same"
     w_std: Scale = 1.0
     b_std: Scale = 0.0
+    lowering: ConvLowering = "separable"
 
     def axes(self, *operands: Type) -> tuple[Sliding, ...]:
         """Geometry per spatial axis."""

@@ -1,0 +1,62 @@
+"""How convolutions are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import ClassVar, Literal
+
+from ntc.ir.graph import Graph, Node
+from ntc.ir.kernel import Window
+from ntc.ir.kernel.windows import ConvLowering
+from ntc.ir.schema import frozen
+from ntc.ir.types import Target
+from ntc.passes.base import Pass
+from ntc.passes.rewrite import rewrite
+
+MATRIX_SPEEDUP: Mapping[Target, float] = {"cpu": 1.0, "cuda": 1.0, "tpu": 20.0}
+"""How many multiply-adds of a matrix product, in full float32 precision, take the time of one addition of vectors.
+GPUs have no matrix unit for float32; a TPU's 128 x 128 unit makes six passes for it."""
+
+
+@frozen
+class LowerConv(Pass):
+    """Needs: a kernel graph. Does: chooses for every convolution the cheapest lowering on the target by a count of
+    operations per entry, or sets the one asked for. Leaves: the same values.
+
+    Attributes:
+      target: the platform.
+      lowering: `auto`, or one for all.
+    """
+
+    name: ClassVar[str] = "lower_conv"
+    target: Target = "cpu"
+    lowering: Literal["auto", "separable", "direct", "matrix"] = "auto"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph with a lowering for every convolution."""
+
+        def rule(node: Node) -> Node:
+            if not isinstance(node.op, Window):
+                return node
+            spatial = graph.covariance_of(node.operands[0]).spatial
+            chosen = self._cheapest(node.op, spatial) if self.lowering == "auto" else self.lowering
+            return replace(node, op=replace(node.op, lowering=chosen))
+
+        return rewrite(graph, rule)
+
+    def _cheapest(self, op: Window, spatial: tuple[int, ...]) -> ConvLowering:
+        costs = costs_of(op, spatial, self.target)
+        return min(costs, key=lambda lowering: costs[lowering])
+
+
+def costs_of(op: Window, spatial: tuple[int, ...], target: Target) -> dict[ConvLowering, float]:
+    """Operations per entry of every lowering, on an image of these sizes; equal costs prefer the first."""
+    axes = op.geometry(spatial)
+    moved = [axis for axis in axes if axis.window > 1]
+    return {
+        "separable": sum(2 * axis.window for axis in moved) + 2.0 * max(0, len(moved) - 1),
+        "direct": 2.0 * prod(axis.window for axis in axes),
+        "matrix": sum(2 * axis.size for axis in moved) / MATRIX_SPEEDUP[target] + 2.0 * len(moved),
+    }
