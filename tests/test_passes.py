@@ -128,6 +128,20 @@ def test_tracking_is_per_axis() -> None:
     assert str(graph.covariance_of("conv1.k")) == "f64 cov[N,M | 4,6 | 0,-1..1]"
 
 
+def test_crop_keeps_the_receptive_field() -> None:
+    """Protects readouts of one pixel: of 32 x 32 images, two convolutions read 5 x 5, less beside the border."""
+    network = nn.input(32, 32, 3) >> nn.conv(4, 3) >> nn.relu() >> nn.conv(4, 3) >> nn.index((0, 20))
+    graph = run(translated(network), OPTIMIZE)
+    grams = [node for node in graph.nodes if isinstance(node.op, kernel.Gram)]
+    assert {graph.covariance_of(node.name).spatial for node in grams} == {(3, 5)}
+
+
+def test_crop_leaves_out_what_no_filter_reaches() -> None:
+    """Protects odd sides: of 7 positions, a pooling of 2 reads 6."""
+    graph = run(translated(nn.input(7, 8, 3) >> nn.conv(4, 1) >> nn.relu() >> nn.avg_pool(2) >> nn.flatten()), OPTIMIZE)
+    assert graph.covariance_of("relu1.k").spatial == (6, 8)
+
+
 @pytest.mark.parametrize("kind", [nn.avg_pool, nn.sum_pool])
 def test_merge_joins_poolings(kind: Any) -> None:
     """Protects merging: three poolings are one where nothing is left over, and with the readout a mean or sum."""
@@ -281,7 +295,8 @@ def test_the_observer_sees_every_pass() -> None:
 def test_pipelines_are_text() -> None:
     """Protects the command line: a pipeline reads as the passes that the library runs."""
     options = (
-        "translate{kernels=(nngp,), dtype=f64, between=self}, fold, cse, merge, dce, split, track, skew, lower_conv"
+        "translate{kernels=(nngp,), dtype=f64, between=self}, fold, cse, merge, dce, crop, "
+        "split, track, skew, lower_conv"
     )
     expected = [Translate(("nngp",), "f64", "self"), *OPTIMIZE]
     assert parse_pipeline(options) == expected
@@ -292,12 +307,12 @@ def test_pipelines_are_text() -> None:
 
 
 STAGES: dict[str, str] = {
-    "mlp.cross": "translate | fold | cse | merge | dce | split | track | skew | lower_conv",
-    "cnn.cross": "translate, fold, cse, merge, dce, split, track",
-    "cnn.self": "translate{between=self}, fold, cse, merge, dce, split, track, skew, lower_conv",
-    "residual.diagonal": "translate{between=diagonal}, fold, cse, merge, dce, split, track",
-    "joined.cross": "translate | fold, cse, merge, dce, split, track",
-    "image.cross": "translate{kernels=(nngp,), dtype=f64}, fold, cse, merge, dce, split, track",
+    "mlp.cross": "translate | fold | cse | merge | dce | crop | split | track | skew | lower_conv",
+    "cnn.cross": "translate, fold, cse, merge, dce, crop, split, track",
+    "cnn.self": "translate{between=self}, fold, cse, merge, dce, crop, split, track, skew, lower_conv",
+    "residual.diagonal": "translate{between=diagonal}, fold, cse, merge, dce, crop, split, track",
+    "joined.cross": "translate | fold, cse, merge, dce, crop, split, track",
+    "image.cross": "translate{kernels=(nngp,), dtype=f64}, fold, cse, merge, dce, crop, split, track",
 }
 
 

@@ -18,7 +18,9 @@ class Sliding:
 
     Tap a of output position p reads input position stride * p + dilation * a - before. Positions outside
     read zero (`same`), do not occur (`valid`), or wrap around (`circular`). As in XLA, `same` and
-    `circular` give ceil(size / stride) outputs and put the odd padding position after.
+    `circular` give ceil(size / stride) outputs and put the odd padding position after. Where only a part of an image
+    is computed, `explicit` has the positions read before its first and after its last, less than zero where the filter
+    begins or ends inside.
     """
 
     size: int
@@ -26,6 +28,7 @@ class Sliding:
     stride: int
     dilation: int
     padding: Padding
+    explicit: tuple[int, int] | None = None
 
     @property
     def span(self) -> int:
@@ -35,6 +38,8 @@ class Sliding:
     @property
     def outputs(self) -> int:
         """Number of output positions; not positive if the filter does not fit."""
+        if self.explicit is not None:
+            return (self.size + sum(self.explicit) - self.span) // self.stride + 1
         if self.padding == "valid":
             return (self.size - self.span) // self.stride + 1
         return -(-self.size // self.stride)
@@ -42,6 +47,8 @@ class Sliding:
     @property
     def pads(self) -> tuple[int, int]:
         """Positions read before the first and after the last input position."""
+        if self.explicit is not None:
+            return self.explicit
         if self.padding == "valid":
             return 0, 0
         total = max(0, (self.outputs - 1) * self.stride + self.span - self.size)
@@ -77,11 +84,19 @@ def compact(sizes: Spatial) -> Extent:
 
 
 def slide(
-    spatial: Spatial, window: Spatial, stride: Spatial, dilation: Spatial, padding: Padding
+    spatial: Spatial,
+    window: Spatial,
+    stride: Spatial,
+    dilation: Spatial,
+    padding: Padding,
+    explicit: tuple[int, ...] = (),
 ) -> tuple[Sliding, ...]:
-    """The geometry per axis of filters whose parameters are already per axis."""
-    axes = zip(spatial, window, stride, dilation, strict=True)
-    return tuple(Sliding(n, w, s, d, padding) for n, w, s, d in axes)
+    """The geometry per axis of filters whose parameters are already per axis, `explicit` as (before, after, ...)."""
+    pads: list[tuple[int, int] | None] = [None] * len(spatial)
+    if explicit:
+        pads = list(zip(explicit[::2], explicit[1::2], strict=True))
+    axes = zip(spatial, window, stride, dilation, pads, strict=True)
+    return tuple(Sliding(n, w, s, d, padding, pad) for n, w, s, d, pad in axes)
 
 
 def slid_spatial(name: str, axes: tuple[Sliding, ...]) -> Spatial:

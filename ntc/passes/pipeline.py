@@ -14,6 +14,7 @@ from ntc.ir.parser import parse_graph, parse_passes
 from ntc.ir.printer import show
 from ntc.ir.verify import verify
 from ntc.passes.base import Pass
+from ntc.passes.crop import Crop
 from ntc.passes.cse import CommonSubexpressions
 from ntc.passes.dce import DeadCode
 from ntc.passes.fold import Fold
@@ -26,7 +27,7 @@ from ntc.passes.translate import Translate
 
 PASSES: dict[str, type[Pass]] = {
     pass_.name: pass_
-    for pass_ in (Translate, Fold, CommonSubexpressions, Merge, DeadCode, Split, Track, Skew, LowerConv)
+    for pass_ in (Translate, Fold, CommonSubexpressions, Merge, DeadCode, Crop, Split, Track, Skew, LowerConv)
 }
 
 OPTIMIZE: tuple[Pass, ...] = (
@@ -34,6 +35,7 @@ OPTIMIZE: tuple[Pass, ...] = (
     CommonSubexpressions(),  # after folding, which makes more values equal
     Merge(),  # before dead code, of which it leaves some
     DeadCode(),  # before tracking: a dead reader must not demand entries
+    Crop(),  # after dead code, like tracking
     Split(),  # before tracking, which finds what every part of a pooling reads
     Track(),  # after all that changes nodes: the passes before it would have to keep types apart
     Skew(),  # it needs to know which offsets are tracked

@@ -32,11 +32,12 @@ def layout_of(type_: CovarianceType) -> tuple[Any, ...]:
 
 def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     """Products of x1[n, p] and x2[m, p'], summed over channels."""
+    op: Any = node.op
     rank = len(type_.spatial)
     if len(type_.batch) == 1:
-        return _marginal_gram(scope, type_)
-    first = jnp.moveaxis(scope.x1, 0, rank)
-    second = scope.shifted["x2", layout_of(type_)]
+        return _marginal_gram(scope, op, type_)
+    first = jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank)
+    second = scope.shifted[("x2", op.crop), layout_of(type_)]
     return _products(first, jnp.squeeze(second, rank))
 
 
@@ -53,10 +54,10 @@ def _products(first: jax.Array, second: jax.Array) -> jax.Array:
 _FEW_CHANNELS = 16
 
 
-def _marginal_gram(scope: Scope, type_: CovarianceType) -> jax.Array:
+def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
     rank = len(type_.spatial)
-    x = jnp.moveaxis(scope.x1, 0, rank)
-    second = scope.shifted["x2", layout_of(type_)]  # (*positions, 1, lanes * examples, channels)
+    x = jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank)
+    second = scope.shifted[("x2", op.crop), layout_of(type_)]  # (*positions, 1, lanes * examples, channels)
     second = second.reshape(*x.shape[:rank], 1, -1, *x.shape[rank:])
     means = (jnp.expand_dims(x, (rank, rank + 1)) * second).mean(-1)
     return means.reshape(*x.shape[:rank], 1, -1)

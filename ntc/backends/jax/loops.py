@@ -23,6 +23,7 @@ from ntc.backends.jax.whole import to_dense
 from ntc.ir.graph import Graph, Node
 from ntc.ir.kernel import Constant, GaussianIntegral, Window
 from ntc.ir.op import covariance
+from ntc.ir.sliding import Sliding
 from ntc.ir.types import ArrayType, Target
 from ntc.schedule import Chunk, Group, Item, Run, roll, schedule
 
@@ -199,7 +200,7 @@ def margins_of(graph: Graph, items: Iterable[Item]) -> dict[str, Margins]:
     margins: dict[str, Margins] = {}
     for node in nodes:
         if isinstance(node.op, Window) and node.op.padding == "same" and node.operands[0] in names:
-            pads = tuple(axis.pads for axis in node.op.axes(graph.type_of(node.operands[0])))
+            pads = tuple(_outside(axis) for axis in node.op.axes(graph.type_of(node.operands[0])))
             margins[node.operands[0]] = _joined_margins(pads, margins.get(node.operands[0], pads))
     for run in (item for item in items if isinstance(item, Run)):
         for position in run.carried:
@@ -207,6 +208,11 @@ def margins_of(graph: Graph, items: Iterable[Item]) -> dict[str, Margins]:
             known = [margins[name] for name in alike if name in margins]
             margins |= {name: reduce(_joined_margins, known) for name in alike if known}
     return {name: joined for name, joined in margins.items() if any(map(any, joined))}
+
+
+def _outside(axis: Sliding) -> tuple[int, int]:
+    before, after = axis.pads
+    return max(0, before), max(0, after)
 
 
 def _joined_margins(first: Margins, second: Margins) -> Margins:

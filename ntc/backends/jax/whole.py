@@ -50,7 +50,12 @@ class _View:
         return values.reshape(shape)
 
     def read(self, x: jax.Array, positions: Indices, lanes: Indices, wanted: Mask) -> jax.Array:
-        """Entries at positions (P,) and lanes (P, R); zero where not wanted (P, R)."""
+        """Entries at positions (P,) and lanes (P, R); zero where not wanted (P, R).
+
+        A wanted entry may share its residue with a tracked offset under one modulus and not under the other; nothing
+        reads it then, and it is zero.
+        """
+        wanted = wanted & (lanes >= 0)
         common = _common(lanes, wanted)
         if common is None:
             return self.gathered(x, np.where(wanted, positions[:, None], 0), lanes, wanted)
@@ -78,7 +83,6 @@ def _view(rank: int, axis: int) -> _View:
 
 def _common(lanes: Indices, wanted: Mask) -> Indices | None:
     """The lane that every column reads, if it is the same at all positions that matter."""
-    assert (lanes[wanted] >= 0).all(), "an entry that is not tracked is read"
     first = lanes[np.argmax(wanted, axis=0), np.arange(lanes.shape[1])]
     if np.any(wanted & (lanes != first)):
         return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from ntc.errors import VerifyError
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
-from ntc.ir.schema import Finite, frozen
+from ntc.ir.schema import MAX_EXTENT, Finite, frozen
 from ntc.ir.types import ArrayType, CovarianceType, DType, Spatial, Type
 
 
@@ -16,18 +17,32 @@ from ntc.ir.types import ArrayType, CovarianceType, DType, Spatial, Type
 class Gram(KernelOp):
     """K[n, m, p, p'] = x1[n, p] . x2[m, p'] / channels; with one operand K[n, p, p'] of each example alone.
 
-    Source: Novak et al. 2019, eq. 5.
+    Of the positions from start to stop alone, where `crop` is (start, stop) of every axis. Source: Novak et al. 2019,
+    eq. 5.
     """
 
     name: ClassVar[str] = "gram"
     arity: ClassVar[tuple[int, int]] = (1, 2)
+    crop: tuple[Annotated[int, Field(ge=0, le=MAX_EXTENT)], ...] = ()
+
+    @property
+    def cropped(self) -> tuple[slice, ...]:
+        """The positions, per axis; empty for all."""
+        return tuple(map(slice, self.crop[::2], self.crop[1::2]))
 
     def result(self, *operands: Type) -> CovarianceType:
         arrays = [x for x in operands if isinstance(x, ArrayType)]
         layouts = {(x.dtype, x.spatial, x.channels) for x in arrays}
         if len(arrays) != len(operands) or len(layouts) != 1:
             raise VerifyError("gram takes one or two input arrays of one shape")
-        return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), arrays[0].spatial)
+        spatial = arrays[0].spatial
+        if self.crop:
+            inside = [0 <= low < high for low, high in zip(self.crop[::2], self.crop[1::2], strict=False)]
+            fits = all(high <= size for high, size in zip(self.crop[1::2], spatial, strict=False))
+            if len(self.crop) != 2 * len(spatial) or not all(inside) or not fits:
+                raise VerifyError(f"gram: crop {self.crop} does not fit into {arrays[0]}")
+            spatial = tuple(x.stop - x.start for x in self.cropped)
+        return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), spatial)
 
     def operations(self, *operands: Type) -> int:
         (first, *_) = operands
@@ -39,6 +54,7 @@ class Gram(KernelOp):
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         """Sums run in one order for every entry, so that K[n, n, p, p] of one input is exactly its variance."""
         spatial = len(result.spatial)
+        operands = tuple(x[(slice(None), *self.cropped)] for x in operands)
         first = np.expand_dims(operands[0], tuple(range(2, 2 + 2 * spatial, 2)))
         second = np.expand_dims(operands[-1], tuple(range(1, 1 + 2 * spatial, 2)))
         if len(operands) == 2:

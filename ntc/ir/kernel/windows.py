@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import tap
 from ntc.ir.offsets import Offsets
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
-from ntc.ir.schema import Count, Extent, Padding, Scale, frozen
+from ntc.ir.schema import MAX_EXTENT, Count, Extent, Padding, Scale, frozen
 from ntc.ir.sliding import Sliding, per_axis, slide
 from ntc.ir.types import CovarianceType, Spatial, Type
 
 Sizes = tuple[Count, ...]
+
+Pads = tuple[Annotated[int, Field(ge=-MAX_EXTENT, le=MAX_EXTENT)], ...]
+"""Before and after the first axis, before and after the second, and so on; empty for those of the padding."""
 
 ConvLowering = Literal["separable", "direct", "matrix"]
 
@@ -28,9 +32,9 @@ def _slid(axes: tuple[Sliding, ...], operands: tuple[Type, ...]) -> CovarianceTy
     return CovarianceType.dense(k.dtype, k.batch, spatial)
 
 
-def _filter_spatial(operands: tuple[Type, ...], window: Sizes) -> Spatial:
+def _filter_spatial(operands: tuple[Type, ...], window: Sizes, pads: Pads) -> Spatial:
     spatial = covariance(operands[0]).spatial
-    if len(window) != len(spatial):
+    if len(window) != len(spatial) or len(pads) not in (0, 2 * len(spatial)):
         raise VerifyError(f"a filter needs as many axes as its operand, which has {len(spatial)}")
     return spatial
 
@@ -41,6 +45,7 @@ class Window(KernelOp):
 
     A convolution of shared weights. Source: Novak et al. 2019, eq. 7 (the map A). `lowering` says how a backend
     sums: along one axis after the other, over all taps at once, or as products with banded matrices.
+    `pads`, if given, are the positions that are read outside a cropped operand.
     """
 
     name: ClassVar[str] = "window"
@@ -51,16 +56,17 @@ class Window(KernelOp):
     w_std: Scale = 1.0
     b_std: Scale = 0.0
     lowering: ConvLowering = "separable"
+    pads: Pads = ()
 
     def axes(self, *operands: Type) -> tuple[Sliding, ...]:
         """Geometry per spatial axis."""
-        return self.geometry(_filter_spatial(operands, self.kernel))
+        return self.geometry(_filter_spatial(operands, self.kernel, self.pads))
 
     def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
         """Geometry per spatial axis on an image of these sizes."""
         stride = per_axis("stride", self.stride, spatial)
         dilation = per_axis("dilation", self.dilation, spatial)
-        return slide(spatial, self.kernel, stride, dilation, self.padding)
+        return slide(spatial, self.kernel, stride, dilation, self.padding, self.pads)
 
     @property
     def taps(self) -> int:
@@ -103,15 +109,16 @@ class Window2(KernelOp):
     stride: Extent = 1
     padding: Padding = "valid"
     reduction: Literal["sum", "mean", "edge_mean"] = "mean"
+    pads: Pads = ()
 
     def axes(self, *operands: Type) -> tuple[Sliding, ...]:
         """Geometry per spatial axis."""
-        return self.geometry(_filter_spatial(operands, self.window))
+        return self.geometry(_filter_spatial(operands, self.window, self.pads))
 
     def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
         """Geometry per spatial axis on an image of these sizes."""
         stride = per_axis("stride", self.stride, spatial)
-        return slide(spatial, self.window, stride, (1,) * len(spatial), self.padding)
+        return slide(spatial, self.window, stride, (1,) * len(spatial), self.padding, self.pads)
 
     def result(self, *operands: Type) -> CovarianceType:
         return _slid(self.axes(*operands), operands)
