@@ -151,8 +151,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/sliding.py",
-        "read = self.stride * np.arange(self.outputs)",
-        "read = np.arange(self.outputs)",
+        "= self.stride * np.arange(self.outputs)",
+        "= np.arange(self.outputs)",
         "filters: stride",
     ),
     Mutation("ntc/ir/sliding.py", "self.dilation * tap", "tap", "filters: dilation"),
@@ -164,8 +164,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/sliding.py",
-        "return read % self.size,",
-        "return np.clip(read, 0, self.size - 1),",
+        "return read % self.size if",
+        "return np.clip(read, 0, self.size - 1) if",
         "filters: circular padding",
     ),
     Mutation(
@@ -205,10 +205,10 @@ MUTATIONS = (
         "jax, window: division by the taps",
     ),
     Mutation(
-        "ntc/backends/jax/emit.py",
-        "once = len(own) == 1 and geometry.size > 1",
-        "once = False",
-        "jax, window2: divisions along a diagonal axis",
+        "ntc/backends/jax/whole.py",
+        "divisors = divisor[:, None] * divisor[np.minimum(target.partners, target.size - 1)]",
+        "divisors = divisor[:, None] * np.ones(target.partners.shape)",
+        "jax, window2: division at both images",
     ),
     Mutation(
         "ntc/backends/jax/emit.py",
@@ -217,15 +217,15 @@ MUTATIONS = (
         "jax, mirror: symmetry to the last bit",
     ),
     Mutation(
-        "ntc/backends/jax/layout.py",
-        'mode="wrap" if geometry.padding == "circular" else "constant"',
+        "ntc/backends/jax/windows.py",
+        'mode="wrap" if sliding.padding == "circular" else "constant"',
         'mode="constant"',
         "jax, filters: circular padding",
     ),
     Mutation(
-        "ntc/backends/jax/layout.py",
-        "start[axis] = tap * geometry.dilation",
-        "start[axis] = tap",
+        "ntc/backends/jax/windows.py",
+        "        first = start + tap * sliding.dilation\n        term",
+        "        first = start + tap\n        term",
         "jax, filters: dilation",
     ),
     Mutation(
@@ -236,9 +236,39 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/backends/jax/duals.py",
-        "(sine + (pi - angle) * cosine) + a * b * cosine)",
-        "(sine + (pi - angle) * cosine))",
+        "return dual if a * b == 0 else dual + a * b * exact",
+        "return dual",
         "jax, relu: term a b K of the dual",
+    ),
+    Mutation(
+        "ntc/backends/jax/duals.py",
+        "return jnp.where(cosine < 0, acute, 0.5 - acute)",
+        "return 0.5 - acute",
+        "jax, relu: obtuse angles of the fast dual_dot",
+    ),
+    Mutation(
+        "ntc/backends/jax/windows.py",
+        "terms.append(term if mask is None else term * mask)",
+        "terms.append(term)",
+        "jax, filters: zeros outside the second image",
+    ),
+    Mutation(
+        "ntc/passes/crop.py",
+        "low = min(max(0, first), axis.size - 1)",
+        "low = min(max(0, first + 1), axis.size - 1)",
+        "crop: the first position read",
+    ),
+    Mutation(
+        "ntc/passes/crop.py",
+        "yield end - high",
+        "yield 0",
+        "crop: zeros after the image",
+    ),
+    Mutation(
+        "ntc/ir/kernel/windows.py",
+        "scaled(axis.stride).widened(axis.window)",
+        "scaled(axis.stride).widened(axis.window - 1)",
+        "track: offsets below a pooling",
     ),
 )
 
