@@ -28,7 +28,7 @@ def stack(depth: int, head: Network | None = None) -> Graph:
 
 def items(graph: Graph) -> int:
     """Number of nodes and runs that are traced."""
-    return sum(len(roll(group.nodes, group.stored)) for group in schedule(graph))
+    return sum(len(roll(group.nodes, graph.types, group.stored)) for group in schedule(graph))
 
 
 def test_depth_does_not_matter() -> None:
@@ -39,9 +39,10 @@ def test_depth_does_not_matter() -> None:
 @given(repetitive_graphs())
 def test_rolled_nodes_are_the_nodes(network: Graph) -> None:
     """Protects rolling: blocks are of one op and type each, and in order they are the nodes that were given."""
-    nodes = [node for node in lower(network).nodes if is_cross(node)]
+    graph = lower(network)
+    nodes = [node for node in graph.nodes if is_cross(node)]
     unrolled: list[Node] = []
-    for item in roll(nodes):
+    for item in roll(nodes, graph.types):
         unrolled += item.nodes if isinstance(item, Run) else [item]
         if isinstance(item, Run):
             assert all(len({(node.op, node.type) for node in alike}) == 1 for alike in zip(*item.blocks, strict=True))
@@ -52,8 +53,9 @@ def test_a_value_from_the_middle_is_not_rolled_away() -> None:
     """Protects values that are read later than in the next block."""
     middle = nn.serial(*(nn.serial(nn.conv(4, 3), nn.relu()) for _ in range(6)))
     network = nn.input(4, 3) >> middle >> nn.sum(middle, nn.conv(4, 3)) >> nn.flatten()
-    nodes = [node for node in lower(network.graph()).nodes if is_cross(node)]
-    for item in roll(nodes):
+    graph = lower(network.graph())
+    nodes = [node for node in graph.nodes if is_cross(node)]
+    for item in roll(nodes, graph.types):
         for name in [node.name for block in item.blocks[:-1] for node in block] if isinstance(item, Run) else []:
             readers = [node.name for node in nodes if name in node.operands]
             assert all(reader in {node.name for node in item.nodes} for reader in readers)

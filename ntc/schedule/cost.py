@@ -163,7 +163,7 @@ def _group(graph: Graph, group: Group, target: Target) -> GroupCost:
     chunk = Chunk.choose(group, target, EXAMPLES, EXAMPLES)
     if chunk is None and group.parallel and group.spatial:
         chunk = Chunk(group.lanes, EXAMPLES)
-    runs = [item for item in roll(group.nodes, group.stored) if isinstance(item, Run)]
+    runs = [item for item in roll(group.nodes, graph.types, group.stored) if isinstance(item, Run)]
     stored = [graph.covariance_of(name) for name in group.stored]
     return GroupCost(
         (layer_of(group.nodes[0].name), layer_of(group.nodes[-1].name)),

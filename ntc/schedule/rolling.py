@@ -6,7 +6,7 @@ one period before. A backend then runs one block in a loop, whose time to compil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ntc.ir.graph import Node
 from ntc.ir.kernel import GaussianIntegral
+from ntc.ir.types import Type
 
 LEAST_REPEATS = 3
 """Fewer are written out."""
@@ -26,12 +27,13 @@ class Run:
     """Blocks of one structure, each of which reads the one before it.
 
     Attributes:
-      before: what the first block reads in place of a block before it, by position; None where nothing is read.
+      before: names of what the first block reads in place of a block before it, by position; None where nothing is
+        read.
       blocks: the nodes of every block.
       carried: positions in a block that the next block, or a node after the run, reads.
     """
 
-    before: tuple[Node | None, ...]
+    before: tuple[str | None, ...]
     blocks: tuple[tuple[Node, ...], ...]
     carried: tuple[int, ...]
 
@@ -40,35 +42,110 @@ class Run:
         """The nodes of all blocks."""
         return (node for block in self.blocks for node in block)
 
+    @property
+    def size(self) -> int:
+        """Number of nodes of all blocks."""
+        return len(self.blocks) * len(self.blocks[0])
+
 
 Item = Node | Run
 
 
-def roll(nodes: Sequence[Node], used_later: Iterable[str] = ()) -> list[Item]:
-    """The nodes in order, with repeated blocks as runs. `used_later` are names that are read after all nodes."""
-    used = frozenset(used_later)
+def roll(nodes: Sequence[Node], types: Mapping[str, Type], used_later: Iterable[str] = ()) -> list[Item]:
+    """The nodes in order, with repeated blocks as runs.
+
+    `types` are those of all values that nodes read; `used_later` are names that are read after all nodes.
+    """
+    finder = _Finder(nodes, types, frozenset(used_later))
     items: list[Item] = []
     start = 0
-    signatures = _signatures(nodes)
     while start < len(nodes):
-        found = _longest(nodes, signatures, start, used)
+        found = finder.longest(start)
         if found is None:
             return [*items, *nodes[start:]]
         first, run = found
         items += [*nodes[start:first], run]
-        start = first + sum(1 for _ in run.nodes)
+        start = first + run.size
     return items
 
 
-def _signatures(nodes: Sequence[Node]) -> npt.NDArray[np.intp]:
-    """A number per node; equal numbers are the same op and type with operands at the same distances."""
-    index = {node.name: i for i, node in enumerate(nodes)}
-    numbers: dict[object, int] = {}
-    found = []
-    for i, node in enumerate(nodes):
-        operands = tuple(i - index[x] if x in index else _outside(node, x) for x in node.operands)
-        found.append(numbers.setdefault((type(node.op), node.op, node.type, operands), len(numbers)))
-    return np.array(found, np.intp)
+class _Finder:
+    """Repeated blocks of a list of nodes."""
+
+    def __init__(self, nodes: Sequence[Node], types: Mapping[str, Type], used_later: frozenset[str]) -> None:
+        self._nodes, self._types = nodes, types
+        self._index = {node.name: i for i, node in enumerate(nodes)}
+        self._last_use = {x: i for i, node in enumerate(nodes) for x in node.operands}
+        self._last_use |= dict.fromkeys(used_later, len(nodes))
+        numbers: dict[object, int] = {}
+        signatures = [numbers.setdefault(self._signature(i), len(numbers)) for i in range(len(nodes))]
+        self._signatures = np.array(signatures, np.intp)
+
+    def _signature(self, i: int) -> object:
+        """Equal ones are the same op and type with operands at the same distances."""
+        node = self._nodes[i]
+        operands = tuple(i - self._index[x] if x in self._index else _outside(node, x) for x in node.operands)
+        return type(node.op), node.op, node.type, operands
+
+    def longest(self, start: int) -> tuple[int, Run] | None:
+        """The run from `start` on that covers most nodes, and where it begins. Of equal ones, the shortest block, and
+        of that the beginning with which least is carried from block to block."""
+        best: tuple[int, Run] | None = None
+        score = (0, 0)
+        signatures = self._signatures
+        for period in range(1, min(_LONGEST_PERIOD, (len(signatures) - start) // LEAST_REPEATS) + 1):
+            equal = signatures[start + period :] == signatures[start:-period]
+            for low, high in _stretches(equal, period * (LEAST_REPEATS - 2)):
+                if high - low + 2 * period <= score[0]:
+                    continue
+                for first in range(start + low, start + min(high + 1, low + period)):
+                    found = self._run(start, first, period, (start + high - first) // period + 1)
+                    if found and (found[1].size, -len(found[1].carried)) > score:
+                        best, score = found, (found[1].size, -len(found[1].carried))
+        return best
+
+    def _run(self, earliest: int, first: int, period: int, count: int) -> tuple[int, Run] | None:
+        """The run of `count` alike blocks, and of one before them that is alike but for what it reads; None if too few
+        are a run."""
+        if count < LEAST_REPEATS - 1:
+            return None
+        if first - period >= earliest and self._before(first - period, period) is not None:
+            first, count = first - period, count + 1
+        before = self._before(first, period)
+        if before is None and count > LEAST_REPEATS:
+            first, count = first + period, count - 1
+            before = self._before(first, period)
+        if before is None or count < LEAST_REPEATS:
+            return None
+        stop = first + count * period
+        blocks = tuple(tuple(self._nodes[i : i + period]) for i in range(first, stop, period))
+        if any(self._last_use.get(node.name, 0) >= stop for block in blocks[:-1] for node in block):
+            return None
+        later = {q for q, node in enumerate(blocks[-1]) if self._last_use.get(node.name, 0) >= stop}
+        read = {q for q, name in enumerate(before) if name is not None}
+        return first, Run(before, blocks, tuple(sorted(read | later)))
+
+    def _before(self, first: int, period: int) -> tuple[str | None, ...] | None:
+        """What the block from `first` on reads in place of values of the block before; None if it is not like the block
+        after it, or what it reads is not like what that reads."""
+        before: list[str | None] = [None] * period
+        for i in range(first, first + period):
+            node, like = self._nodes[i], self._nodes[i + period]
+            if (node.op, node.type, len(node.operands)) != (like.op, like.type, len(like.operands)):
+                return None
+            for own, other in zip(node.operands, like.operands, strict=True):
+                place = self._index.get(other, -1) - first - period
+                if other not in self._index:
+                    if _outside(node, own) != _outside(like, other):
+                        return None
+                elif place >= 0:
+                    if self._index.get(own) != first + place:
+                        return None
+                elif place < -period or self._types[own] != self._types[other] or before[place] not in (None, own):
+                    return None
+                else:
+                    before[place] = own
+        return tuple(before)
 
 
 def _outside(node: Node, operand: str) -> str:
@@ -77,45 +154,7 @@ def _outside(node: Node, operand: str) -> str:
     return "" if marginal else operand
 
 
-def _longest(
-    nodes: Sequence[Node], signatures: npt.NDArray[np.intp], start: int, used: frozenset[str]
-) -> tuple[int, Run] | None:
-    """The run from `start` on that covers most nodes, and where it begins; of equal ones the shortest block."""
-    best: tuple[int, Run] | None = None
-    covered = 0
-    for period in range(1, min(_LONGEST_PERIOD, (len(nodes) - start) // LEAST_REPEATS) + 1):
-        equal = signatures[start + period :] == signatures[start:-period]
-        for low, high in _stretches(equal, period * (LEAST_REPEATS - 1)):
-            if high - low + period > covered:
-                run = _run(nodes, start + low, period, (high - low) // period + 1, used)
-                if run is not None and sum(1 for _ in run[1].nodes) > covered:
-                    best, covered = run, sum(1 for _ in run[1].nodes)
-    return best
-
-
 def _stretches(equal: npt.NDArray[np.bool_], least: int) -> Iterable[tuple[int, int]]:
     """Where runs of True of at least this length begin and end."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], equal, [False]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= least]
-
-
-def _run(nodes: Sequence[Node], start: int, period: int, count: int, used: frozenset[str]) -> tuple[int, Run] | None:
-    """The run, without its first block if what is before that has another type; None if it is not one."""
-    index = {node.name: i for i, node in enumerate(nodes)}
-    template = nodes[start + period : start + 2 * period]
-    back = {start + period - index[x] for node in template for x in node.operands if x in index}
-    if any(distance > period for distance in back):
-        return None
-    read = {period - distance for distance in back if distance > 0}
-    if any(start - period + q < 0 or nodes[start - period + q].type != nodes[start + q].type for q in read):
-        start, count = start + period, count - 1
-    if count < LEAST_REPEATS or any(nodes[start - period + q].type != nodes[start + q].type for q in read):
-        return None
-    stop = start + count * period
-    blocks = tuple(tuple(nodes[i : i + period]) for i in range(start, stop, period))
-    after = {x for node in nodes[stop:] for x in node.operands} | used
-    if any(node.name in after for block in blocks[:-1] for node in block):
-        return None
-    later = {q for q, node in enumerate(blocks[-1]) if node.name in after}
-    before = tuple(nodes[start - period + q] if q in read else None for q in range(period))
-    return start, Run(before, blocks, tuple(sorted(read | later)))

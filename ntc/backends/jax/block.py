@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import mul
 from typing import Any
@@ -34,7 +34,11 @@ class Lanes:
     @property
     def residues(self) -> Any:
         """Residue of every lane along every axis, (axes, lanes)."""
-        table = residue_table(self.type)
+        return self.residues_of(range(len(self.type.spatial)))
+
+    def residues_of(self, axes: Sequence[int]) -> Any:
+        """Residue of every lane along some axes, (axes, lanes)."""
+        table = residue_table(self.type)[list(axes)]
         if self.start is None:
             return table
         return jax.lax.dynamic_slice_in_dim(jnp.asarray(table), self.start, self.count, axis=1)
@@ -126,6 +130,12 @@ class Block:
         """The entries without margins."""
         return without_margins(self.array, self.margins)
 
+    def with_margins(self, margins: Margins) -> Block:
+        """The same entries with other margins."""
+        if margins == self.margins:
+            return self
+        return replace(self, array=with_margins(self.interior, margins), margins=margins)
+
     @property
     def separate(self) -> jax.Array:
         """The entries with lanes apart: (*positions, rows, lanes, columns)."""
@@ -149,12 +159,17 @@ def repeat_columns(mask: Any, columns: Any) -> jax.Array:
     """(..., lanes) to (..., lanes * columns)."""
     mask = jnp.asarray(mask)
     wide = jnp.broadcast_to(mask[..., None], (*mask.shape, columns))
-    return wide.reshape(*mask.shape[:-1], -1)
+    return wide.reshape(*mask.shape[:-1], mask.shape[-1] * columns)
 
 
 def without_margins(x: jax.Array, margins: Margins) -> jax.Array:
     """x without margins along its first axes."""
     return x[tuple(slice(low, n - high) for (low, high), n in zip(margins, x.shape, strict=False))]
+
+
+def with_margins(x: jax.Array, margins: Margins) -> jax.Array:
+    """x with zeros around its first axes."""
+    return jnp.pad(x, (*margins, *((0, 0),) * (x.ndim - len(margins)))) if margins else x
 
 
 def live_mask(lanes: Lanes, columns: Any) -> jax.Array | None:

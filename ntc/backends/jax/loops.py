@@ -67,7 +67,7 @@ class _Program:
     def start(cls, graph: Graph, target: Target, arrays: tuple[jax.Array, ...]) -> _Program:
         """With the marginals of every input."""
         keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
-        program = cls(graph, target, Boundary.of(target, arrays[0]), arrays[0], arrays[-1], Roots(keys), {})
+        program = cls(graph, target, Boundary(target), arrays[0], arrays[-1], Roots(keys), {})
         twins = _twins(graph)
         if twins:
             program._marginals("N", jnp.concatenate(arrays), twins)
@@ -80,7 +80,7 @@ class _Program:
     def _marginals(self, batch: str, x: jax.Array, twins: Mapping[str, str]) -> None:
         """Values of single examples. Twins are values of x2 that are to it what these are to x1."""
         nodes = _of_batch(self.graph, batch)
-        items = roll(nodes, [output.value for output in self.graph.outputs])
+        items = roll(nodes, self.graph.types, [output.value for output in self.graph.outputs])
         scope = Scope(self.graph.types, self.boundary, x, x)
         scope.margins, scope.readers = margins_of(self.graph, items), readers_of(nodes)
         for item in items:
@@ -118,7 +118,7 @@ class _Program:
     def group(self, group: Group) -> None:
         """Computes the values of one group that others need."""
         chunk = Chunk.choose(group, self.target, self.x1.shape[0], self.x2.shape[0])
-        items = roll(group.nodes, kept(group))
+        items = roll(group.nodes, self.graph.types, kept(group))
         if chunk is not None:
             self.values |= _Loop(self, group, items, chunk).run()
             return
@@ -204,7 +204,7 @@ def margins_of(graph: Graph, items: Iterable[Item]) -> dict[str, Margins]:
             margins[node.operands[0]] = _joined_margins(pads, margins.get(node.operands[0], pads))
     for run in (item for item in items if isinstance(item, Run)):
         for position in run.carried:
-            alike = [*(block[position].name for block in run.blocks), getattr(run.before[position], "name", "")]
+            alike = [*(block[position].name for block in run.blocks), run.before[position] or ""]
             known = [margins[name] for name in alike if name in margins]
             margins |= {name: reduce(_joined_margins, known) for name in alike if known}
     return {name: joined for name, joined in margins.items() if any(map(any, joined))}
@@ -245,9 +245,8 @@ class _Loop:
                 numbers, stored = self._lanes(start)
                 return jax.tree.map(jnp.add, totals, numbers), stored
 
-            zeros = jax.tree.map(
-                lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: self._lanes(starts[0])[0])
-            )
+            shape = self.program.x1.shape[0], self.program.x2.shape[0]
+            zeros = {node.name: jnp.zeros(shape, self.program.x1.dtype) for node in self.group.readouts}
             numbers, stored = lax.scan(step, zeros, starts)
         columns, types = self.program.x2.shape[0], self.program.graph.covariance_of
         arrays = numbers | {name: self._joined(name, x) for name, x in stored.items()}
@@ -280,10 +279,9 @@ class _Loop:
         for item in self.items:
             template.bring(item)
         steps = run.x1.shape[0] // self.chunk.rows
-        keys = row_keys(self.items)
+        roots = {keys: run.roots(keys) for keys in row_keys(self.items)}
         sliced = {
             "x1": run.x1,
-            "roots": [jnp.moveaxis(run.roots(x), -1, 0) for x in keys],
             "outside": {name: jnp.moveaxis(_chosen(x, template), x.rank, 0) for name, x in outside.items()},
             "first": jnp.arange(run.x1.shape[0]),
         }
@@ -295,7 +293,7 @@ class _Loop:
                 run.boundary,
                 part["x1"],
                 run.x2,
-                {key: jnp.moveaxis(x, 0, -1) for key, x in zip(keys, part["roots"], strict=True)},
+                {keys: _rows_from(x, part["first"][0], self.chunk.rows) for keys, x in roots.items()},
                 run.roots,
                 template.margins,
                 template.readers,
@@ -329,6 +327,11 @@ def _chosen(block: Block, scope: Scope) -> jax.Array:
         return block.interior
     chosen = lax.dynamic_slice_in_dim(block.separate, lanes.start, lanes.count, axis=block.rank + 1)
     return chosen.reshape(*chosen.shape[:-2], -1)
+
+
+def _rows_from(x: jax.Array, first: jax.Array, count: int) -> jax.Array:
+    """Some of the examples of (..., examples)."""
+    return x if count == x.shape[-1] else lax.dynamic_slice_in_dim(x, first, count, axis=-1)
 
 
 def _rows_first(block: Block) -> jax.Array:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.block import Block, Lanes, Margins
+from ntc.backends.jax.block import Block, Lanes, Margins, with_margins
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.emit import EMITTERS, layout_of
 from ntc.backends.jax.roots import Keys, root, root_keys
-from ntc.backends.jax.windows import Masks, masks_of
+from ntc.backends.jax.windows import Masks
 from ntc.ir import kernel
 from ntc.ir.graph import Node, kernel_op
 from ntc.ir.op import covariance
@@ -92,11 +91,8 @@ class Scope:
             geometry = op.axes(self.types[nodes[0].operands[0]])
             known = geometry, layout_of(type_)
             if known not in self.masks:
-                masks = masks_of(geometry, self.lanes(type_), self.columns, self.x1.dtype)
-                self.masks[known] = {
-                    key: self.boundary.stored(partial(_same, mask), mask.shape, mask.dtype)
-                    for key, mask in masks.items()
-                }
+                masks = Masks.of(geometry, self.lanes(type_), self.columns, self.x1.dtype)
+                self.masks[known] = replace(masks, stack=self.boundary.stored(lambda: masks.stack))
         elif (known := self._needed(nodes)) and known not in self.shifted:
             lanes = self.lanes(type_)
             sliced = known in self.tables
@@ -153,16 +149,18 @@ class Scope:
         margins = self.margins.get(item.name, ())
 
         def compute() -> jax.Array:
-            return _with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
+            return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
 
         with jax.named_scope(f"ntc.{item.name}"):
-            array = self.boundary.stored(compute, *self._shape(item)) if self._is_stored(item) else compute()
+            array = self.boundary.stored(compute) if self._is_stored(item) else compute()
         self.values[item.name] = Block(array, self.lanes(type_), self.columns, margins)
         return ()
 
     def _is_stored(self, node: Node) -> bool:
         """Whether several readers, or one that reads entries more than once, would otherwise compute it again."""
         readers = self.readers.get(node.name, ())
+        if isinstance(node.op, kernel.Gram) and not covariance(node.type).spatial:
+            return False  # a matrix product, which is never fused into
         if isinstance(node.op, kernel.Gram | kernel.Window2) or any(isinstance(x.op, _REREADING) for x in readers):
             return True
         return isinstance(node.op, kernel.GaussianIntegral | kernel.Window) and len(readers) != 1
@@ -213,7 +211,10 @@ class Scope:
         arrays = []
         for position in run.carried:
             before, node = run.before[position], run.blocks[0][position]
-            arrays.append(self.values[before.name].array if before else jnp.zeros(*self._shape(node)))
+            margins = self.margins.get(node.name, ())
+            arrays.append(
+                jnp.zeros(*self._shape(node)) if before is None else self.values[before].with_margins(margins).array
+            )
         return tuple(arrays)
 
 
@@ -223,13 +224,3 @@ def is_cross_integral(node: Node) -> bool:
 
 
 _MANY_COLUMNS = 16
-
-
-def _same(x: jax.Array) -> jax.Array:
-    return x
-
-
-def _with_margins(x: jax.Array, margins: Margins) -> jax.Array:
-    if not margins:
-        return x
-    return jnp.pad(x, (*margins, *((0, 0),) * (x.ndim - len(margins))))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import product
 from operator import add, mul
@@ -19,21 +20,47 @@ from ntc.ir.kernel import Window
 from ntc.ir.lanes import Axis, axes_of
 from ntc.ir.sliding import Sliding
 
-Masks = Mapping[tuple[int, int], jax.Array]
-"""By axis and tap: which entries the tap reads inside both images, to multiply (*positions, rows, lanes * columns)."""
 
+@dataclass(frozen=True)
+class Masks:
+    """Which entries a tap of a filter reads inside both images; for taps that may leave the second image where they
+    are inside the first.
 
-def masks_of(geometry: tuple[Sliding, ...], lanes: Lanes, columns: Any, dtype: Any) -> Masks:
-    """The masks of a filter; none for taps that never leave the second image where they are inside the first."""
-    masks: dict[tuple[int, int], jax.Array] = {}
-    rank = len(geometry)
-    for axis, (sliding, target) in enumerate(zip(geometry, axes_of(lanes.type), strict=True)):
-        for tap in range(sliding.window):
-            if _leaves_image(sliding, tap, target):
-                inside = _inside(sliding, tap, lanes.partners(axis))
-                wide = repeat_columns(along_axis(inside, axis, rank), columns)
-                masks[axis, tap] = jnp.expand_dims(wide, rank).astype(dtype)
-    return masks
+    Attributes:
+      stack: of all masks, (masks, positions, lanes * columns).
+      places: of the mask of an axis and tap in the stack, and the number of its positions.
+      rank: number of spatial axes.
+    """
+
+    stack: jax.Array
+    places: Mapping[tuple[int, int], tuple[int, int]]
+    rank: int
+
+    @classmethod
+    def of(cls, geometry: tuple[Sliding, ...], lanes: Lanes, columns: Any, dtype: Any) -> Masks:
+        """For all taps of a filter on the lanes of its result."""
+        layout = axes_of(lanes.type)
+        taps = [(axis, tap) for axis, sliding in enumerate(geometry) for tap in range(sliding.window)]
+        keys = [(axis, tap) for axis, tap in taps if _leaves_image(geometry[axis], tap, layout[axis])]
+        places = {key: (i, layout[key[0]].size) for i, key in enumerate(keys)}
+        positions = np.arange(max((size for _, size in places.values()), default=0))[:, None]
+
+        def numbers(of: Callable[[int, int], int]) -> Any:
+            return np.array([of(*key) for key in keys], np.int32).reshape(-1, 1, 1)
+
+        partners = positions + lanes.residues_of([axis for axis, _ in keys])[:, None, :]
+        partners = partners % numbers(lambda axis, tap: layout[axis].modulus)
+        read = partners * numbers(lambda axis, tap: geometry[axis].stride)
+        read = read + numbers(lambda axis, tap: tap * geometry[axis].dilation - geometry[axis].pads[0])
+        inside = (read >= 0) & (read < numbers(lambda axis, tap: geometry[axis].size))
+        return cls(repeat_columns(inside, columns).astype(dtype), places, len(geometry))
+
+    def get(self, axis: int, tap: int) -> jax.Array | None:
+        """To multiply (*positions, rows, lanes * columns); None where a tap never leaves the image."""
+        if (axis, tap) not in self.places:
+            return None
+        place, size = self.places[axis, tap]
+        return jnp.expand_dims(along_axis(self.stack[place, :size], axis, self.rank), self.rank)
 
 
 def _inside(sliding: Sliding, tap: int, partners: Any) -> Any:
@@ -61,11 +88,7 @@ def filtered(block: Block, op: Window, lanes: Lanes, masks: Masks, boundary: Bou
     for axis in reversed(range(block.rank)):  # the first axis last: its rows are longest
         form = partial(_by_matrix, lanes, block.columns) if op.lowering == "matrix" else _filtered
         step = partial(form, x, axis, geometry[axis], margins[axis], masks)
-        if axis and geometry[axis].window > 1:
-            shape = (*x.shape[:axis], geometry[axis].outputs, *x.shape[axis + 1 :])
-            x = boundary.stored(step, shape, x.dtype)
-        else:
-            x = step()
+        x = boundary.stored(step) if axis and geometry[axis].window > 1 else step()
     return x
 
 
@@ -82,7 +105,7 @@ def _all_taps(x: jax.Array, geometry: tuple[Sliding, ...], margins: Margins, mas
             first = start + tap * sliding.dilation
             last = first + (sliding.outputs - 1) * sliding.stride + 1
             term = lax.slice_in_dim(term, first, last, sliding.stride, axis)
-        inside = [masks[axis, tap] for axis, tap in enumerate(taps) if (axis, tap) in masks]
+        inside = [mask for axis, tap in enumerate(taps) if (mask := masks.get(axis, tap)) is not None]
         terms.append(reduce(mul, inside, term))
     return reduce(add, terms)
 
@@ -97,7 +120,7 @@ def _by_matrix(
     ]
     bands = [np.arange(x.shape[axis]) == read[:, None] for read in reads]
     front = jnp.moveaxis(x.reshape(*x.shape[:-1], -1, columns), axis, 0)
-    if any((axis, tap) in masks for tap in range(sliding.window)):
+    if any((axis, tap) in masks.places for tap in range(sliding.window)):
         inside = [_inside(sliding, tap, lanes.partners(axis)) for tap in range(sliding.window)]
         matrix = sum(band[:, :, None] * mask[:, None, :] for band, mask in zip(bands, inside, strict=True))
         form = "Ppc,p...cn->P...cn"
@@ -115,7 +138,7 @@ def _filtered(x: jax.Array, axis: int, sliding: Sliding, margins: tuple[int, int
     for tap in range(sliding.window):
         first = start + tap * sliding.dilation
         term = lax.slice_in_dim(x, first, first + last, sliding.stride, axis)
-        mask = masks.get((axis, tap))
+        mask = masks.get(axis, tap)
         terms.append(term if mask is None else term * mask)
     return reduce(add, terms)
 
