@@ -93,6 +93,7 @@ def _fast_half_angle(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Ar
 def _in_float32(exact: Callable[..., jax.Array], fast: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """`fast` for float32, with the derivatives of `exact`; else `exact`."""
     differentiable = jax.custom_jvp(fast)
+    once = jax.jit(differentiable)  # traced once for all layers of one shape
 
     def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
         return jax.jvp(lambda k, norm: exact(k, norm, *primals[2:]), primals[:2], tangents[:2])
@@ -100,7 +101,7 @@ def _in_float32(exact: Callable[..., jax.Array], fast: Callable[..., jax.Array])
     differentiable.defjvp(derivative)
 
     def function(k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
-        form = differentiable if k.dtype == jnp.float32 else exact
+        form = once if k.dtype == jnp.float32 else exact
         return form(k, norm) if same is None else form(k, norm, same)
 
     return function

@@ -58,9 +58,12 @@ def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
     rank = len(type_.spatial)
     x = jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank)
     second = scope.shifted[("x2", op.crop), layout_of(type_)]  # (*positions, 1, lanes * examples, channels)
-    second = second.reshape(*x.shape[:rank], 1, -1, *x.shape[rank:])
-    means = (jnp.expand_dims(x, (rank, rank + 1)) * second).mean(-1)
-    return means.reshape(*x.shape[:rank], 1, -1)
+    lanes, channels = scope.lanes(type_).number, x.shape[-1]
+    first = jnp.broadcast_to(jnp.expand_dims(x, rank), (*x.shape[:rank], lanes, *x.shape[rank:]))
+    first = first.reshape(*x.shape[:rank], 1, -1, channels)
+    if channels <= _FEW_CHANNELS:
+        return reduce(add, [first[..., c] * second[..., c] for c in range(channels)]) / channels
+    return (first * second).mean(-1)
 
 
 def _constant(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ntc.backends.jax.block import Block, Lanes, Margins
@@ -193,13 +194,12 @@ def read_from_outside(group: Group) -> list[str]:
 
 
 def margins_of(graph: Graph, items: Iterable[Item]) -> dict[str, Margins]:
-    """The zeros that filters among the items read around values among the items. They are the same in all blocks."""
+    """The zeros that filters among the items read around values. They are the same in all blocks."""
     items = list(items)
     nodes = [node for item in items for node in (item.nodes if isinstance(item, Run) else (item,))]
-    names = {node.name for node in nodes}
     margins: dict[str, Margins] = {}
     for node in nodes:
-        if isinstance(node.op, Window) and node.op.padding == "same" and node.operands[0] in names:
+        if isinstance(node.op, Window) and node.op.padding == "same":
             pads = tuple(_outside(axis) for axis in node.op.axes(graph.type_of(node.operands[0])))
             margins[node.operands[0]] = _joined_margins(pads, margins.get(node.operands[0], pads))
     for run in (item for item in items if isinstance(item, Run)):
@@ -239,7 +239,7 @@ class _Loop:
         if steps == 1:
             numbers, stored = self._lanes(None)
         else:
-            starts = jnp.arange(steps) * self._count
+            starts = np.arange(steps, dtype=np.int32) * self._count
 
             def step(totals: Any, start: jax.Array) -> Any:
                 numbers, stored = self._lanes(start)
@@ -283,7 +283,7 @@ class _Loop:
         sliced = {
             "x1": run.x1,
             "outside": {name: jnp.moveaxis(_chosen(x, template), x.rank, 0) for name, x in outside.items()},
-            "first": jnp.arange(run.x1.shape[0]),
+            "first": jnp.arange(run.x1.shape[0], dtype=jnp.int32),
         }
         sliced = jax.tree.map(lambda x: x.reshape(steps, self.chunk.rows, *x.shape[1:]), sliced)
 
@@ -306,7 +306,8 @@ class _Loop:
             )
             for name, x in part["outside"].items():
                 type_ = outside[name].type
-                scope.values[name] = Block(jnp.moveaxis(x, 0, len(type_.spatial)), scope.lanes(type_), scope.columns)
+                block = Block(jnp.moveaxis(x, 0, len(type_.spatial)), scope.lanes(type_), scope.columns)
+                scope.values[name] = block.with_margins(template.margins.get(name, ()))
             for item in self.items:
                 scope.emit(item)
             numbers = {node.name: scope.values[node.name].array for node in group.readouts}

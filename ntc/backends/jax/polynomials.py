@@ -14,7 +14,6 @@ from collections.abc import Callable
 from math import pi
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
@@ -55,7 +54,8 @@ HALF_SPACE = _fitted(_half_space)
 
 def polynomial(coefficients: Coefficients, x: jax.Array) -> jax.Array:
     """The value of a polynomial by Horner's rule."""
-    value = jnp.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
+    *lower, last, first = coefficients
+    value = x * first + last
+    for coefficient in reversed(lower):
         value = value * x + coefficient
     return value

@@ -163,6 +163,8 @@ class Scope:
             return False  # a matrix product, which is never fused into
         if isinstance(node.op, kernel.Gram | kernel.Window2) or any(isinstance(x.op, _REREADING) for x in readers):
             return True
+        if isinstance(node.op, kernel.Dual):
+            return bool(covariance(node.type).spatial)  # large enough for XLA to cut it into several computations
         return isinstance(node.op, kernel.GaussianIntegral | kernel.Window) and len(readers) != 1
 
     def _shape(self, node: Node) -> tuple[tuple[Any, ...], Any]:

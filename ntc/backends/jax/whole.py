@@ -152,7 +152,9 @@ def _pooled_axis(
     else:
         x = _pooled_in_turn(x, view, stride, reads, source, target)
     divisors = divisor[:, None] * divisor[np.minimum(target.partners, target.size - 1)]
-    return x if (divisors == 1).all() else x * jnp.asarray(view.mask(1 / divisors, x.ndim))
+    if (divisors == divisors.flat[0]).all():
+        return x if divisors.flat[0] == 1 else x * (1 / divisors.flat[0])
+    return x * jnp.asarray(view.mask(1 / divisors, x.ndim))
 
 
 _FEW_TAPS = 4
