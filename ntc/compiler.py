@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ntc.errors import ParameterError
@@ -66,6 +66,27 @@ def build(
     if target not in get_args(Target):
         raise ParameterError(f"target should be cpu, cuda or tpu, got {target}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
-    betweens: tuple[Between, ...] = get_args(Between)
-    graphs = {b: lower(graph, b, kernels, dtype, observer, True, target, conv_lowering) for b in betweens}
+    graphs = _Lowered(lambda between: lower(graph, between, kernels, dtype, observer, True, target, conv_lowering))
+    wanted: Iterable[Between] = graphs if observer else ("cross",)
+    for between in wanted:
+        graphs[between]
     return Program(graph, graphs, target)
+
+
+class _Lowered(Mapping[Between, Graph]):
+    """The kernel graphs of a program, each lowered when it is first asked for."""
+
+    def __init__(self, lowered: Callable[[Between], Graph]) -> None:
+        self._lowered = lowered
+        self._known: dict[Between, Graph] = {}
+
+    def __getitem__(self, between: Between) -> Graph:
+        if between not in self._known:
+            self._known[between] = self._lowered(between)
+        return self._known[between]
+
+    def __iter__(self) -> Iterator[Between]:
+        return iter(get_args(Between))
+
+    def __len__(self) -> int:
+        return len(get_args(Between))

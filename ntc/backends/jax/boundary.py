@@ -29,12 +29,12 @@ class Boundary:
         if self.target != "cpu":
             barrier: jax.Array = lax.optimization_barrier(function())  # type: ignore[no-untyped-call]
             return barrier
-        with set_xla_metadata(inlineable="false"):
+        with set_xla_metadata(inlineable="false"):  # type: ignore[no-untyped-call]
             value: jax.Array = jax.jit(partial(_inlined, function))()
             return value
 
 
 def _inlined(function: Callable[[], jax.Array]) -> jax.Array:
     """The function; calls within it are inlined again."""
-    with set_xla_metadata(inlineable="true"):
+    with set_xla_metadata(inlineable="true"):  # type: ignore[no-untyped-call]
         return function()

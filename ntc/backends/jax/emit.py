@@ -105,18 +105,20 @@ def _integral(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
     op: Any = node.op
     integrals = family(op.phi)
     first, second = scope.marginals(node)
-    same = _same_entry(scope, type_) if node.operands[1] == node.operands[2] else None
+    may_be_same = node.operands[1] == node.operands[2] or scope.equal is not None
+    same = _same_entry(scope, type_) if may_be_same else None
     function = integrals.dual if isinstance(op, kernel.Dual) else integrals.dual_dot
     return function(op.phi, _aligned(operands[0], type_), first, second, same)
 
 
 def _same_entry(scope: Scope, type_: CovarianceType) -> Any:
-    """Mask of the entries (n, n, p, p) of a covariance of one input with itself; True if there are no others."""
+    """Mask of the entries (n, n, p, p) of an input with itself or with an equal one; True if there are no others."""
     on_diagonal = scope.lanes(type_).on_diagonal()
     if len(type_.batch) == 1:
         return True if type_.lanes == 1 else repeat_columns(on_diagonal, scope.columns)
     row = scope.first_row + jnp.arange(scope.rows)
     same = (row[:, None] == jnp.arange(scope.columns))[:, None, :] & jnp.asarray(on_diagonal)[:, None]
+    same = same if scope.equal is None else same & scope.equal
     return same.reshape(scope.rows, -1)
 
 

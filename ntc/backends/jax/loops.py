@@ -34,12 +34,13 @@ Outputs = dict[str, jax.Array]
 def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
     """The function (x1, x2) -> outputs by label that computes a kernel graph, to be traced by `jax.jit`.
 
-    Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal.
+    Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal. `equal` is a scalar, which may be given
+    for a graph between two inputs: whether they are the same examples in the same order.
     """
     groups = schedule(graph)
 
-    def function(*arrays: jax.Array) -> Outputs:
-        program = _Program.start(graph, target, arrays)
+    def function(*arrays: jax.Array, equal: jax.Array | None = None) -> Outputs:
+        program = _Program.start(graph, target, arrays, equal)
         for group in groups:
             program.group(group)
         return {x.label: program.output(x.value) for x in graph.outputs}
@@ -52,6 +53,7 @@ class _Program:
     """The values computed so far.
 
     Attributes:
+      equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
       roots: what integrals take of marginals.
       values: whole values by name.
     """
@@ -61,14 +63,15 @@ class _Program:
     boundary: Boundary
     x1: jax.Array
     x2: jax.Array
+    equal: jax.Array | None
     roots: Roots
     values: dict[str, Block]
 
     @classmethod
-    def start(cls, graph: Graph, target: Target, arrays: tuple[jax.Array, ...]) -> _Program:
+    def start(cls, graph: Graph, target: Target, arrays: tuple[jax.Array, ...], equal: jax.Array | None) -> _Program:
         """With the marginals of every input."""
         keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
-        program = cls(graph, target, Boundary(target), arrays[0], arrays[-1], Roots(keys), {})
+        program = cls(graph, target, Boundary(target), arrays[0], arrays[-1], equal, Roots(keys), {})
         twins = _twins(graph)
         if twins:
             program._marginals("N", jnp.concatenate(arrays), twins)
@@ -132,7 +135,7 @@ class _Program:
     def scope(self, group: Group, items: list[Item]) -> Scope:
         """For all examples and lanes."""
         margins = margins_of(self.graph, items)
-        scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, margins)
+        scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, margins, equal=self.equal)
         scope.readers = readers_of(self.graph.nodes)
         scope.values |= {name: self.values[name] for name in read_from_outside(group) if name in self.values}
         return scope
@@ -239,9 +242,9 @@ class _Loop:
         if steps == 1:
             numbers, stored = self._lanes(None)
         else:
-            starts = np.arange(steps, dtype=np.int32) * self._count
+            starts: Any = np.arange(steps, dtype=np.int32) * self._count
 
-            def step(totals: Any, start: jax.Array) -> Any:
+            def step(totals: Any, start: Any) -> Any:
                 numbers, stored = self._lanes(start)
                 return jax.tree.map(jnp.add, totals, numbers), stored
 
@@ -303,6 +306,7 @@ class _Loop:
                 part["first"][0],
                 template.shifted,
                 template.masks,
+                equal=run.equal,
             )
             for name, x in part["outside"].items():
                 type_ = outside[name].type

@@ -19,6 +19,7 @@ from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, worker
 from ntc.backends.jax.tiles import Tiling, default_memory
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.graph import Graph
+from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 
 COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
@@ -67,7 +68,8 @@ class Program:
         self.target = target
         self._executables: dict[object, Any] = {}
         self._lock = Lock()
-        self._functions = functions or {between: jax.jit(emit(graph, target)) for between, graph in graphs.items()}
+        self._stored = functions is not None
+        self._functions: dict[Between, Any] = dict(functions or {})
 
     @cached_property
     def _input(self) -> ArrayType:
@@ -145,7 +147,7 @@ class Program:
         arrays = [jnp.asarray(x, self._array_type) for x in ((x1,) if x2 is None else (x1, x2))]
         for name, array in zip(("x1", "x2"), arrays, strict=False):
             self._check_shape(name, array.shape)
-        return self._kernels(self._functions["self" if x2 is None else "cross"](*arrays))
+        return self._kernels(self._function("self" if x2 is None else "cross")(*arrays))
 
     def _kernels(self, values: Mapping[str, Any]) -> Kernels:
         found = {k: jnp.asarray(values[k]) if k in values else None for k in ("nngp", "ntk")}
@@ -167,6 +169,12 @@ class Program:
             wanted = ", ".join(map(str, ("n", *expected)))
             raise InputError(f"{name} should have shape ({wanted}), got {shape}")
 
+    def _function(self, between: Between) -> Any:
+        """The jitted function for one kind of pairs."""
+        if between not in self._functions:
+            self._functions[between] = jax.jit(emit(self.graphs[between], self.target))
+        return self._functions[between]
+
     @cached_property
     def _device(self) -> jax.Device:
         try:
@@ -177,18 +185,18 @@ class Program:
                 hint="build it with target='cpu', or run it where the device is",
             ) from None
 
-    def _on_device(self, between: Between, *arrays: npt.NDArray[Any]) -> Values:
+    def _on_device(self, between: Between, *arrays: npt.NDArray[Any], **flags: bool) -> Values:
         """Runs one computation. The precision is set here as well: it belongs to a thread."""
         with precision(self.dtype):
-            outputs = self._compiled(between, *arrays)(*jax.device_put(arrays, self._device))
+            outputs = self._compiled(between, *arrays, **flags)(*jax.device_put(arrays, self._device), **flags)
             return {name: np.asarray(value) for name, value in outputs.items()}
 
-    def _compiled(self, between: Between, *arrays: npt.NDArray[Any]) -> Emitted:
+    def _compiled(self, between: Between, *arrays: npt.NDArray[Any], **flags: bool) -> Emitted:
         """The computation for arrays of these shapes, compiled before if it has been asked for before."""
-        key = between, *(x.shape for x in arrays)
+        key = between, *flags, *(x.shape for x in arrays)
         with self._lock:
             if key not in self._executables:
-                lowered = self._functions[between].lower(*jax.device_put(arrays, self._device))
+                lowered = self._function(between).lower(*jax.device_put(arrays, self._device), **flags)
                 self._executables[key] = lowered.compile(COMPILER_OPTIONS[self.target])
             executable: Emitted = self._executables[key]
             return executable
@@ -205,9 +213,25 @@ class Program:
             side = min(tiling.rows, tiling.columns)
             tiling = Tiling(side, side)
         result: Values = {k: np.empty(self._shape(n1, n2), x1.dtype) for k in self.kernels}
-        cross, own = partial(self._on_device, "cross"), partial(self._on_device, "self")
-        TiledMatrix(cross, own, x1, x2, tiling, result).compute(workers(self.target), progress)
+        several = tiling.rows < n1 or tiling.columns < n2
+        functions = self._tile_functions(x2 is None and several)
+        TiledMatrix(*functions, x1, x2, tiling, result).compute(workers(self.target), progress)
         return result
+
+    def _tile_functions(self, symmetric: bool) -> tuple[Callable[..., Values], Callable[..., Values]]:
+        """k(rows, columns) and k(rows, rows) of one tile.
+
+        Of a symmetric matrix of several tiles, both are one computation, which is told whether rows and columns are the
+        same examples: so there is one to compile. A stored program has no such computation.
+        """
+        if self._stored or not symmetric:
+            return partial(self._on_device, "cross"), partial(self._on_device, "self")
+        return partial(self._on_device, "cross", equal=False), self._own_tile
+
+    def _own_tile(self, rows: npt.NDArray[Any]) -> Values:
+        """k(rows, rows), symmetric to the last bit."""
+        found = self._on_device("cross", rows, rows, equal=True)
+        return {name: mirrored(value) for name, value in found.items()}
 
     def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
         limit = default_memory() if memory is None else memory

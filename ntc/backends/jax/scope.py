@@ -39,6 +39,7 @@ class Scope:
       start, count: the lanes at hand, or rows of lanes; None are all.
       by_row: whether these are rows.
       first_row: index among all examples of the first row.
+      equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
       shifted: what belongs to second examples, brought to p' of the entries at hand.
       masks: of filters, for the lanes at hand.
       tables: from which `shifted` is sliced.
@@ -60,6 +61,7 @@ class Scope:
     shifted: dict[Any, jax.Array] = field(default_factory=dict)
     masks: dict[Any, Masks] = field(default_factory=dict)
     tables: dict[Any, jax.Array] = field(default_factory=dict)
+    equal: jax.Array | None = None
     values: dict[str, Block] = field(default_factory=dict)
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from math import prod
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import diagonal
@@ -91,10 +93,14 @@ class Mirror(KernelOp):
         return (tuple(o.join(Offsets(-o.high, -o.low, o.step)) for o in offsets),)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        (k,) = operands
-        order = (*range(0, k.ndim, 2), *range(1, k.ndim, 2))
-        rows = int(np.prod(k.shape[::2]))
-        matrix = k.transpose(order).reshape(rows, rows)
-        upper = np.triu(matrix) + np.triu(matrix, 1).T
-        shape = (*k.shape[::2], *k.shape[1::2])
-        return upper.reshape(shape).transpose(np.argsort(order))
+        return mirrored(operands[0])
+
+
+def mirrored(k: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """k(x, x) of shape (n, n, H, H, W, W, ...) with what is below the diagonal replaced by what is above."""
+    order = (*range(0, k.ndim, 2), *range(1, k.ndim, 2))
+    rows = prod(k.shape[::2])
+    matrix = k.transpose(order).reshape(rows, rows)
+    upper = np.triu(matrix) + np.triu(matrix, 1).T
+    shape = (*k.shape[::2], *k.shape[1::2])
+    return upper.reshape(shape).transpose(np.argsort(order))
