@@ -6,7 +6,6 @@ python -m benchmarks.own_worker CASE INPUTS.npz OUTPUT.npz REPEAT [DTYPE]
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from typing import Literal, cast
@@ -17,6 +16,7 @@ import numpy as np
 import ntc
 import ntc.backends.jax.program  # as the peer is imported: before the clock starts
 from benchmarks.cases import CASES
+from benchmarks.memory import peak_memory
 
 
 def main(case: str, inputs: str, output: str, repeat: str, dtype: str = "float32") -> None:
@@ -35,8 +35,12 @@ def main(case: str, inputs: str, output: str, repeat: str, dtype: str = "float32
         kernels = jax.block_until_ready(program(x1, x2))
         seconds.append(time.perf_counter() - start)
         start = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    report = {"first": seconds[0], "best": min(seconds[1:], default=0.0), "memory": peak, "version": ntc.__version__}
+    report = {
+        "first": seconds[0],
+        "best": min(seconds[1:], default=0.0),
+        "memory": peak_memory(),
+        "version": ntc.__version__,
+    }
     np.savez(output, nngp=kernels.nngp, ntk=kernels.ntk, report=json.dumps(report))
 
 

@@ -4,13 +4,13 @@ python peer_worker.py CASE INPUTS.npz OUTPUT.npz REPEAT
 """
 
 import json
-import resource
 import sys
 import time
 
 import jax
 import neural_tangents as nt
 import numpy as np
+from memory import peak_memory
 from neural_tangents import stax
 
 _W = 2**0.5
@@ -71,8 +71,7 @@ def main(case, inputs, output, repeat):
         kernels = jax.block_until_ready(function(x1, x2))
         seconds.append(time.perf_counter() - start)
         start = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    report = {"first": seconds[0], "best": min(seconds[1:]), "memory": peak, "version": nt.__version__}
+    report = {"first": seconds[0], "best": min(seconds[1:]), "memory": peak_memory(), "version": nt.__version__}
     np.savez(output, nngp=kernels.nngp, ntk=kernels.ntk, report=json.dumps(report))
 
 

@@ -77,7 +77,7 @@ def test_kernel_of_model_and_artifact_are_equal_bits(folder: Path) -> None:
 
 
 def test_options_of_kernel(folder: Path) -> None:
-    """Protects one kernel only, k(x, x), float64 and parameters from the command line."""
+    """Protects one kernel only, k(x, x), float64, parameters and the memory budget from the command line."""
     run(folder, "kernel small.ntc --x1 x1.npy --kernel nngp --dtype float32 -o e.npz")
     assert list(arrays(folder / "e.npz")) == ["nngp"]
     run(folder, "compile small.nt --kernel nngp -o nngp.ntc")
@@ -88,6 +88,8 @@ def test_options_of_kernel(folder: Path) -> None:
     assert list(found) == ["ntk"]
     graph = load_graph(folder / "small.nt", parameters={"width": "3"})
     assert np.array_equal(found["ntk"], build(graph, kernels=("ntk",), dtype="float64")(X1).ntk)
+    run(folder, "kernel small.nt --x1 x1.npy --dtype float64 -p width=3 --memory 0.000001 -o g.npz")
+    np.testing.assert_allclose(arrays(folder / "g.npz")["ntk"], found["ntk"], rtol=1e-10)
 
 
 @pytest.mark.parametrize("kernel", ["nngp", "ntk"])

@@ -66,6 +66,17 @@ def test_every_tile_shape_is_compiled_once() -> None:
     assert traces["diagonal"] == 1
 
 
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_tiles_of_a_symmetric_matrix_are_one_computation(name: str) -> None:
+    """Protects compile time of k(x, x), and its diagonal: tiles on it are told that rows and columns are the same."""
+    graph, x = NETWORKS[name].graph(), inputs(name, 6, 0)
+    compiled = build(graph, dtype="float64")
+    tiled = compiled(x, memory=1)
+    assert len(compiled._executables) == 1
+    for label, diagonal in zip(("nngp", "ntk"), compiled.diagonal(x), strict=True):
+        assert_close(np.diagonal(getattr(tiled, label)), diagonal, "float64")
+
+
 def test_progress_is_reported() -> None:
     """Protects progress bars: called before the first tile and after every one, up to the number of tiles."""
     calls: list[tuple[int, int]] = []

@@ -49,6 +49,19 @@ def test_rolled_nodes_are_the_nodes(network: Graph) -> None:
     assert unrolled == nodes
 
 
+def test_the_first_block_reads_from_anywhere() -> None:
+    """Protects compile time: of the three layers after a pooling, the first reads what the pooling left. They are one
+    run whose blocks hand on two values, and nothing is left over."""
+    layers = nn.repeat(3, nn.serial(nn.conv(4, 3), nn.relu()))
+    graph = lower((nn.input(8, 8, 3) >> nn.conv(4, 3) >> nn.relu() >> nn.avg_pool(2) >> layers >> nn.flatten()).graph())
+    (group,) = [x for x in schedule(graph) if x.nodes[0].name.startswith("conv2")]
+    run, *rest = roll(group.nodes, graph.types, group.stored)
+    assert isinstance(run, Run)
+    assert {node.op.name for node in rest if isinstance(node, Node)} == {"reduce"}
+    assert (len(run.blocks), len(run.carried)) == (3, 2)
+    assert {name for name in run.before if name} == {"avg_pool1.k", "avg_pool1.t"}
+
+
 def test_a_value_from_the_middle_is_not_rolled_away() -> None:
     """Protects values that are read later than in the next block."""
     middle = nn.serial(*(nn.serial(nn.conv(4, 3), nn.relu()) for _ in range(6)))

@@ -253,6 +253,18 @@ MUTATIONS = (
         "jax, filters: zeros outside the second image",
     ),
     Mutation(
+        "ntc/backends/jax/emit.py",
+        "same if scope.equal is None else same & scope.equal",
+        "same",
+        "jax, tiles of k(x, x): marks entries off the diagonal as well",
+    ),
+    Mutation(
+        "ntc/schedule/rolling.py",
+        "before[place] = own",
+        "before[place] = other",
+        "rolling: what the first block reads",
+    ),
+    Mutation(
         "ntc/passes/crop.py",
         "low = min(max(0, first), axis.size - 1)",
         "low = min(max(0, first + 1), axis.size - 1)",

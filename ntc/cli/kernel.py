@@ -25,6 +25,10 @@ def kernel_command(
     target: options.RunTarget = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", min=1e-6, help="GiB for all that is computed at a time; default: a quarter."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples."""
@@ -34,7 +38,8 @@ def kernel_command(
     second = None if x2 is None else options.read_array(x2)
     start = time.perf_counter()
     with reporting() as report:
-        result = program(first, second, progress=lambda done, total: report("kernel", done, total))
+        limit = None if memory is None else int(memory * 2**30)
+        result = program(first, second, progress=lambda done, total: report("kernel", done, total), memory=limit)
     matrices = {name: np.asarray(getattr(result, name)) for name in wanted or program.kernels}
     seconds = time.perf_counter() - start
     options.write_arrays(output, matrices)

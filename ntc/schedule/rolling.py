@@ -94,6 +94,8 @@ class _Finder:
         score = (0, 0)
         signatures = self._signatures
         for period in range(1, min(_LONGEST_PERIOD, (len(signatures) - start) // LEAST_REPEATS) + 1):
+            if best is not None and period % len(best[1].blocks[0]) == 0:
+                continue  # the same blocks, several at a time
             equal = signatures[start + period :] == signatures[start:-period]
             for low, high in _stretches(equal, period * (LEAST_REPEATS - 2)):
                 if high - low + 2 * period <= score[0]:
