@@ -11,13 +11,15 @@ from ntc.ir.graph import Graph, Node
 from ntc.ir.kernel import Window
 from ntc.ir.kernel.windows import ConvLowering
 from ntc.ir.schema import frozen
-from ntc.ir.types import Target
+from ntc.ir.types import CovarianceType, Target
 from ntc.passes.base import Pass
 from ntc.passes.rewrite import rewrite
 
 MATRIX_SPEEDUP: Mapping[Target, float] = {"cpu": 1.0, "cuda": 1.0, "tpu": 20.0}
 """How many multiply-adds of a matrix product, in full float32 precision, take the time of one addition of vectors.
 GPUs have no matrix unit for float32; a TPU's 128 x 128 unit makes six passes for it."""
+
+_FEW_TAPS = 9
 
 
 @frozen
@@ -40,14 +42,16 @@ class LowerConv(Pass):
         def rule(node: Node) -> Node:
             if not isinstance(node.op, Window):
                 return node
-            spatial = graph.covariance_of(node.operands[0]).spatial
-            chosen = self._cheapest(node.op, spatial) if self.lowering == "auto" else self.lowering
+            operand = graph.covariance_of(node.operands[0])
+            chosen = self._cheapest(node.op, operand) if self.lowering == "auto" else self.lowering
             return replace(node, op=replace(node.op, lowering=chosen))
 
         return rewrite(graph, rule)
 
-    def _cheapest(self, op: Window, spatial: tuple[int, ...]) -> ConvLowering:
-        costs = costs_of(op, spatial, self.target)
+    def _cheapest(self, op: Window, operand: CovarianceType) -> ConvLowering:
+        if len(operand.batch) == 1 and op.taps <= _FEW_TAPS:
+            return "direct"  # marginals cost little to run: one computation less to compile
+        costs = costs_of(op, operand.spatial, self.target)
         return min(costs, key=lambda lowering: costs[lowering])
 
 

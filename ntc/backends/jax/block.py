@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ntc.ir.lanes import axes_of, residue_table
 from ntc.ir.types import CovarianceType
@@ -41,7 +42,7 @@ class Lanes:
         table = residue_table(self.type)[list(axes)]
         if self.start is None:
             return table
-        return jax.lax.dynamic_slice_in_dim(jnp.asarray(table), self.start, self.count, axis=1)
+        return lax.dynamic_slice_in_dim(jnp.asarray(table), self.start, self.count, 1, allow_negative_indices=False)
 
     def partners(self, axis: int) -> Any:
         """p' of every position and lane along one axis, (positions, lanes)."""
@@ -92,7 +93,7 @@ class Lanes:
         sizes = [*(axis.size for axis in others), last.size, self.count]
         rest = table.shape[len(sizes) :]
         starts = [jnp.asarray(x, jnp.int32) for x in (*starts, *(0,) * len(rest))]
-        part = jax.lax.dynamic_slice(table, starts, (*sizes, *rest))
+        part = lax.dynamic_slice(table, starts, (*sizes, *rest), allow_negative_indices=False)
         return part.reshape(*self.type.spatial, 1, -1, *rest[1:])
 
 
@@ -164,12 +165,19 @@ def repeat_columns(mask: Any, columns: Any) -> jax.Array:
 
 def without_margins(x: jax.Array, margins: Margins) -> jax.Array:
     """x without margins along its first axes."""
-    return x[tuple(slice(low, n - high) for (low, high), n in zip(margins, x.shape, strict=False))]
+    if not margins:
+        return x
+    ends = [(low, n - high) for (low, high), n in zip(margins, x.shape, strict=False)]
+    ends += [(0, n) for n in x.shape[len(ends) :]]
+    return lax.slice(x, *zip(*ends, strict=True))
 
 
 def with_margins(x: jax.Array, margins: Margins) -> jax.Array:
     """x with zeros around its first axes."""
-    return jnp.pad(x, (*margins, *((0, 0),) * (x.ndim - len(margins)))) if margins else x
+    if not margins:
+        return x
+    widths = (*margins, *((0, 0),) * (x.ndim - len(margins)))
+    return lax.pad(x, jnp.zeros((), x.dtype), [(low, high, 0) for low, high in widths])
 
 
 def live_mask(lanes: Lanes, columns: Any) -> jax.Array | None:

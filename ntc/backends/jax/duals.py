@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ntc.backends.jax.polynomials import HALF_ANGLE, HALF_SPACE, polynomial
 from ntc.ir.op import Activation
@@ -33,10 +34,16 @@ class Family:
     dual_dot: Integral
 
 
+def _where(condition: jax.Array, x: jax.Array | float, y: jax.Array | float) -> jax.Array:
+    """`jnp.where` of arrays of one shape, or numbers: it is traced and lowered in a fraction of the time."""
+    array = x if isinstance(x, jax.Array) else y
+    return lax.select(condition, *(z if isinstance(z, jax.Array) else lax.full_like(array, z) for z in (x, y)))
+
+
 def _root(v: jax.Array) -> jax.Array:
     """Square root, with derivative zero at zero."""
     positive = v > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, v, 1)), 0)
+    return _where(positive, lax.sqrt(_where(positive, v, 1.0)), 0.0)
 
 
 def _angle(k: jax.Array, norm: jax.Array, same: Same) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -70,7 +77,7 @@ def _half_angle(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:
 
 def _cosine(k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
     """The correlation, in [-1, 1] up to rounding."""
-    cosine = jnp.where(norm > 0, k / norm, 1)
+    cosine = _where(norm > 0, k / norm, 1.0)
     return cosine if same is None else jnp.where(same, 1, cosine)
 
 
@@ -78,16 +85,16 @@ def _fast_half_space(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Ar
     """The same in float32 with one square root and one polynomial: max(cos, 0) / 2 + (sin - angle cos) / (2 pi)
     of the acute angle."""
     cosine = _cosine(k, norm, same)
-    size = jnp.minimum(jnp.abs(cosine), 1)
+    size = lax.min(lax.abs(cosine), lax.full_like(cosine, 1))
     rest = 1 - size
-    return jnp.maximum(jnp.clip(cosine, -1, 1) / 2, 0) + rest * jnp.sqrt(rest) * polynomial(HALF_SPACE, size)
+    return _where(cosine > 0, size, 0.0) / 2 + rest * lax.sqrt(rest) * polynomial(HALF_SPACE, size)
 
 
 def _fast_half_angle(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:
     cosine = _cosine(k, norm, same)
-    size = jnp.minimum(jnp.abs(cosine), 1)
-    acute = jnp.sqrt(1 - size) * polynomial(HALF_ANGLE, size)
-    return jnp.where(cosine < 0, acute, 0.5 - acute)
+    size = lax.min(lax.abs(cosine), lax.full_like(cosine, 1))
+    acute = lax.sqrt(1 - size) * polynomial(HALF_ANGLE, size)
+    return _where(cosine < 0, acute, 0.5 - acute)
 
 
 def _in_float32(exact: Callable[..., jax.Array], fast: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

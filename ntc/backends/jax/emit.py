@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntc.backends.jax.block import Block, live_mask, repeat_columns
 from ntc.backends.jax.duals import family
@@ -149,7 +150,7 @@ def _reduce(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
     x, positions = block.interior, tuple(range(block.rank))
     size = prod(block.type.spatial)
     if op.reduction == "trace":
-        return _on_diagonal(block, x.sum(positions)) / size
+        return _on_diagonal(block, x).sum(positions) / size
     mask = live_mask(block.lanes, block.columns)
     total = (x if mask is None else x * mask.astype(x.dtype)).sum(positions)
     total = total.reshape(total.shape[0], -1, scope.columns).sum(1)
@@ -162,12 +163,12 @@ def _select(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
 
 
 def _on_diagonal(block: Block, x: jax.Array) -> jax.Array:
-    """Of x (rows, lanes * columns), the lane with p' = p: (rows, columns); zero if it is not at hand."""
-    x = x.reshape(x.shape[0], -1, block.columns)
-    if x.shape[1] == 1 and block.lanes.start is None:
-        return x[:, 0]
-    chosen = jnp.asarray(block.lanes.on_diagonal())[:, None]
-    return jnp.where(chosen, x, 0).sum(1)
+    """Of x (..., rows, lanes * columns), the lane with p' = p: (..., rows, columns); zero if it is not at hand."""
+    x = x.reshape(*x.shape[:-1], -1, block.columns)
+    chosen = block.lanes.on_diagonal()
+    if block.lanes.start is None:
+        return x[..., int(np.flatnonzero(chosen)[0]), :]
+    return jnp.where(jnp.asarray(chosen)[:, None], x, 0).sum(-2)
 
 
 def _mirror(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:

@@ -18,7 +18,7 @@ from jax import lax
 
 from ntc.backends.jax.block import Block, Lanes, Margins
 from ntc.backends.jax.boundary import Boundary
-from ntc.backends.jax.roots import Keys, Roots, root, root_keys
+from ntc.backends.jax.roots import Keys, Roots, root_keys
 from ntc.backends.jax.scope import Scope, is_cross_integral
 from ntc.backends.jax.whole import to_dense
 from ntc.ir.graph import Graph, Node
@@ -37,12 +37,13 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
     Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal. `equal` is a scalar, which may be given
     for a graph between two inputs: whether they are the same examples in the same order.
     """
-    groups = schedule(graph)
+    groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
+    margins = margins_of(graph, [item for _, items in groups for item in items])
 
     def function(*arrays: jax.Array, equal: jax.Array | None = None) -> Outputs:
-        program = _Program.start(graph, target, arrays, equal)
-        for group in groups:
-            program.group(group)
+        program = _Program.start(graph, target, margins, arrays, equal)
+        for group, items in groups:
+            program.group(group, items)
         return {x.label: program.output(x.value) for x in graph.outputs}
 
     return function
@@ -53,6 +54,7 @@ class _Program:
     """The values computed so far.
 
     Attributes:
+      margins: zeros around values between examples.
       equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
       roots: what integrals take of marginals.
       values: whole values by name.
@@ -61,6 +63,7 @@ class _Program:
     graph: Graph
     target: Target
     boundary: Boundary
+    margins: Mapping[str, Margins]
     x1: jax.Array
     x2: jax.Array
     equal: jax.Array | None
@@ -68,10 +71,17 @@ class _Program:
     values: dict[str, Block]
 
     @classmethod
-    def start(cls, graph: Graph, target: Target, arrays: tuple[jax.Array, ...], equal: jax.Array | None) -> _Program:
+    def start(
+        cls,
+        graph: Graph,
+        target: Target,
+        margins: Mapping[str, Margins],
+        arrays: tuple[jax.Array, ...],
+        equal: jax.Array | None,
+    ) -> _Program:
         """With the marginals of every input."""
         keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
-        program = cls(graph, target, Boundary(target), arrays[0], arrays[-1], equal, Roots(keys), {})
+        program = cls(graph, target, Boundary(target), margins, arrays[0], arrays[-1], equal, Roots(keys), {})
         twins = _twins(graph)
         if twins:
             program._marginals("N", jnp.concatenate(arrays), twins)
@@ -93,7 +103,7 @@ class _Program:
             found = [(i, f) for i, alike in enumerate(zip(*blocks, strict=True)) for f in self._functions(alike, twins)]
 
             def results(scope: Scope, block: Any = block, found: Any = tuple(found)) -> list[jax.Array]:
-                return [root(scope.values[block[i].name], function) for i, function in found]
+                return [scope.root(block[i].name, function) for i, function in found]
 
             stacks = scope.emit(item, results)
             if not isinstance(item, Run):
@@ -103,10 +113,10 @@ class _Program:
         self.values |= scope.values
 
     def _add_roots(self, names: list[str], function: Any, stack: jax.Array, twins: Mapping[str, str]) -> None:
-        n1 = self.x1.shape[0] if twins else stack.shape[-1]
-        self.roots.add(tuple((name, function) for name in names), stack[..., :n1])
-        if twins:
-            self.roots.add(tuple((twins[name], function) for name in names), stack[..., n1:])
+        first, second = (slice(self.x1.shape[0]), slice(self.x1.shape[0], None)) if twins else (slice(None), None)
+        self.roots.add(tuple((name, function) for name in names), stack, first)
+        if second:
+            self.roots.add(tuple((twins[name], function) for name in names), stack, second)
 
     def _functions(self, nodes: tuple[Node, ...], twins: Mapping[str, str]) -> list[Any]:
         """What integrals take of one of the nodes, or of a twin."""
@@ -119,25 +129,25 @@ class _Program:
         dense = to_dense(block)
         return dense if len(block.type.batch) == 2 else dense[0]
 
-    def group(self, group: Group) -> None:
+    def group(self, group: Group, items: list[Item]) -> None:
         """Computes the values of one group that others need."""
         chunk = Chunk.choose(group, self.target, self.x1.shape[0], self.x2.shape[0])
-        items = roll(group.nodes, self.graph.types, kept(group))
         if chunk is not None:
             self.values |= _Loop(self, group, items, chunk).run()
             return
-        scope = self.scope(group, items)
+        scope = self.scope(group)
         scope.roots1 = {keys: self.roots(keys) for keys in row_keys(items)}
         for item in items:
             scope.emit(item)
         self.values |= {name: scope.values[name] for name in kept(group)}
 
-    def scope(self, group: Group, items: list[Item]) -> Scope:
+    def scope(self, group: Group) -> Scope:
         """For all examples and lanes."""
-        margins = margins_of(self.graph, items)
-        scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, margins, equal=self.equal)
+        scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, self.margins, equal=self.equal)
         scope.readers = readers_of(self.graph.nodes)
-        scope.values |= {name: self.values[name] for name in read_from_outside(group) if name in self.values}
+        for name in read_from_outside(group):
+            if name in self.values:
+                scope.values[name] = self.values[name].with_margins(self.margins.get(name, ()))
         return scope
 
 
@@ -224,7 +234,7 @@ def _joined_margins(first: Margins, second: Margins) -> Margins:
 
 @dataclass(frozen=True)
 class _Loop:
-    """The loops over lanes and rows of one group."""
+    """The loops over lanes and rows of one group. They write what outlives the group into arrays of whole values."""
 
     program: _Program
     group: Group
@@ -235,33 +245,31 @@ class _Loop:
     def run(self) -> dict[str, Block]:
         """Whole values that outlive the group."""
         steps = self.group.lanes // self.chunk.lanes
-        if steps > 1:
+        totals = self._zeros(node.name for node in self.group.readouts)
+        stored = self._zeros(self.group.stored)
+        if steps == 1:
+            totals, stored = self._lanes(None, totals, stored)
+        else:
             scope = self._scope(jnp.zeros((), jnp.int32))
             scope.prepare(self.items)
             self.tables.update(scope.tables)
-        if steps == 1:
-            numbers, stored = self._lanes(None)
-        else:
             starts: Any = np.arange(steps, dtype=np.int32) * self._count
+            (totals, stored), _ = lax.scan(
+                lambda done, start: (self._lanes(start, *done), ()), (totals, stored), starts
+            )
+        return {name: self._whole(name, x) for name, x in {**totals, **stored}.items()}
 
-            def step(totals: Any, start: Any) -> Any:
-                numbers, stored = self._lanes(start)
-                return jax.tree.map(jnp.add, totals, numbers), stored
+    def _zeros(self, names: Iterable[str]) -> dict[str, jax.Array]:
+        """(*positions, rows, lanes, columns) of whole values."""
+        x1, x2 = self.program.x1, self.program.x2
+        types = {name: self.program.graph.covariance_of(name) for name in names}
+        return {
+            name: jnp.zeros((*type_.spatial, x1.shape[0], type_.lanes, x2.shape[0]), x1.dtype)
+            for name, type_ in types.items()
+        }
 
-            shape = self.program.x1.shape[0], self.program.x2.shape[0]
-            zeros = {node.name: jnp.zeros(shape, self.program.x1.dtype) for node in self.group.readouts}
-            numbers, stored = lax.scan(step, zeros, starts)
-        columns, types = self.program.x2.shape[0], self.program.graph.covariance_of
-        arrays = numbers | {name: self._joined(name, x) for name, x in stored.items()}
-        return {name: Block(x, Lanes(types(name)), columns) for name, x in arrays.items()}
-
-    def _joined(self, name: str, x: jax.Array) -> jax.Array:
-        """([steps,] rows, *positions, lanes * columns) of chunks as (*positions, rows, all lanes * columns)."""
-        rank = len(self.program.graph.covariance_of(name).spatial)
-        if x.ndim == rank + 2:
-            return jnp.moveaxis(x, 0, rank)
-        x = x.transpose(*range(2, rank + 2), 1, 0, rank + 2)
-        return x.reshape(*x.shape[:-2], -1)
+    def _whole(self, name: str, x: jax.Array) -> Block:
+        return Block(x.reshape(*x.shape[:-2], -1), Lanes(self.program.graph.covariance_of(name)), x.shape[-1])
 
     @property
     def _count(self) -> int:
@@ -270,74 +278,72 @@ class _Loop:
 
     def _scope(self, start: jax.Array | None) -> Scope:
         """For all examples and the lanes from `start` on."""
-        scope = self.program.scope(self.group, self.items)
+        scope = self.program.scope(self.group)
         scope.start, scope.count, scope.by_row, scope.tables = start, self._count, self.group.by_row, self.tables
         return scope
 
-    def _lanes(self, start: jax.Array | None) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        """Numbers (n1, n2), and stored values (n1, *positions, lanes * columns), of some lanes."""
-        run, group = self.program, self.group
+    def _lanes(self, start: jax.Array | None, totals: Outputs, stored: Outputs) -> tuple[Outputs, Outputs]:
+        """With the sums over some lanes added to totals, and their entries in stored values."""
         template = self._scope(start)
         outside = {name: template.values.pop(name) for name in list(template.values)}
         for item in self.items:
             template.bring(item)
-        steps = run.x1.shape[0] // self.chunk.rows
-        roots = {keys: run.roots(keys) for keys in row_keys(self.items)}
-        sliced = {
-            "x1": run.x1,
-            "outside": {name: jnp.moveaxis(_chosen(x, template), x.rank, 0) for name, x in outside.items()},
-            "first": jnp.arange(run.x1.shape[0], dtype=jnp.int32),
-        }
-        sliced = jax.tree.map(lambda x: x.reshape(steps, self.chunk.rows, *x.shape[1:]), sliced)
+        roots = {keys: self.program.roots.with_others(keys) for keys in row_keys(self.items)}
 
-        def rows(part: Any) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-            scope = Scope(
-                run.graph.types,
-                run.boundary,
-                part["x1"],
-                run.x2,
-                {keys: _rows_from(x, part["first"][0], self.chunk.rows) for keys, x in roots.items()},
-                run.roots,
-                template.margins,
-                template.readers,
-                start,
-                self._count,
-                group.by_row,
-                part["first"][0],
-                template.shifted,
-                template.masks,
-                equal=run.equal,
-            )
-            for name, x in part["outside"].items():
-                type_ = outside[name].type
-                block = Block(jnp.moveaxis(x, 0, len(type_.spatial)), scope.lanes(type_), scope.columns)
-                scope.values[name] = block.with_margins(template.margins.get(name, ()))
+        def rows(done: tuple[Outputs, Outputs], first: jax.Array) -> tuple[tuple[Outputs, Outputs], tuple[()]]:
+            scope = self._rows(template, outside, roots, first)
             for item in self.items:
                 scope.emit(item)
-            numbers = {node.name: scope.values[node.name].array for node in group.readouts}
-            return numbers, {name: _rows_first(scope.values[name]) for name in group.stored}
+            totals, stored = done
+            totals = {name: _with_rows(x, first, scope.values[name], add=True) for name, x in totals.items()}
+            stored = {name: _with_rows(x, first, scope.values[name]) for name, x in stored.items()}
+            return (totals, stored), ()
 
+        steps = self.program.x1.shape[0] // self.chunk.rows
         if steps == 1:
-            numbers, stored = rows(jax.tree.map(lambda x: x[0], sliced))
-        else:
-            numbers, stored = lax.map(jax.checkpoint(rows), sliced)
-            numbers, stored = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (numbers, stored))
-        return numbers, stored
+            return rows((totals, stored), jnp.zeros((), jnp.int32))[0]
+        firsts = jnp.arange(steps, dtype=jnp.int32) * self.chunk.rows
+        return lax.scan(jax.checkpoint(rows), (totals, stored), firsts)[0]
+
+    def _rows(
+        self, template: Scope, outside: Mapping[str, Block], roots: Mapping[Keys, jax.Array], first: jax.Array
+    ) -> Scope:
+        """For some rows of what the template is for."""
+        x1, count = self.program.x1, self.chunk.rows
+        scope = replace(
+            template,
+            x1=_examples(x1, first, count, axis=0),
+            roots1={keys: _examples(x, first, count, axis=x.ndim - 1) for keys, x in roots.items()},
+            first_row=first,
+            values={},
+        )
+        for name, block in outside.items():
+            scope.values[name] = _part(block, scope.lanes(block.type), first, count)
+        return scope
 
 
-def _chosen(block: Block, scope: Scope) -> jax.Array:
-    """The lanes at hand of a whole value: (*positions, rows, lanes * columns)."""
-    lanes = scope.lanes(block.type)
-    if lanes.start is None:
-        return block.interior
-    chosen = lax.dynamic_slice_in_dim(block.separate, lanes.start, lanes.count, axis=block.rank + 1)
-    return chosen.reshape(*chosen.shape[:-2], -1)
+def _part(block: Block, lanes: Lanes, first: jax.Array, count: int) -> Block:
+    """Some rows and lanes of a whole value."""
+    x, rank = block.array.reshape(*block.array.shape[:-1], -1, block.columns), block.rank
+    sizes = (*x.shape[:rank], count, lanes.number, x.shape[-1])
+    part = lax.dynamic_slice(x, _place(lanes, first), sizes, allow_negative_indices=False)
+    return replace(block, array=part.reshape(*part.shape[:-2], -1), lanes=lanes)
 
 
-def _rows_from(x: jax.Array, first: jax.Array, count: int) -> jax.Array:
-    """Some of the examples of (..., examples)."""
-    return x if count == x.shape[-1] else lax.dynamic_slice_in_dim(x, first, count, axis=-1)
+def _with_rows(whole: jax.Array, first: jax.Array, block: Block, add: bool = False) -> jax.Array:
+    """The array of a whole value, (*positions, rows, lanes, columns), with some rows and lanes of it written."""
+    place, part = _place(block.lanes, first), block.separate
+    if add:
+        part = part + lax.dynamic_slice(whole, place, part.shape, allow_negative_indices=False)
+    return lax.dynamic_update_slice(whole, part, place, allow_negative_indices=False)
 
 
-def _rows_first(block: Block) -> jax.Array:
-    return jnp.moveaxis(block.interior, block.rank, 0)
+def _place(lanes: Lanes, first: jax.Array) -> list[jax.Array]:
+    """Where some rows and lanes begin in (*positions, rows, lanes, columns)."""
+    starts = *(0,) * len(lanes.type.spatial), first, 0 if lanes.start is None else lanes.start, 0
+    return [jnp.asarray(x, jnp.int32) for x in starts]
+
+
+def _examples(x: jax.Array, first: jax.Array, count: int, axis: int) -> jax.Array:
+    """Some of the examples along an axis."""
+    return lax.dynamic_slice_in_dim(x, first, count, axis, allow_negative_indices=False)

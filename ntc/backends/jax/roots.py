@@ -36,27 +36,35 @@ class Roots:
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._wanted = list(dict.fromkeys(keys))
-        self._arrays: dict[Key, jax.Array] = {}
-        self._stacks: list[tuple[Keys, jax.Array]] = []
+        self._stacks: list[tuple[Keys, jax.Array, slice]] = []
 
     def wanted(self, name: str) -> list[Key]:
         """What is to be known of one marginal."""
         return [key for key in self._wanted if key[0] == name]
 
-    def add(self, keys: Keys, stack: jax.Array) -> None:
-        """Adds what was found for several marginals."""
-        self._stacks.append((keys, stack))
+    def add(self, keys: Keys, stack: jax.Array, examples: slice) -> None:
+        """Adds what was found for several marginals, of which some of the examples of a stack are."""
+        self._stacks.append((keys, stack, examples))
 
     def __call__(self, keys: Keys) -> jax.Array:
         """For one key (*positions, examples), for several (keys, *positions, examples)."""
+        return self._found(keys, lambda stack, examples: stack[..., examples])
+
+    def with_others(self, keys: Keys) -> jax.Array:
+        """The same, with other examples after them, for readers that take slices."""
+        return self._found(keys, lambda stack, examples: stack[..., examples.start or 0 :])
+
+    def _found(self, keys: Keys, chosen: Callable[[jax.Array, slice], jax.Array]) -> jax.Array:
         if len(keys) == 1:
-            return self._one(keys[0])
-        for known, stack in self._stacks:
+            return self._one(keys[0], chosen)
+        for known, stack, examples in self._stacks:
             if keys[0] in known:
                 first = known.index(keys[0])
                 if known[first : first + len(keys)] == keys:
-                    return stack[first : first + len(keys)]
-        return jnp.stack([self._one(key) for key in keys])
+                    return chosen(stack[first : first + len(keys)], examples)
+        return jnp.stack([self._one(key, chosen) for key in keys])
 
-    def _one(self, key: Key) -> jax.Array:
-        return next(stack[known.index(key)] for known, stack in self._stacks if key in known)
+    def _one(self, key: Key, chosen: Callable[[jax.Array, slice], jax.Array]) -> jax.Array:
+        return next(
+            chosen(stack[known.index(key)], examples) for known, stack, examples in self._stacks if key in known
+        )

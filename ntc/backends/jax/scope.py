@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ntc.backends.jax.block import Block, Lanes, Margins, with_margins
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.emit import EMITTERS, layout_of
-from ntc.backends.jax.roots import Keys, root, root_keys
+from ntc.backends.jax.roots import Key, Keys, root, root_keys
 from ntc.backends.jax.windows import Masks
 from ntc.ir import kernel
 from ntc.ir.graph import Node, kernel_op
@@ -44,6 +44,7 @@ class Scope:
       masks: of filters, for the lanes at hand.
       tables: from which `shifted` is sliced.
       values: blocks by name.
+      found: what integrals take of marginals among the values.
     """
 
     types: Mapping[str, Any]
@@ -63,6 +64,7 @@ class Scope:
     tables: dict[Any, jax.Array] = field(default_factory=dict)
     equal: jax.Array | None = None
     values: dict[str, Block] = field(default_factory=dict)
+    found: dict[Key, jax.Array] = field(default_factory=dict)
 
     @property
     def rows(self) -> Any:
@@ -138,8 +140,15 @@ class Scope:
         key1, key2 = root_keys(node)
         if len(type_.batch) == 2:
             return self.roots1[key1,][..., None], self.shifted[(key2,), layout_of(type_)]
-        first, second = (root(self.values[name], function) for name, function in (key1, key2))
+        first, second = self.root(*key1), self.root(*key2)
         return jnp.tile(jnp.expand_dims(first, first.ndim - 1), type_.lanes), self.lanes(type_).shifted(second)
+
+    def root(self, name: str, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        """What integrals take of a marginal at hand, computed once."""
+        key = name, function
+        if key not in self.found:
+            self.found[key] = root(self.values[name], function)
+        return self.found[key]
 
     def emit(self, item: Item, results: Callable[[Scope], Any] = lambda scope: ()) -> Any:
         """Traces a node, or a run in a loop; then `results` of every block of the run, stacked."""
@@ -149,6 +158,9 @@ class Scope:
         type_ = covariance(item.type)
         operands = [self.values[x] for x in item.operands if x in self.values]
         margins = self.margins.get(item.name, ())
+        if isinstance(item.op, kernel.GaussianIntegral) and not is_cross_integral(item):
+            for key in root_keys(item):
+                self.root(*key)
 
         def compute() -> jax.Array:
             return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
@@ -182,7 +194,9 @@ class Scope:
         first, block, last = run.blocks[0], run.blocks[1], run.blocks[-1]
 
         def step(carry: tuple[jax.Array, ...], roots: Any) -> Any:
-            scope = replace(self, values=dict(self.values), roots1={}, shifted=dict(self.shifted))
+            scope = replace(
+                self, values=dict(self.values), found=dict(self.found), roots1={}, shifted=dict(self.shifted)
+            )
             for position, array in zip(run.carried, carry, strict=True):
                 scope.values[first[position].name] = self._block(first[position], array)
             for node, (root1, root2) in zip(integrals, roots, strict=True):
