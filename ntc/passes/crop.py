@@ -9,7 +9,8 @@ from itertools import chain
 from typing import ClassVar
 
 from ntc.ir.graph import Graph, Node
-from ntc.ir.kernel import Constant, Gram, Mirror, Reduce, Select, Window, Window2
+from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Reduce, Select, Window, Window2
+from ntc.ir.kernel.pointwise import Pointwise
 from ntc.ir.op import covariance
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Sliding
@@ -22,8 +23,8 @@ Interval = tuple[int, int]
 Intervals = tuple[Interval, ...]
 """One per spatial axis."""
 
-_MOVING = Gram | Select | Reduce | Mirror | Window | Window2
-"""Ops whose result is not at the positions of their operands."""
+_STILL = Pointwise | GaussianIntegral
+"""Ops whose result is at the positions of their operands. What is not known here reads every position."""
 
 
 def positions(graph: Graph) -> Mapping[str, Intervals]:
@@ -47,9 +48,9 @@ def positions(graph: Graph) -> Mapping[str, Intervals]:
 def _demand(graph: Graph, node: Node, found: dict[str, Intervals]) -> None:
     """Adds what one node reads; all, if nothing reads it."""
     operands = [name for name in node.operands if name in graph.definitions]
-    if _wraps(node) or node.name not in found:
+    if _fixed(node) or node.name not in found:
         found[node.name] = _all(covariance(node.type).spatial)
-    if not isinstance(node.op, _MOVING):
+    if isinstance(node.op, _STILL):
         together = [found[name] for name in (node.name, *operands) if name in found]
         found[node.name] = tuple(reduce(_join, axis) for axis in zip(*together, strict=True))
     for name in operands:
@@ -65,8 +66,11 @@ def _all(spatial: Spatial) -> Intervals:
     return tuple((0, size) for size in spatial)
 
 
-def _wraps(node: Node) -> bool:
-    return isinstance(node.op, Window | Window2) and node.op.padding == "circular"
+def _fixed(node: Node) -> bool:
+    """Whether the node computes and reads every position."""
+    if isinstance(node.op, Window | Window2):
+        return node.op.padding == "circular"
+    return not isinstance(node.op, _STILL | Gram | Constant | Select | Reduce)
 
 
 def _below(node: Node, intervals: Intervals, spatial: Spatial) -> Intervals:
@@ -74,7 +78,7 @@ def _below(node: Node, intervals: Intervals, spatial: Spatial) -> Intervals:
     op = node.op
     if isinstance(op, Select):
         return tuple((p, p + 1) for p in op.position)
-    if isinstance(op, Reduce | Mirror) or _wraps(node):
+    if isinstance(op, Reduce) or _fixed(node):
         return _all(spatial)
     if isinstance(op, Window | Window2):
         return tuple(map(_read, intervals, op.geometry(spatial)))
@@ -115,7 +119,7 @@ def _cropped(graph: Graph, node: Node, kept: Mapping[str, Intervals]) -> Node:
         op = replace(op, spatial=_sizes(own))
     elif isinstance(op, Select):
         op = replace(op, position=tuple(p - low for p, (low, _) in zip(op.position, below, strict=True)))
-    elif isinstance(op, Window | Window2) and not _wraps(node):
+    elif isinstance(op, Window | Window2) and not _fixed(node):
         pads = tuple(_pads(own, below, op.geometry(graph.covariance_of(node.operands[0]).spatial)))
         implied = op.geometry(_sizes(below))
         if pads != tuple(chain.from_iterable(axis.pads for axis in implied)) or _sizes(own) != _outputs(implied):

@@ -1,0 +1,41 @@
+"""Forward passes of layers with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ntc.ir import ops
+
+
+def _dense(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
+    y: jax.Array = jnp.einsum("...i,ij->...j", x, weights["w"], precision=lax.Precision.HIGHEST)
+    return y + weights["b"] if op.bias else y
+
+
+def _conv(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
+    spatial = x.shape[1:-1]
+    geometry = op.geometry(spatial)
+    if op.padding == "circular":
+        x = jnp.pad(x, [(0, 0), *(axis.pads for axis in geometry), (0, 0)], mode="wrap")
+    axes = "HWD"[: len(spatial)]
+    y: jax.Array = lax.conv_general_dilated(
+        x,
+        weights["w"],
+        window_strides=tuple(axis.stride for axis in geometry),
+        padding="SAME" if op.padding == "same" else "VALID",
+        rhs_dilation=tuple(axis.dilation for axis in geometry),
+        dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+        precision=lax.Precision.HIGHEST,
+    )
+    return y + weights["b"] if op.bias else y
+
+
+ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
+    ops.Dense: _dense,
+    ops.Conv: _conv,
+}
