@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from pydantic.fields import FieldInfo
 
-from ntc.errors import NtcError
+from ntc.errors import NtcError, ParameterError
 from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.construct import required
@@ -62,6 +62,8 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
         if args[0] is int:
             return st.integers(int(max(low, -largest)), int(min(high, largest)))
         numbers = st.one_of(_decimals, _floats) if extreme else _decimals
+        if low > 0:
+            return numbers.map(lambda x: max(low, abs(x) or 1.0))
         return numbers.map(abs if low >= 0 else float)
     if origin is Literal:
         return st.sampled_from(args)
@@ -96,7 +98,11 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
     for field in fields(op):
         if required(field) or draw(st.integers(0, 3)):
             given[field.name] = draw(parameter_values(parameter_types(op)[field.name], axes, extreme=extreme))
-    return op(**given)
+    try:
+        return op(**given)
+    except ParameterError as error:  # it does not go with the others
+        del given[error.parameter]
+        return op(**given)
 
 
 @st.composite
@@ -167,6 +173,8 @@ def tensor_graphs(
     """A random network of every kind of op."""
     growing = _Growing(draw, *draw(input_shapes(most_positions, least_channels)), extreme)
     x = growing.builder.input
+    if draw(st.sampled_from([False, False, True])):
+        x = growing.add(draw(ops_of(ops.Mask, 0)), x) or x
     for _ in range(draw(st.integers(1, most_steps))):
         match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation"])):
             case "layer":
@@ -230,8 +238,18 @@ def examples(draw: DrawFn, graph: Graph, count: int, special: bool = True) -> Ar
     """`count` inputs. With `special` some are zero, zero in places, equal, parallel or antiparallel."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     x: npt.NDArray[np.float64] = random.normal(size=(count, *input_shape(graph)))
-    if not special:
-        return x
+    if special:
+        _make_special(draw, x)
+    if graph.nodes and isinstance(graph.nodes[0].op, ops.Mask):
+        value = float(graph.nodes[0].op.value)
+        x[random.random(x.shape[:-1]) < 0.3] = value
+        x[random.random(x.shape) < 0.1] = value
+    return x
+
+
+def _make_special(draw: DrawFn, x: Array) -> None:
+    """Makes some of the inputs zero, zero in places, equal, parallel or antiparallel."""
+    count = len(x)
     for i in range(1, count):
         match draw(st.sampled_from(["own", "own", "own", "zero", "pixel", "equal", "parallel", "antiparallel"])):
             case "zero":
@@ -244,4 +262,3 @@ def examples(draw: DrawFn, graph: Graph, count: int, special: bool = True) -> Ar
                 x[i] = 0.25 * x[i - 1]
             case "antiparallel":
                 x[i] = -3.0 * x[i - 1]
-    return x

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ntc import nn
 from ntc.backends.reference import interpret
 from ntc.compiler import build
 from ntc.frontend.layers import Layer, Network
@@ -26,6 +27,7 @@ SUPPORTED = [
     "dense_nobias",
     "dense_deep_relu",
     "dense_standard",
+    "dense_standard_s",
     "phi_relu",
     "phi_leaky",
     "phi_abrelu",
@@ -59,6 +61,8 @@ SUPPORTED = [
     "fan_in_prod",
     "fan_in_concat_channel",
     "index_center",
+    "mask_gap",
+    "mask_flat",
     "repeat",
     "wide_resnet",
     "myrtle5",
@@ -71,7 +75,10 @@ def graph_of(name: str) -> Graph:
     layers = eval(NETWORKS[name]["network"], {"stax": stax, "wrn": stax.wrn, "myrtle": stax.myrtle})
     assert isinstance(layers, Layer)
     *spatial, channels = VALUES[f"{name}/x1"].shape[1:]
-    return (Network(tuple(spatial), channels) >> layers).graph(name)
+    network = Network(tuple(spatial), channels)
+    if "mask" in NETWORKS[name]["options"]:
+        network = network >> nn.mask(NETWORKS[name]["options"]["mask"])
+    return (network >> layers).graph(name)
 
 
 @pytest.mark.parametrize("name", SUPPORTED)

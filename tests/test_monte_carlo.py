@@ -19,7 +19,7 @@ from ntc import nn
 from ntc.backends.jax import finite
 from ntc.backends.reference import interpret
 from ntc.frontend.layers import Layer, Network
-from ntc.ir.graph import Graph
+from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.op import Array
 from ntc.passes.translate import Translate
 from tests.assertions import assert_unbiased
@@ -59,6 +59,12 @@ ONE_NONLINEAR_LAYER: dict[str, Network] = {
     >> nn.dense(W, 1.2, 0.3, "standard", bias=False)
     >> nn.erf()
     >> nn.dense(2, 1.3, 0.2, "standard", bias=False),
+    "standard_wide": DENSE
+    >> nn.dense(W, 1.2, 0.3, "standard")
+    >> nn.relu()
+    >> nn.dense(2, 1.3, 0.2, "standard", width_ratio=4.0),
+    "learning_rates": DENSE >> hidden(learning_rate=0.5) >> nn.relu() >> nn.dense(2, 1.3, 0.2, learning_rate=2.0),
+    "last_layer_only": DENSE >> hidden(learning_rate=0.0) >> nn.relu() >> top(),
     "conv_flatten": LINE >> conv() >> nn.relu() >> nn.flatten() >> top(),
     "conv_dilated_index": LINE >> conv(dilation=2) >> nn.relu() >> nn.index((-2,)) >> top(),
     "conv_avg_pool": IMAGE >> conv() >> nn.relu() >> nn.avg_pool(2) >> nn.flatten() >> top(),
@@ -108,13 +114,21 @@ def sampled(graph: Graph, x: Array, count: int, seed: int) -> tuple[Array, Array
             rows = jax.tree.leaves(jax.jacrev(lambda p: network(p)[index])(params))
             axes = y.ndim - 1
             flat = [row.reshape(*y.shape[1:], -1) for row in rows]
-            return sum(jnp.tensordot(row, row, (axes, axes)) for row in flat)  # type: ignore[return-value]
+            terms = [rate * jnp.tensordot(row, row, (axes, axes)) for rate, row in zip(rates, flat, strict=True)]
+            return sum(terms)  # type: ignore[return-value]
 
         y = network(params)
         covariance = jnp.mean(jax.vmap(lambda c: jnp.tensordot(c, c, 0))(y), 0)
         chosen = jnp.arange(min(2, len(y)))
         return covariance, jax.lax.map(channel, chosen).mean(0)
 
+    rates = jax.tree.leaves(
+        {
+            node.name: {name: w.learning_rate for name, w in weights.items()}
+            for node in graph.nodes
+            if (weights := tensor_op(node).weights(graph.tensor_of(node.operands[0])))
+        }
+    )
     keys = jax.random.split(jax.random.key(seed), count)
     return jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=50))(keys)  # type: ignore[no-any-return]
 

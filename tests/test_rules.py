@@ -4,7 +4,9 @@ Where the output y of a network is an affine function of its weights, its covari
 its empirical NTK are finite sums over the weights, which hold at every width: with J the derivative of y by
 the weights (the same for all weights), y0 the output at weights zero and C channels,
 
-    NNGP = sum over c of (y0_c y0_c'^T + J_c diag(std^2) J_c'^T) / C,   NTK = sum over c of J_c J_c'^T / C.
+    NNGP = sum over c of (y0_c y0_c'^T + J_c diag(std^2) J_c'^T) / C,   NTK = sum over c of J_c diag(eta) J_c'^T / C.
+
+eta are the learning rates of the weights.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from ntc.backends.reference import interpret
 from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph, tensor_op
-from ntc.ir.op import Array, TensorOp
+from ntc.ir.op import Array, TensorOp, Weight
 from ntc.passes.translate import Translate
 from tests.assertions import assert_close
 from tests.strategies import (
@@ -57,9 +59,9 @@ def interleaved(covariance: Array, spatial: tuple[int, ...]) -> Array:
 
 
 class Affine:
-    """The finite network of a graph that is affine in its weights: y0, J and the weights' std.
+    """The finite network of a graph that is affine in its weights: y0, J, and std and learning rate of the weights.
 
-    Shapes: y0 (n, positions, C); J (n, positions, C, weights); std (weights).
+    Shapes: y0 (n, positions, C); J (n, positions, C, weights); std, rate (weights).
     """
 
     def __init__(self, graph: Graph, x: Array, seed: int = 0) -> None:
@@ -75,7 +77,8 @@ class Affine:
         self.spatial = y.shape[1:-1]
         self.jacobian = derivative.reshape(len(x), prod(self.spatial), y.shape[-1], flat.size)
         self.y0 = y.reshape(self.jacobian.shape[:3]) - self.jacobian @ np.asarray(flat)
-        self.std = weight_stds(graph)
+        self.std = of_weights(graph, lambda weight: weight.std)
+        self.rate = of_weights(graph, lambda weight: weight.learning_rate)
 
     def nngp(self, other: Affine) -> Array:
         """Covariance over random weights, a mean over channels."""
@@ -85,12 +88,12 @@ class Affine:
 
     def ntk(self, other: Affine) -> Array:
         """Empirical NTK, a mean over channels."""
-        found = np.einsum("npcw,mqcw->npmq", self.jacobian, other.jacobian) / self.y0.shape[-1]
+        found = np.einsum("npcw,mqcw,w->npmq", self.jacobian, other.jacobian, self.rate) / self.y0.shape[-1]
         return interleaved(found, self.spatial)
 
 
 def flattened(params: finite.Params) -> tuple[jax.Array, Callable[[jax.Array], finite.Params]]:
-    """All weights as one vector, in the order of `weight_stds`, and back."""
+    """All weights as one vector, in the order of `of_weights`, and back."""
     places = [(layer, name, value) for layer, own in params.items() for name, value in own.items()]
     sizes = [value.size for _, _, value in places]
 
@@ -104,10 +107,10 @@ def flattened(params: finite.Params) -> tuple[jax.Array, Callable[[jax.Array], f
     return jnp.concatenate([value.ravel() for _, _, value in places] or [jnp.zeros(0)]), restore
 
 
-def weight_stds(graph: Graph) -> Array:
-    """Standard deviation of every weight, as one vector."""
+def of_weights(graph: Graph, value: Callable[[Weight], float]) -> Array:
+    """A value of every weight, as one vector."""
     stds = [
-        np.full(prod(weight.shape), weight.std)
+        np.full(prod(weight.shape), value(weight))
         for node in graph.nodes
         for weight in tensor_op(node).weights(graph.tensor_of(node.operands[0])).values()
     ]
@@ -128,7 +131,7 @@ def split(both: Affine, count: int) -> tuple[Affine, Affine]:
     parts = []
     for part in (slice(None, count), slice(count, None)):
         one = object.__new__(Affine)
-        one.spatial, one.std = both.spatial, both.std
+        one.spatial, one.std, one.rate = both.spatial, both.std, both.rate
         one.jacobian, one.y0 = both.jacobian[part], both.y0[part]
         parts.append(one)
     return parts[0], parts[1]

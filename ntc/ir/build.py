@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
-from ntc.errors import DependenceError, LimitError, Location, NtcError, ShapeError
+from ntc.errors import DependenceError, LimitError, Location, NtcError, ShapeError, UnsupportedError
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
 from ntc.ir.op import TensorOp
+from ntc.ir.ops.mask import Mask
+from ntc.ir.sliding import Strided
 from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
+
+Positions = tuple[Strided, ...]
+"""Per spatial axis."""
 
 
 class TensorGraphBuilder:
@@ -27,6 +32,7 @@ class TensorGraphBuilder:
         self._types: dict[str, TensorType] = {name: type_}
         self._sources = {name: 1}  # bit 0 is the input, bit i the i-th layer with weights
         self._weighted = [name]
+        self._visible: dict[str, Positions] = {}
         self._nodes: list[Node] = []
         self._locations: dict[str, Location | None] = {name: location}
         self._counter: Counter[str] = Counter()
@@ -47,6 +53,8 @@ class TensorGraphBuilder:
             self._check_count(op, operands)
             type_ = op.result(*(self._types[x] for x in operands))
             self._check_independence(op, operands)
+            self._check_mask(op, operands)
+            visible = self._visible_after(op, operands)
         except NtcError as error:
             error.location = error.location or location
             error.notes += tuple(map(self._describe, dict.fromkeys(operands)))
@@ -56,6 +64,8 @@ class TensorGraphBuilder:
         self._nodes.append(Node(name, op, tuple(operands), type_, location))
         self._types[name] = type_
         self._locations[name] = location
+        if visible is not None:
+            self._visible[name] = visible
         self._sources[name] = self._source_bits(op, name, operands)
         return name
 
@@ -92,6 +102,35 @@ class TensorGraphBuilder:
                     hint="end one of the two branches with dense or conv",
                 )
             seen |= self._sources[b]
+
+    def _visible_after(self, op: TensorOp, operands: Sequence[str]) -> Positions | None:
+        """The position of the input whose mask every position of the result has; None if nothing is masked."""
+        if isinstance(op, Mask):
+            return Strided.every(self._types[self.input].spatial)
+        moved = [op.visible(self._types[x]) for x in operands if x in self._visible]
+        if not moved or moved[0] is None:
+            return None
+        composed = {
+            tuple(map(Strided.of, positions or (), self._visible[x]))
+            for x, positions in zip(operands, moved, strict=True)
+        }
+        if len(composed) > 1:
+            raise UnsupportedError(
+                f"{op.name}: its branches mask different positions",
+                hint="give windows in all branches the same strides and paddings",
+            )
+        return composed.pop()
+
+    def _check_mask(self, op: TensorOp, operands: Sequence[str]) -> None:
+        """A mask belongs to the input: everything that reads the input reads it through one mask."""
+        if isinstance(op, Mask) and list(operands) != [self.input]:
+            raise UnsupportedError("mask: what it marks is in the input", hint="make it the first layer")
+        below = [node.op for node in self._nodes if self.input in node.operands] if self.input in operands else []
+        if any(op != other for other in below if Mask in (type(op), type(other))):
+            raise UnsupportedError(
+                f"{op.name} reads the input, which another branch masks differently",
+                hint="put one mask before the branches",
+            )
 
     def _describe(self, name: str) -> str:
         where = self._locations[name]

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-import networkx as nx
-
 from ntc.errors import Location, VerifyError
 from ntc.ir.op import KernelOp, Op, TensorOp
 from ntc.ir.types import CovarianceType, TensorType, Type
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     Digraph = nx.MultiDiGraph[str]
 
 MAX_OPS = 100_000
@@ -99,6 +99,8 @@ class Graph:
     def networkx(self) -> Digraph:
         """The graph of values, an edge per operand in order (`position`); a MultiDiGraph, as an op may
         read one value twice."""
+        import networkx as nx  # takes 20 MB, and only those who ask for this need it
+
         graph: Digraph = nx.MultiDiGraph(name=self.name)
         for value in self.inputs:
             graph.add_node(value.name, type=value.type, op=None)

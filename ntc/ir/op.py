@@ -9,8 +9,9 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ntc.errors import VerifyError
+from ntc.errors import UnsupportedError, VerifyError
 from ntc.ir.offsets import Offsets
+from ntc.ir.sliding import Strided
 from ntc.ir.types import CovarianceType, Distribution, Spatial, TensorType, Type
 
 MANY = 2**31
@@ -70,6 +71,8 @@ class Pair:
       t: NTK between them.
       v1: NNGP covariance of the first example with itself.
       v2: NNGP covariance of the second example with itself.
+      mask, mask1, mask2: which pairs of positions are not masked, as 1 and 0, for k, v1 and v2; None without a mask.
+      arrays: the arrays of the examples, if the value is the input.
     """
 
     type: TensorType
@@ -77,6 +80,10 @@ class Pair:
     t: Value
     v1: Value
     v2: Value
+    mask: Value | None = None
+    mask1: Value | None = None
+    mask2: Value | None = None
+    arrays: tuple[Value, ...] = ()
 
 
 class Emit(Protocol):
@@ -91,11 +98,13 @@ class Weight:
 
     `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in
     the multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020).
+    Gradient descent moves the array with `learning_rate` times the rate of the network.
     """
 
     shape: tuple[int, ...]
     std: float
     multiplier: float
+    learning_rate: float = 1.0
 
 
 class TensorOp(Op):
@@ -103,6 +112,9 @@ class TensorOp(Op):
 
     arity: ClassVar[int | None] = 1
     """Number of operands; None is one or more."""
+
+    fills_masked: ClassVar[bool] = True
+    """Whether masked positions, which are zero, may become anything else."""
 
     independent_operands: ClassVar[bool] = False
     """Whether the rules hold only if no two operands share random weights."""
@@ -126,6 +138,14 @@ class TensorOp(Op):
     def weights(self, x: TensorType) -> dict[str, Weight]:
         """Random parameters of the finite layer on the input `x`."""
         return {}
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        """Where the mask of an output position is that of an input position: which, per axis. None if the output has
+        no positions left. Raises UnsupportedError if the rules do not hold for inputs of which positions are masked.
+        """
+        raise UnsupportedError(
+            f"{self.name} has no rule for inputs with masked positions", hint="remove the mask, or this layer"
+        )
 
     @property
     def has_weights(self) -> bool:

@@ -28,7 +28,12 @@ Extent = Count | tuple[Count, ...]
 Scale = Annotated[float, Field(ge=0, le=1e100)]
 """A standard deviation."""
 
+Positive = Annotated[float, Field(ge=1e-100, le=1e100)]
+
 Finite = Annotated[float, Field(ge=-1e100, le=1e100)]
+
+Masked = Literal["nan"] | Finite
+"""What marks an entry of an input as missing: not a number, or a number."""
 
 Padding = Literal["same", "valid", "circular"]
 Parameterization = Literal["ntk", "standard"]

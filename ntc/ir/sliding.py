@@ -112,3 +112,30 @@ def slid_spatial(name: str, axes: tuple[Sliding, ...]) -> Spatial:
             hint="use padding=same, or pool and stride less before this layer",
         )
     return sizes
+
+
+@dataclass(frozen=True)
+class Strided:
+    """Positions first, first + stride, ...: `count` of them."""
+
+    first: int
+    stride: int
+    count: int
+
+    @classmethod
+    def every(cls, spatial: Spatial) -> tuple[Strided, ...]:
+        """All positions of every axis."""
+        return tuple(cls(0, 1, size) for size in spatial)
+
+    def of(self, below: Strided) -> Strided:
+        """These positions of what `below` are positions of."""
+        return Strided(below.first + below.stride * self.first, below.stride * self.stride, self.count)
+
+    def pads(self, size: int) -> tuple[int, int]:
+        """What a filter of one tap that reads these positions of an axis reads outside it, at both ends."""
+        return -self.first, self.first + (self.count - 1) * self.stride + 1 - size
+
+
+def centers(axes: tuple[Sliding, ...]) -> tuple[Strided, ...]:
+    """The input position in the middle of every window."""
+    return tuple(Strided((x.window - 1) // 2 * x.dilation - x.pads[0], x.stride, x.outputs) for x in axes)

@@ -6,9 +6,11 @@ from typing import ClassVar
 
 from ntc.errors import Location, ParameterError
 from ntc.ir.graph import Graph, Input, Node, Output, tensor_op
-from ntc.ir.kernel import Constant, Gram, Mirror
+from ntc.ir.kernel import Constant, Gram, Mirror, Mul, Window
 from ntc.ir.op import Emit, KernelOp, Pair, Value, covariance
+from ntc.ir.ops import Mask
 from ntc.ir.schema import frozen
+from ntc.ir.sliding import Strided, compact
 from ntc.ir.types import ArrayType, Between, DType, Kernel, TensorType
 from ntc.passes.base import Pass
 
@@ -59,7 +61,8 @@ class Translate(Pass):
         v2 = emit(Gram(), x2, name="v2") if x2 != x1 else v1
         k = v1 if self.between == "diagonal" else emit(Gram(), x1, x2, name="k")
         t = emit(Constant(0.0, self.dtype, covariance(k.type).batch, type_.spatial), name="t")
-        return Pair(type_, k, t, v1, v2)
+        arrays = (x1,) if self.between == "diagonal" else (x1, x2)
+        return Pair(type_, k, t, v1, v2, arrays=arrays)
 
     def _finish(self, writer: _Writer, kernel: str, value: Value) -> str:
         if self.between != "self":
@@ -70,18 +73,33 @@ class Translate(Pass):
 def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pair:
     """The covariances of one layer's output. Where x1 and x2 coincide, so do the values."""
     op = tensor_op(node)
-
-    def nngp(name: str, *views: Pair) -> Value:
-        return op.nngp(writer.scope(node.name, node.location, name), *views)
-
-    first = [Pair(x.type, x.v1, x.v1, x.v1, x.v1) for x in xs]
-    second = [Pair(x.type, x.v2, x.v2, x.v2, x.v2) for x in xs]
+    first, second = [_own(x, x.v1, x.mask1, 0) for x in xs], [_own(x, x.v2, x.mask2, -1) for x in xs]
     same = all(x.v1 == x.v2 for x in xs)
-    v1 = nngp("v" if same else "v1", *first)
-    v2 = v1 if same else nngp("v2", *second)
-    k = v1 if all(x.k == x.v1 for x in xs) else nngp("k", *xs)
-    t = op.ntk(writer.scope(node.name, node.location, "t"), k, *xs)
-    return Pair(type_, k, t, v1, v2)
+    alone = all(x.k == x.v1 for x in xs)
+    mask1 = writer.mask(node, *first)
+    mask2 = mask1 if same else writer.mask(node, *second)
+    mask = mask1 if alone else writer.mask(node, *xs)
+
+    def nngp(name: str, mask: Value | None, *views: Pair) -> Value:
+        return finish(name, op.nngp(writer.scope(node.name, node.location, name), *views), mask)
+
+    def finish(name: str, value: Value, mask: Value | None) -> Value:
+        """Zero where masked."""
+        if mask is None or not op.fills_masked:
+            return value
+        return writer.scope(node.name, node.location, name)(Mul(), value, mask)
+
+    v1 = nngp("v" if same else "v1", mask1, *first)
+    v2 = v1 if same else nngp("v2", mask2, *second)
+    k = v1 if alone else nngp("k", mask, *xs)
+    t = finish("t", op.ntk(writer.scope(node.name, node.location, "t"), k, *xs), mask)
+    return Pair(type_, k, t, v1, v2, mask, mask1, mask2)
+
+
+def _own(x: Pair, v: Value, mask: Value | None, index: int) -> Pair:
+    """A pair of one example with itself."""
+    arrays = x.arrays[:1] if index == 0 else x.arrays[-1:]
+    return Pair(x.type, v, v, v, v, mask, mask, mask, arrays)
 
 
 class _Writer:
@@ -110,6 +128,18 @@ class _Writer:
             return Value(unique, type_)
 
         return emit
+
+    def mask(self, node: Node, x: Pair, *others: Pair) -> Value | None:
+        """Which pairs of positions of the output are not masked: all operands are masked alike."""
+        op, emit = tensor_op(node), self.scope(node.name, node.location, "mask")
+        if isinstance(op, Mask):
+            return op.unmasked(emit, x)
+        positions = None if x.mask is None else op.visible(x.type)
+        if x.mask is None or positions is None or positions == Strided.every(x.type.spatial):
+            return None if positions is None else x.mask
+        pads = [p for axis, size in zip(positions, x.type.spatial, strict=True) for p in axis.pads(size)]
+        stride = compact(tuple(axis.stride for axis in positions))
+        return emit(Window((1,) * len(positions), stride, padding="valid", pads=tuple(pads)), x.mask)
 
     def _unique(self, name: str) -> str:
         taken, number = name, 1

@@ -66,8 +66,15 @@ def FanInConcat(axis: int) -> Any:  # noqa: N802
     return nn.concat
 
 
-def Dense(n: int, W_std: float = 1.0, b_std: float | None = None, parameterization: str = "ntk") -> Layer:  # noqa: N802, N803
-    return nn.dense(n, **_scales(W_std, b_std, parameterization))
+def Dense(  # noqa: N802
+    n: int,
+    W_std: float = 1.0,  # noqa: N803
+    b_std: float | None = None,
+    parameterization: str = "ntk",
+    s: tuple[int, int] = (1, 1),
+) -> Layer:
+    """`s` is by how much the layer below and this one are wider than the network they stand for."""
+    return nn.dense(n * s[1], **_scales(W_std, b_std, parameterization), width_ratio=float(s[0]))
 
 
 def Conv(  # noqa: N802

@@ -39,7 +39,14 @@ def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]
         return _marginal_gram(scope, op, type_)
     first = jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank)
     second = scope.shifted[("x2", op.crop), layout_of(type_)]
-    return _products(first, jnp.squeeze(second, rank))
+    return _products(_features(op, first), _features(op, jnp.squeeze(second, rank)))
+
+
+def _features(op: kernel.Gram, x: jax.Array) -> jax.Array:
+    """The channels of an array that the op multiplies. The last one of a masked input says what is not masked."""
+    if op.masked is None:
+        return x
+    return x[..., -1:] if isinstance(op, kernel.Unmasked) else x[..., :-1]
 
 
 def _products(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -57,8 +64,10 @@ _FEW_CHANNELS = 16
 
 def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
     rank = len(type_.spatial)
-    x = jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank)
-    second = scope.shifted[("x2", op.crop), layout_of(type_)]  # (*positions, 1, lanes * examples, channels)
+    x = _features(op, jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank))
+    second = _features(
+        op, scope.shifted[("x2", op.crop), layout_of(type_)]
+    )  # (*positions, 1, lanes * examples, channels)
     lanes, channels = scope.lanes(type_).number, x.shape[-1]
     first = jnp.broadcast_to(jnp.expand_dims(x, rank), (*x.shape[:rank], lanes, *x.shape[rank:]))
     first = first.reshape(*x.shape[:rank], 1, -1, channels)
@@ -93,6 +102,11 @@ def _add(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block])
 
 def _mul(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     return reduce(mul, [_aligned(x, type_) for x in operands])
+
+
+def _div(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    above, below = (_aligned(x, type_) for x in operands)
+    return jnp.where(below == 0, 0, above / jnp.where(below == 0, 1, below))
 
 
 def _aligned(block: Block, type_: CovarianceType) -> jax.Array:
@@ -191,10 +205,12 @@ def _index_along(x: jax.Array, axis: int) -> jax.Array:
 
 EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Block]], jax.Array]] = {
     kernel.Gram: _gram,
+    kernel.Unmasked: _gram,
     kernel.Constant: _constant,
     kernel.Affine: _affine,
     kernel.Add: _add,
     kernel.Mul: _mul,
+    kernel.Div: _div,
     kernel.Dual: _integral,
     kernel.DualDot: _integral,
     kernel.Window: _window,

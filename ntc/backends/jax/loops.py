@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -18,11 +18,12 @@ from jax import lax
 
 from ntc.backends.jax.block import Block, Lanes, Margins
 from ntc.backends.jax.boundary import Boundary
+from ntc.backends.jax.missing import without_masked
 from ntc.backends.jax.roots import Keys, Roots, root_keys
 from ntc.backends.jax.scope import Scope, is_cross_integral
 from ntc.backends.jax.whole import to_dense
 from ntc.ir.graph import Graph, Node
-from ntc.ir.kernel import Constant, GaussianIntegral, Window
+from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Window
 from ntc.ir.op import covariance
 from ntc.ir.sliding import Sliding
 from ntc.ir.types import ArrayType, Target
@@ -40,7 +41,10 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
     groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
     margins = margins_of(graph, [item for _, items in groups for item in items])
 
+    masked = next((node.op.masked for node in graph.nodes if isinstance(node.op, Gram)), None)
+
     def function(*arrays: jax.Array, equal: jax.Array | None = None) -> Outputs:
+        arrays = tuple(map(partial(without_masked, masked), arrays))
         program = _Program.start(graph, target, margins, arrays, equal)
         for group, items in groups:
             program.group(group, items)

@@ -20,6 +20,7 @@ from ntc.backends.jax.tiles import Tiling, default_memory
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
+from ntc.ir.ops import Mask
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 
 COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
@@ -98,12 +99,16 @@ class Program:
         x1: npt.ArrayLike | jax.Array,
         x2: npt.ArrayLike | jax.Array | None = None,
         *,
+        mask1: npt.ArrayLike | None = None,
+        mask2: npt.ArrayLike | None = None,
         progress: Progress | None = None,
         memory: int | None = None,
     ) -> Kernels:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
         Args:
+          mask1, mask2: true where a position of x1, x2 is missing, (n, *spatial). For networks that begin with
+            `mask`, as another way to mark positions than with the value of that layer.
           progress: called with the number of tiles done and the number of all, before the first and after each.
           memory: about how many bytes all that is computed at a time may use, without inputs and result
             (default: a quarter of the machine's). At least one pair of examples is computed at a time.
@@ -114,11 +119,26 @@ class Program:
           LimitError: not even one pair of examples fits into memory.
         """
         if _is_traced(x1) or _is_traced(x2):
-            return self._traced(x1, x2)
+            x2 = None if x2 is None else self._masked(x2, mask2, jnp)
+            return self._traced(self._masked(x1, mask1, jnp), x2)
         with precision(self.dtype):
-            first = self._checked("x1", x1)
-            second = None if x2 is None else self._checked("x2", x2)
+            first = self._masked(self._checked("x1", x1), mask1, np)
+            second = None if x2 is None else self._masked(self._checked("x2", x2), mask2, np)
             return self._kernels(self._tiled(first, second, progress, memory))
+
+    def _masked(self, x: Any, mask: npt.ArrayLike | None, numpy: Any) -> Any:
+        """x with the value that marks missing entries where the mask is true."""
+        if mask is None:
+            return x
+        value = next((node.op.value for node in self.network.nodes if isinstance(node.op, Mask)), None)
+        if value is None:
+            raise InputError("a mask is given, but the network has none", hint="begin the network with the layer mask")
+        missing = numpy.asarray(mask)
+        if missing.shape != x.shape[:-1] or missing.dtype != bool:
+            raise InputError(
+                f"a mask should hold true or false in shape {x.shape[:-1]}, got {missing.dtype} in {missing.shape}"
+            )
+        return numpy.where(missing[..., None], numpy.asarray(float(value), self._array_type), x)
 
     def diagonal(self, x: npt.ArrayLike | jax.Array) -> Kernels:
         """The kernels of every example with itself: the diagonal of `program(x)`, of shape (n, ...)."""

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from ntc.ir.kernel.inputs import Constant, Gram
-from ntc.ir.kernel.pointwise import Add, Affine, Dual, DualDot, GaussianIntegral, Mul
+from ntc.ir.kernel.inputs import Constant, Gram, Unmasked
+from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, GaussianIntegral, Mul
 from ntc.ir.kernel.readout import Mirror, Reduce, Select
 from ntc.ir.kernel.windows import Window, Window2
 from ntc.ir.op import KernelOp
 
 KERNEL_OPS: dict[str, type[KernelOp]] = {
-    op.name: op for op in (Gram, Constant, Affine, Add, Mul, Dual, DualDot, Window, Window2, Reduce, Select, Mirror)
+    op.name: op
+    for op in (
+        Gram,
+        Unmasked,
+        Constant,
+        Affine,
+        Add,
+        Mul,
+        Div,
+        Dual,
+        DualDot,
+        Window,
+        Window2,
+        Reduce,
+        Select,
+        Mirror,
+    )
 }
 
 __all__ = [
@@ -17,6 +33,7 @@ __all__ = [
     "Add",
     "Affine",
     "Constant",
+    "Div",
     "Dual",
     "DualDot",
     "GaussianIntegral",
@@ -25,6 +42,7 @@ __all__ = [
     "Mul",
     "Reduce",
     "Select",
+    "Unmasked",
     "Window",
     "Window2",
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from ntc.errors import VerifyError
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
-from ntc.ir.schema import MAX_EXTENT, Finite, frozen
+from ntc.ir.schema import MAX_EXTENT, Finite, Masked, frozen
 from ntc.ir.types import ArrayType, CovarianceType, DType, Spatial, Type
 
 
@@ -17,13 +18,14 @@ from ntc.ir.types import ArrayType, CovarianceType, DType, Spatial, Type
 class Gram(KernelOp):
     """K[n, m, p, p'] = x1[n, p] . x2[m, p'] / channels; with one operand K[n, p, p'] of each example alone.
 
-    Of the positions from start to stop alone, where `crop` is (start, stop) of every axis. Source: Novak et al. 2019,
-    eq. 5.
+    Of the positions from start to stop alone, where `crop` is (start, stop) of every axis. Entries that are `masked`
+    count as zeros. Source: Novak et al. 2019, eq. 5.
     """
 
     name: ClassVar[str] = "gram"
     arity: ClassVar[tuple[int, int]] = (1, 2)
     crop: tuple[Annotated[int, Field(ge=0, le=MAX_EXTENT)], ...] = ()
+    masked: Masked | None = None
 
     @property
     def cropped(self) -> tuple[slice, ...]:
@@ -54,13 +56,37 @@ class Gram(KernelOp):
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         """Sums run in one order for every entry, so that K[n, n, p, p] of one input is exactly its variance."""
         spatial = len(result.spatial)
-        operands = tuple(x[(slice(None), *self.cropped)] for x in operands)
+        operands = tuple(self._features(x[(slice(None), *self.cropped)]) for x in operands)
         first = np.expand_dims(operands[0], tuple(range(2, 2 + 2 * spatial, 2)))
         second = np.expand_dims(operands[-1], tuple(range(1, 1 + 2 * spatial, 2)))
         if len(operands) == 2:
             first, second = first[:, None], second[None, :]
         mean: Array = np.sum(first * second, axis=-1) / operands[0].shape[-1]
         return mean
+
+    def _features(self, x: Array) -> Array:
+        return np.where(self.is_masked(x), 0.0, x)
+
+    def is_masked(self, x: Array) -> npt.NDArray[np.bool_]:
+        """Which entries of an input are missing."""
+        if self.masked is None:
+            return np.zeros(x.shape, bool)
+        return np.isnan(x) if self.masked == "nan" else np.isin(x, markers(self.masked))
+
+
+def markers(value: float) -> tuple[float, float]:
+    """A number, and what it becomes in an array of single precision: either marks an entry as missing."""
+    return value, float(np.float32(value))
+
+
+@frozen
+class Unmasked(Gram):
+    """m[n, p] m[m, p'], where m is 1 at the positions of an input that have a channel that is not masked, else 0."""
+
+    name: ClassVar[str] = "unmasked"
+
+    def _features(self, x: Array) -> Array:
+        return np.where(self.is_masked(x).all(-1, keepdims=True), 0.0, 1.0)
 
 
 @frozen

@@ -70,6 +70,18 @@ class Mul(Pointwise):
         return reduce(np.multiply, operands)
 
 
+@frozen
+class Div(Pointwise):
+    """The first operand divided by the second; zero where that is zero."""
+
+    name: ClassVar[str] = "div"
+    arity: ClassVar[tuple[int, int]] = (2, 2)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        above, below = operands
+        return np.where(below == 0, 0.0, above / np.where(below == 0, 1.0, below))
+
+
 class GaussianIntegral(KernelOp):
     """An op on (K, var1, var2): an integral over the Gaussian of two pre-activations."""
 

@@ -8,6 +8,7 @@ from ntc.ir.ops.affine import AffineLayer
 from ntc.ir.ops.conv import Conv
 from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.join import Concat, Product, Sum
+from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntc.ir.ops.shape import Flatten, Identity, Index
 
@@ -22,6 +23,7 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Abs,
         Erf,
         Identity,
+        Mask,
         AvgPool,
         SumPool,
         GlobalAvgPool,
@@ -51,6 +53,7 @@ __all__ = [
     "Identity",
     "Index",
     "LeakyRelu",
+    "Mask",
     "PiecewiseLinear",
     "Product",
     "Relu",

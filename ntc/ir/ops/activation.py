@@ -12,6 +12,7 @@ from ntc.errors import NotGaussianError
 from ntc.ir.kernel import Dual, DualDot, Mul
 from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
 from ntc.ir.schema import Finite, frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -39,6 +40,9 @@ class Elementwise(TensorOp, Activation):
             )
         return Distribution.CENTERED if self.odd else Distribution.GENERAL
 
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return Strided.every(x.spatial)
+
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         (x,) = xs
         return emit(Dual(self), x.k, x.v1, x.v2)
@@ -57,6 +61,8 @@ class PiecewiseLinear(Elementwise):
     A variance of zero counts as correlation one.
     Source: Cho & Saul 2009, eq. 6 (orders 0 and 1), after writing phi as a x + (b - a) relu(x).
     """
+
+    fills_masked: ClassVar[bool] = False
 
     @property
     @abstractmethod

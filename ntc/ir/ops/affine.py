@@ -5,18 +5,42 @@ from __future__ import annotations
 from abc import abstractmethod
 from math import sqrt
 
-from ntc.ir.op import TensorOp, Weight
+from ntc.errors import ParameterError
+from ntc.ir.kernel import Add
+from ntc.ir.op import Emit, Pair, TensorOp, Value, Weight
 from ntc.ir.schema import Parameterization
 from ntc.ir.types import Distribution, TensorType
 
 
 class AffineLayer(TensorOp):
-    """A new random linear function of the input, plus a bias."""
+    """A new random linear function of the input, plus a bias.
+
+    With n inputs to every sum, L the linear map of the layer on covariances with a scale of one, and eta the learning
+    rate of the layer relative to that of the network (0 freezes it):
+
+    ntk:       K' = w_std^2 L(K) + b_std^2,  T' = eta K' + w_std^2 L(T)
+    standard:  K' as above,  T' = eta (n / r L(K) + [bias]) + w_std^2 L(T)
+
+    r is `width_ratio`, by how much wider the layer below is than the network it stands for: weights have variance
+    w_std^2 r / n and are divided by sqrt(r). Source: Novak et al. 2020 (arXiv:1912.02803), Table 1; Sohl-Dickstein et
+    al. 2020 (arXiv:2001.07301), section 2. The learning rate multiplies the gradients of the layer's own parameters,
+    which sum to the first term.
+    """
 
     w_std: float
     b_std: float
     parameterization: Parameterization
     bias: bool
+    width_ratio: float
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        if self.width_ratio != 1 and self.parameterization == "ntk":
+            raise ParameterError(
+                f"{self.name}: width_ratio = {self.width_ratio} has a meaning in the standard parameterization only",
+                hint="add parameterization = standard",
+                parameter="width_ratio",
+            )
 
     @property
     def has_weights(self) -> bool:
@@ -38,12 +62,31 @@ class AffineLayer(TensorOp):
     def weight_shape(self, x: TensorType) -> tuple[int, ...]:
         """Shape of w, output channels last."""
 
+    @abstractmethod
+    def linear(self, emit: Emit, x: TensorType, k: Value, w_std: float, b_std: float, name: str | None = None) -> Value:
+        """Emits w_std^2 L(k) + b_std^2."""
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        (x,) = xs
+        return self.linear(emit, x.type, x.k, self.w_std, self.bias_std)
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        (x,) = xs
+        below = self.linear(emit, x.type, x.t, self.w_std, 0.0, "below")
+        if self.learning_rate == 0:
+            return below
+        here = y
+        if self.parameterization == "standard":
+            scale = sqrt(self.fan_in(x.type) / self.width_ratio)
+            here = self.linear(emit, x.type, x.k, scale, float(self.bias), "here")
+        return emit(Add(() if self.learning_rate == 1 else (self.learning_rate, 1.0)), here, below)
+
     def weights(self, x: TensorType) -> dict[str, Weight]:
         shape = self.weight_shape(x)
-        scale = self.w_std / sqrt(self.fan_in(x))
-        ntk = self.parameterization == "ntk"
-        weights = {"w": Weight(shape, std=1.0 if ntk else scale, multiplier=scale if ntk else 1.0)}
+        scale, ratio = self.w_std / sqrt(self.fan_in(x)), sqrt(self.width_ratio)
+        std, multiplier = (1.0, scale) if self.parameterization == "ntk" else (scale * ratio, 1 / ratio)
+        weights = {"w": Weight(shape, std, multiplier, self.learning_rate)}
         if self.bias:
-            std, multiplier = (1.0, self.b_std) if ntk else (self.b_std, 1.0)
-            weights["b"] = Weight(shape[-1:], std, multiplier)
+            std, multiplier = (1.0, self.b_std) if self.parameterization == "ntk" else (self.b_std, 1.0)
+            weights["b"] = Weight(shape[-1:], std, multiplier, self.learning_rate)
         return weights

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import prod
 from typing import ClassVar
 
 from ntc.errors import ShapeError
-from ntc.ir.kernel import Add, Window
-from ntc.ir.op import Emit, Pair, Value
+from ntc.ir.kernel import Window
+from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
-from ntc.ir.schema import Count, Extent, Padding, Parameterization, Scale, frozen
-from ntc.ir.sliding import Sliding, compact, per_axis, slid_spatial
+from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, Scale, frozen
+from ntc.ir.sliding import Sliding, Strided, centers, compact, per_axis, slid_spatial
 from ntc.ir.types import Spatial, TensorType
 
 
@@ -20,16 +20,17 @@ class Conv(AffineLayer):
 
     ntk:       y[p] = w_std / sqrt(n |k|) sum over taps a of W[a] x[s p + a] + b_std b
                K' = w_std^2 A(K) + b_std^2,  A(K)[p, p'] = 1/|k| sum over a of K[s p + a, s p' + a]
-               T' = K' + w_std^2 A(T)
-    standard:  W ~ N(0, w_std^2 / (n |k|)), b ~ N(0, b_std^2), no scales in the forward pass
-               T' = n |k| A(K) + [bias] + w_std^2 A(T)
+               T' = eta K' + w_std^2 A(T)
+    standard:  W ~ N(0, r w_std^2 / (n |k|)), b ~ N(0, b_std^2), the sum divided by sqrt(r)
+               T' = eta (n |k| / r A(K) + [bias]) + w_std^2 A(T)
 
     for n input channels and |k| filter taps. Positions outside the image count as zeros (padding=same),
     wrap around (circular), or do not occur (valid).
     Source: Novak et al. 2019 (arXiv:1810.05148), eq. 7; Novak et al. 2020 (arXiv:1912.02803), Table 1.
 
     Parameters: channels of the output; kernel, stride and dilation, one number or one per spatial axis;
-    w_std, b_std (standard deviations).
+    w_std, b_std (standard deviations); width_ratio r, of a layer below that is r times as wide as the network it
+    stands for; learning_rate eta of this layer's parameters, 0 freezes them.
     """
 
     name: ClassVar[str] = "conv"
@@ -42,6 +43,8 @@ class Conv(AffineLayer):
     b_std: Scale = 0.0
     parameterization: Parameterization = "ntk"
     bias: bool = True
+    width_ratio: Positive = 1.0
+    learning_rate: Scale = 1.0
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs
@@ -59,18 +62,11 @@ class Conv(AffineLayer):
     def weight_shape(self, x: TensorType) -> tuple[int, ...]:
         return *per_axis("kernel", self.kernel, x.spatial), x.channels, self.channels
 
-    def nngp(self, emit: Emit, *xs: Pair) -> Value:
-        (x,) = xs
-        return emit(self._window(x.type.spatial, self.w_std, self.bias_std), x.k)
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return centers(self.geometry(x.spatial))
 
-    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
-        (x,) = xs
-        here = y
-        if self.parameterization == "standard":
-            scale = sqrt(self.fan_in(x.type))
-            here = emit(self._window(x.type.spatial, scale, float(self.bias)), x.k, name="here")
-        below = emit(self._window(x.type.spatial, self.w_std), x.t, name="below")
-        return emit(Add(), here, below)
+    def linear(self, emit: Emit, x: TensorType, k: Value, w_std: float, b_std: float, name: str | None = None) -> Value:
+        return emit(self._window(x.spatial, w_std, b_std), k, name=name)
 
     def _window(self, spatial: Spatial, w_std: float = 1.0, b_std: float = 0.0) -> Window:
         kernel = per_axis("kernel", self.kernel, spatial)

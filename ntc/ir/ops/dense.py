@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import ClassVar
 
-from ntc.ir.kernel import Add, Affine
-from ntc.ir.op import Emit, Pair, Value
+from ntc.ir.kernel import Affine
+from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
-from ntc.ir.schema import Count, Parameterization, Scale, frozen
+from ntc.ir.schema import Count, Parameterization, Positive, Scale, frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Spatial, TensorType
 
 
@@ -18,16 +18,17 @@ class Dense(AffineLayer):
 
     ntk:       y = w_std / sqrt(n) W x + b_std b,  W, b ~ N(0, 1)
                K' = w_std^2 K + b_std^2
-               T' = K' + w_std^2 T
-    standard:  y = W x + b,  W ~ N(0, w_std^2 / n), b ~ N(0, b_std^2)
+               T' = eta K' + w_std^2 T
+    standard:  y = W x / sqrt(r) + b,  W ~ N(0, r w_std^2 / n), b ~ N(0, b_std^2)
                K' as above
-               T' = n K + [bias] + w_std^2 T
+               T' = eta (n / r K + [bias]) + w_std^2 T
 
     for an input of n channels with NNGP K and NTK T. `bias=false` removes b.
     Source: Novak et al. 2020 (arXiv:1912.02803), Table 1; standard parameterisation:
     Sohl-Dickstein et al. 2020 (arXiv:2001.07301), section 2.
 
-    Parameters: features (channels of the output), w_std, b_std (standard deviations).
+    Parameters: features (channels of the output); w_std, b_std (standard deviations); width_ratio r, of a layer below
+    that is r times as wide as the network it stands for; learning_rate eta of this layer's parameters, 0 freezes them.
     """
 
     name: ClassVar[str] = "dense"
@@ -36,6 +37,8 @@ class Dense(AffineLayer):
     b_std: Scale = 0.0
     parameterization: Parameterization = "ntk"
     bias: bool = True
+    width_ratio: Positive = 1.0
+    learning_rate: Scale = 1.0
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs
@@ -47,13 +50,8 @@ class Dense(AffineLayer):
     def weight_shape(self, x: TensorType) -> tuple[int, ...]:
         return x.channels, self.features
 
-    def nngp(self, emit: Emit, *xs: Pair) -> Value:
-        (x,) = xs
-        return emit(Affine(self.w_std, self.bias_std), x.k)
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return Strided.every(x.spatial)
 
-    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
-        (x,) = xs
-        here = y
-        if self.parameterization == "standard":
-            here = emit(Affine(sqrt(self.fan_in(x.type)), float(self.bias)), x.k, name="here")
-        return emit(Add(), here, emit(Affine(self.w_std), x.t, name="below"))
+    def linear(self, emit: Emit, x: TensorType, k: Value, w_std: float, b_std: float, name: str | None = None) -> Value:
+        return emit(Affine(w_std, b_std), k, name=name)

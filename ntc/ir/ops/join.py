@@ -8,6 +8,7 @@ from ntc.errors import ShapeError, UnsupportedError
 from ntc.ir.kernel import Add, Mul
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -15,12 +16,16 @@ class Join(TensorOp):
     """One value from several branches of the same spatial shape."""
 
     arity: ClassVar[int | None] = None
+    fills_masked: ClassVar[bool] = False
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         if len({x.spatial for x in xs}) > 1 or len({self.width(x) for x in xs}) > 1:
             shapes = ", ".join(map(str, xs))
             raise ShapeError(f"{self.name}: its branches differ in shape: {shapes}")
         return xs[0].spatial, xs[0].channels
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return Strided.every(x.spatial)
 
     def width(self, x: TensorType) -> int:
         """Channels that have to agree between branches."""

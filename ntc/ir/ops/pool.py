@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ntc.errors import ShapeError
-from ntc.ir.kernel import Reduce, Window2
+from ntc.ir.kernel import Div, Reduce, Window2
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import Extent, Padding, frozen
-from ntc.ir.sliding import compact, per_axis, slid_spatial
+from ntc.ir.sliding import Strided, centers, compact, per_axis, slid_spatial
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -42,6 +42,9 @@ class WindowPool(Pool):
         self.check_spatial(x)
         axes = self.kernel_op(x.spatial).geometry(x.spatial)
         return slid_spatial("window", axes), x.channels
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return centers(self.kernel_op(x.spatial).geometry(x.spatial))
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         (x,) = xs
@@ -100,6 +103,9 @@ class GlobalPool(Pool):
 
     reduce: ClassVar[Reduce]
 
+    def visible(self, x: TensorType) -> None:
+        return None
+
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs
         self.check_spatial(x)
@@ -114,7 +120,7 @@ class GlobalPool(Pool):
 
 @frozen
 class GlobalAvgPool(GlobalPool):
-    """y = mean over positions p of x[p].
+    """y = mean over positions p of x[p], those alone that are not masked.
 
     K' = mean over p, p' of K[p, p'],  T' likewise.
     Source: Novak et al. 2019 (arXiv:1810.05148), section 3.2.1.
@@ -122,6 +128,18 @@ class GlobalAvgPool(GlobalPool):
 
     name: ClassVar[str] = "global_avg_pool"
     reduce: ClassVar[Reduce] = Reduce("mean")
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        return self._mean(emit, xs[0].k, xs[0].mask)
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        return self._mean(emit, xs[0].t, xs[0].mask)
+
+    def _mean(self, emit: Emit, k: Value, mask: Value | None) -> Value:
+        if mask is None:
+            return emit(self.reduce, k)
+        total, count = emit(Reduce("sum"), k, name="sum"), emit(Reduce("sum"), mask, name="count")
+        return emit(Div(), total, count)
 
 
 @frozen

@@ -11,6 +11,7 @@ from ntc.errors import ShapeError
 from ntc.ir.kernel import Reduce, Select
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import MAX_EXTENT, frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -22,6 +23,7 @@ class Identity(TensorOp):
     """
 
     name: ClassVar[str] = "identity"
+    fills_masked: ClassVar[bool] = False
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs
@@ -29,6 +31,9 @@ class Identity(TensorOp):
 
     def distribution(self, *xs: TensorType) -> Distribution:
         return xs[0].distribution
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return Strided.every(x.spatial)
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return xs[0].k
@@ -57,6 +62,9 @@ class Flatten(TensorOp):
             return Distribution.CENTERED  # channels from different positions differ in variance
         return x.distribution
 
+    def visible(self, x: TensorType) -> None:
+        return None
+
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return emit(Reduce("trace"), xs[0].k)
 
@@ -83,6 +91,9 @@ class Index(TensorOp):
 
     def distribution(self, *xs: TensorType) -> Distribution:
         return xs[0].distribution
+
+    def visible(self, x: TensorType) -> None:
+        return None
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return emit(self._select(xs[0].type.spatial), xs[0].k)

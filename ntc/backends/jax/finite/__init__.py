@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from ntc.backends.jax.finite import activations, affine, joins, linear
+from ntc.backends.jax.finite import activations, affine, joins, linear, masking
 from ntc.errors import InputError
 from ntc.ir.graph import Graph, tensor_op
 
@@ -19,6 +19,7 @@ FORWARD: Mapping[type[Any], Callable[..., jax.Array]] = {
     **activations.ROWS,
     **linear.ROWS,
     **joins.ROWS,
+    **masking.ROWS,
 }
 """(op, scaled weights, inputs) to output, by the class of the op or one it inherits from."""
 
@@ -43,10 +44,15 @@ def apply(graph: Graph, params: Params, x: jax.Array) -> jax.Array:
     if x.shape[1:] != (*expected.spatial, expected.channels):
         raise InputError(f"the network takes {expected}, got shape {x.shape}")
     values = {graph.inputs[0].name: x}
+    masks: dict[str, masking.Mask] = {graph.inputs[0].name: None}
     for node in graph.nodes:
         op = tensor_op(node)
         weights = op.weights(graph.tensor_of(node.operands[0]))
         scaled = {name: weight.multiplier * params[node.name][name] for name, weight in weights.items()}
         row = next(FORWARD[cls] for cls in type(op).__mro__ if cls in FORWARD)
-        values[node.name] = row(op, scaled, *(values[operand] for operand in node.operands))
+        mask = masks[node.operands[0]]
+        given = {"mask": mask} if isinstance(op, masking.READ_MASK) else {}
+        y = row(op, scaled, *(values[operand] for operand in node.operands), **given)
+        masks[node.name] = masking.moved(op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask)
+        values[node.name] = masking.masked(op, y, masks[node.name])
     return values[graph.outputs[0].value]

@@ -56,8 +56,11 @@ def _geometry(op: Any, x: jax.Array) -> tuple[Sliding, ...]:
     return geometry
 
 
-def _global_avg_pool(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
-    return x.mean(tuple(range(1, x.ndim - 1)))
+def _global_avg_pool(
+    op: Any, weights: Mapping[str, jax.Array], x: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+    axes = tuple(range(1, x.ndim - 1))
+    return x.mean(axes) if mask is None else x.sum(axes) / jnp.maximum(mask[..., None].sum(axes), 1)
 
 
 def _global_sum_pool(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:

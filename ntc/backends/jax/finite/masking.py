@@ -1,0 +1,42 @@
+"""Forward passes on inputs of which positions are masked. A mask is (N, *spatial), true at positions that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntc.backends.jax.missing import is_missing
+from ntc.ir import ops
+from ntc.ir.op import TensorOp
+from ntc.ir.types import TensorType
+
+Mask = jax.Array | None
+
+READ_MASK = (ops.GlobalAvgPool,)
+"""Ops whose row takes the mask of its input."""
+
+
+def _mask(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
+    return jnp.where(is_missing(op.value, x), 0, x)
+
+
+def moved(op: TensorOp, type_: TensorType, x: jax.Array, mask: Mask) -> Mask:
+    """The mask of the output, from input and mask of the first operand."""
+    if isinstance(op, ops.Mask):
+        return ~is_missing(op.value, x).all(-1)
+    positions = None if mask is None else op.visible(type_)
+    if mask is None or positions is None:
+        return None
+    slices = [slice(p.first, p.first + (p.count - 1) * p.stride + 1, p.stride) for p in positions]
+    return mask[(slice(None), *slices)]
+
+
+def masked(op: TensorOp, y: jax.Array, mask: Mask) -> jax.Array:
+    """Zero at masked positions."""
+    return y if mask is None or not op.fills_masked else jnp.where(mask[..., None], y, 0)
+
+
+ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {ops.Mask: _mask}

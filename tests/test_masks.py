@@ -1,0 +1,88 @@
+"""Inputs of which positions are missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ntc
+from ntc import nn
+from ntc.backends.reference import interpret
+from ntc.errors import InputError, UnsupportedError
+from ntc.frontend.layers import Layer, Network
+from ntc.ir.op import Array
+from ntc.passes.translate import Translate
+from tests.assertions import assert_close
+
+LENGTHS = (6, 4, 3)
+
+
+def padded(width: int = 6, value: float = np.nan) -> Array:
+    """Sequences of LENGTHS, with missing positions after each."""
+    x = np.random.default_rng(0).normal(size=(len(LENGTHS), width, 2))
+    for row, length in zip(x, LENGTHS, strict=True):
+        row[length:] = value
+    return x
+
+
+POOLED: dict[str, Layer] = {
+    "dense": nn.serial(nn.dense(8, 1.2, 0.3), nn.relu(), nn.global_avg_pool(), nn.dense(2)),
+    "conv": nn.serial(nn.conv(8, 3, b_std=0.3), nn.erf(c=0.5), nn.conv(8, 3), nn.global_avg_pool()),
+    "residual": nn.serial(
+        nn.conv(8, 3, b_std=0.3), nn.sum(nn.identity(), nn.serial(nn.relu(), nn.conv(8, 5))), nn.global_sum_pool()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_masked_ends_are_as_if_they_were_not_there(name: str) -> None:
+    """Protects every rule of masks: sequences with masked ends have the kernels of the shorter sequences."""
+    x = padded()
+    found = interpret(Translate(dtype="f64", between="self")((nn.input(6, 2) >> nn.mask() >> POOLED[name]).graph()), x)
+    for i, m in enumerate(LENGTHS):
+        own = (nn.input(m, 2) >> POOLED[name]).graph()
+        expected = interpret(Translate(dtype="f64", between="diagonal")(own), x[i : i + 1, :m])
+        for kernel in ("nngp", "ntk"):
+            assert_close(found[kernel][i, i], expected[kernel][0], "rounding")
+
+
+def network(*layers: Layer) -> Network:
+    return nn.input(6, 2) >> nn.mask(7.0) >> nn.serial(*layers)
+
+
+def test_a_mask_array_and_a_value_are_the_same() -> None:
+    """Protects mask1 and mask2, for all three ways to call a program."""
+    program = ntc.build(network(nn.conv(8, 3, b_std=0.5), nn.relu(), nn.global_avg_pool()), dtype="float64")
+    x, mask = padded(value=7.0), padded(value=7.0)[..., 0] == 7.0
+    filled = np.where(mask[..., None], 3.0, x)
+    for expected, found in (
+        (program(x), program(filled, mask1=mask)),
+        (program(x, x[:2]), program(filled, filled[:2], mask1=mask, mask2=mask[:2])),
+    ):
+        assert_close(found.nngp, expected.nngp, "rounding")
+        assert_close(found.ntk, expected.ntk, "rounding")
+
+
+def test_strides_keep_the_middle_of_the_window() -> None:
+    """Protects where a mask goes: with windows 2 and stride 2, an output is masked where the first of its two is."""
+    x = padded(value=7.0)
+    kernels = interpret(Translate(dtype="f64", between="self")(network(nn.conv(8, 2, 2, b_std=1.0)).graph()), x)
+    variance = np.einsum("nnpp->np", kernels["nngp"])
+    there = [[2 * p < length for p in range(3)] for length in LENGTHS]
+    np.testing.assert_array_equal(variance > 0, there)
+
+
+def test_errors_say_what_is_wrong() -> None:
+    """Protects against masks that would not mean what is written."""
+    with pytest.raises(UnsupportedError, match="first layer"):
+        (nn.input(6, 2) >> nn.dense(3) >> nn.mask()).graph()
+    with pytest.raises(UnsupportedError, match="another branch"):
+        (nn.input(6, 2) >> nn.sum(nn.serial(nn.mask(), nn.dense(3)), nn.dense(3))).graph()
+    two = nn.serial(nn.conv(3, 2, padding="valid"), nn.conv(3, 2, padding="valid"))
+    with pytest.raises(UnsupportedError, match="different positions"):
+        network(nn.sum(nn.conv(3, 3, padding="valid"), two)).graph()
+    program = ntc.build(nn.input(6, 2) >> nn.dense(3))
+    with pytest.raises(InputError, match="the network has none"):
+        program(padded(), mask1=np.zeros((3, 6), bool))
+    with pytest.raises(InputError, match="true or false in shape"):
+        ntc.build(network(nn.dense(3)))(padded(), mask1=np.zeros((3, 5), bool))
