@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ntc import errors, predict
     from ntc.artifact import load, save
     from ntc.backends.jax import finite
+    from ntc.backends.jax.inputs import adjacency
     from ntc.backends.jax.program import Kernels, Program
     from ntc.compiler import build, lower
     from ntc.errors import NtcError
@@ -36,6 +37,7 @@ _PLACES = {
     "Kernels": "ntc.backends.jax.program",
     "NtcError": "ntc.errors",
     "Program": "ntc.backends.jax.program",
+    "adjacency": "ntc.backends.jax.inputs",
     "build": "ntc.compiler",
     "load": "ntc.artifact",
     "load_graph": "ntc.frontend.elaborate",
@@ -48,6 +50,7 @@ __all__ = [
     "Kernels",
     "NtcError",
     "Program",
+    "adjacency",
     "build",
     "errors",
     "finite",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ntc import nn
+from ntc.backends.jax.inputs import Inputs
 from ntc.backends.reference import interpret
 from ntc.compiler import build
 from ntc.frontend.layers import Layer, Network
@@ -61,6 +62,7 @@ SUPPORTED = [
     "fan_in_prod",
     "fan_in_concat_channel",
     "index_center",
+    "aggregate",
     "mask_gap",
     "mask_flat",
     "repeat",
@@ -81,12 +83,19 @@ def graph_of(name: str) -> Graph:
     return (network >> layers).graph(name)
 
 
+def packed(name: str, number: int) -> Array:
+    """A stored input, with the pattern of its graph in further channels, if it has one."""
+    pattern = VALUES.get(f"{name}/pattern{number}")
+    found: Array = Inputs(graph_of(name), np.float64).packed("x", VALUES[f"{name}/x{number}"], None, pattern)
+    return found
+
+
 @pytest.mark.parametrize("name", SUPPORTED)
 @pytest.mark.parametrize("between", ["cross", "self"])
 def test_reference_gives_the_stored_values(name: str, between: Between) -> None:
     """Protects every rule and constant of the layers in these networks, to 1e-9."""
     kernel = Translate(dtype="f64", between=between)(graph_of(name))
-    inputs = [VALUES[f"{name}/{x}"] for x in (("x1", "x2") if between == "cross" else ("x1",))]
+    inputs = [packed(name, number) for number in ((1, 2) if between == "cross" else (1,))]
     suffix = "" if between == "cross" else "_self"
     for label, value in interpret(kernel, *inputs).items():
         stored = VALUES[f"{name}/{label}{suffix}"]
@@ -98,7 +107,9 @@ def test_program_gives_the_stored_values(name: str) -> None:
     """Protects the passes and the jax backend on these networks: float64 to 1e-9, both matrices."""
     program = build(graph_of(name), dtype="float64")
     x1, x2 = VALUES[f"{name}/x1"], VALUES[f"{name}/x2"]
-    for suffix, kernels in (("", program(x1, x2)), ("_self", program(x1))):
+    patterns = {x: VALUES[f"{name}/{x}"] for x in ("pattern1", "pattern2") if f"{name}/{x}" in VALUES}
+    own = {"pattern1": patterns["pattern1"]} if patterns else {}
+    for suffix, kernels in (("", program(x1, x2, **patterns)), ("_self", program(x1, **own))):
         for label, value in kernels._asdict().items():
             assert_agrees(np.asarray(value), VALUES[f"{name}/{label}{suffix}"], "self" if suffix else "cross")
 

@@ -165,6 +165,8 @@ def bad_values(annotation: Any) -> list[Any]:
         return ["blue", 1, None, True]
     if annotation is bool:
         return [1, "true", None]
+    if any(get_origin(arg) is Annotated and get_args(arg)[0] is float for arg in args):
+        return ["blue", True, {}, (None,), float("nan"), 1e101]
     return [1.5, "blue", True, {}, (None,)]
 
 
@@ -189,6 +191,7 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "b": 1.0,
         "channels": 1,
         "features": 1,
+        "axes": (0,),
     }
     return {p.name: by_name[p.name] for p in parameters(op) if required(p)}
 

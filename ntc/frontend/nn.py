@@ -53,6 +53,7 @@ avg_pool = _layer(ops.AvgPool)
 sum_pool = _layer(ops.SumPool)
 global_avg_pool = _layer(ops.GlobalAvgPool)
 global_sum_pool = _layer(ops.GlobalSumPool)
+aggregate = _layer(ops.Aggregate)
 flatten = _layer(ops.Flatten)
 index = _layer(ops.Index)
 

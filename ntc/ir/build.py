@@ -10,6 +10,7 @@ from operator import or_
 from ntc.errors import DependenceError, LimitError, Location, NtcError, ShapeError, UnsupportedError
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
 from ntc.ir.op import TensorOp
+from ntc.ir.ops.aggregate import Aggregate
 from ntc.ir.ops.mask import Mask
 from ntc.ir.sliding import Strided
 from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
@@ -54,6 +55,7 @@ class TensorGraphBuilder:
             type_ = op.result(*(self._types[x] for x in operands))
             self._check_independence(op, operands)
             self._check_mask(op, operands)
+            self._check_pattern(op, operands)
             visible = self._visible_after(op, operands)
         except NtcError as error:
             error.location = error.location or location
@@ -131,6 +133,20 @@ class TensorGraphBuilder:
                 f"{op.name} reads the input, which another branch masks differently",
                 hint="put one mask before the branches",
             )
+
+    def _check_pattern(self, op: TensorOp, operands: Sequence[str]) -> None:
+        """All layers that aggregate read one pattern, which is between positions of the input."""
+        if not isinstance(op, Aggregate):
+            return
+        spatial = self._types[self.input].spatial
+        if self._types[operands[0]].spatial != spatial:
+            raise ShapeError(
+                "aggregate: the pattern is between positions of the input, and a layer before has moved them",
+                hint="pool and stride after the last aggregate",
+            )
+        others = {node.op.kernel_op(spatial) for node in self._nodes if isinstance(node.op, Aggregate)}
+        if others - {op.kernel_op(spatial)}:
+            raise UnsupportedError("aggregate: all of a network aggregate along the same axes", parameter="axes")
 
     def _describe(self, name: str) -> str:
         where = self._locations[name]

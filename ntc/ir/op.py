@@ -72,7 +72,7 @@ class Pair:
       v1: NNGP covariance of the first example with itself.
       v2: NNGP covariance of the second example with itself.
       mask, mask1, mask2: which pairs of positions are not masked, as 1 and 0, for k, v1 and v2; None without a mask.
-      arrays: the arrays of the examples, if the value is the input.
+      arrays: the input arrays of the examples.
     """
 
     type: TensorType

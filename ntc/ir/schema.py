@@ -25,6 +25,9 @@ Count = Annotated[int, Field(ge=1, le=MAX_EXTENT)]
 Extent = Count | tuple[Count, ...]
 """One number for every spatial axis, or one number per axis."""
 
+AxisNumber = Annotated[int, Field(ge=0, le=2)]
+"""Number of a spatial axis."""
+
 Scale = Annotated[float, Field(ge=0, le=1e100)]
 """A standard deviation."""
 

@@ -8,7 +8,7 @@ from ntc.errors import Location, ParameterError
 from ntc.ir.graph import Graph, Input, Node, Output, tensor_op
 from ntc.ir.kernel import Constant, Gram, Mirror, Mul, Window
 from ntc.ir.op import Emit, KernelOp, Pair, Value, covariance
-from ntc.ir.ops import Mask
+from ntc.ir.ops import Aggregate, Mask
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided, compact
 from ntc.ir.types import ArrayType, Between, DType, Kernel, TensorType
@@ -39,9 +39,8 @@ class Translate(Pass):
     def __call__(self, graph: Graph) -> Graph:
         """The kernel graph of a tensor graph."""
         writer = _Writer(self.dtype)
-        pairs = {
-            graph.inputs[0].name: self._inputs(writer, graph.inputs[0].name, graph.tensor_of(graph.inputs[0].name))
-        }
+        name = graph.inputs[0].name
+        pairs = {name: self._inputs(writer, name, graph.tensor_of(name), pattern_size(graph))}
         for node in graph.nodes:
             type_ = graph.tensor_of(node.name)
             pairs[node.name] = _lower(writer, node, type_, [pairs[x] for x in node.operands])
@@ -52,14 +51,15 @@ class Translate(Pass):
         )
         return Graph("kernel", graph.name, writer.inputs, tuple(writer.nodes), outputs)
 
-    def _inputs(self, writer: _Writer, name: str, type_: TensorType) -> Pair:
+    def _inputs(self, writer: _Writer, name: str, type_: TensorType, pattern: int) -> Pair:
         """The covariances of the input; its NTK is zero, as no parameter acts below it."""
-        x1 = writer.input("x1", "N", type_)
-        x2 = writer.input("x2", "M", type_) if self.between == "cross" else x1
+        x1 = writer.input("x1", "N", type_, pattern)
+        x2 = writer.input("x2", "M", type_, pattern) if self.between == "cross" else x1
         emit = writer.scope(name, None)
-        v1 = emit(Gram(), x1, name="v1" if x2 != x1 else "v")
-        v2 = emit(Gram(), x2, name="v2") if x2 != x1 else v1
-        k = v1 if self.between == "diagonal" else emit(Gram(), x1, x2, name="k")
+        gram = Gram(channels=type_.channels if pattern else None)
+        v1 = emit(gram, x1, name="v1" if x2 != x1 else "v")
+        v2 = emit(gram, x2, name="v2") if x2 != x1 else v1
+        k = v1 if self.between == "diagonal" else emit(gram, x1, x2, name="k")
         t = emit(Constant(0.0, self.dtype, covariance(k.type).batch, type_.spatial), name="t")
         arrays = (x1,) if self.between == "diagonal" else (x1, x2)
         return Pair(type_, k, t, v1, v2, arrays=arrays)
@@ -68,6 +68,12 @@ class Translate(Pass):
         if self.between != "self":
             return value.name
         return writer.scope(kernel, None)(Mirror(), value, name="mirror").name
+
+
+def pattern_size(graph: Graph) -> int:
+    """How many channels the pattern of a graph takes behind those of the input; 0 if no layer reads one."""
+    spatial = graph.tensor_of(graph.inputs[0].name).spatial
+    return next((x.op.kernel_op(spatial).size(spatial) for x in graph.nodes if isinstance(x.op, Aggregate)), 0)
 
 
 def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pair:
@@ -93,7 +99,7 @@ def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pa
     v2 = v1 if same else nngp("v2", mask2, *second)
     k = v1 if alone else nngp("k", mask, *xs)
     t = finish("t", op.ntk(writer.scope(node.name, node.location, "t"), k, *xs), mask)
-    return Pair(type_, k, t, v1, v2, mask, mask1, mask2)
+    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays)
 
 
 def _own(x: Pair, v: Value, mask: Value | None, index: int) -> Pair:
@@ -111,9 +117,9 @@ class _Writer:
         self.nodes: list[Node] = []
         self._taken: set[str] = set()
 
-    def input(self, name: str, batch: str, type_: TensorType) -> Value:
-        """A new input array."""
-        array = ArrayType(self._dtype, batch, type_.spatial, type_.channels)
+    def input(self, name: str, batch: str, type_: TensorType, pattern: int) -> Value:
+        """A new input array, whose last channels may be the pattern of a graph."""
+        array = ArrayType(self._dtype, batch, type_.spatial, type_.channels + pattern)
         self.inputs += (Input(name, array),)
         self._taken.add(name)
         return Value(name, array)

@@ -112,6 +112,10 @@ def Index(key: Any) -> Layer:  # noqa: N802
     return nn.index(key[1:])
 
 
+def Aggregate(axis: int) -> Layer:  # noqa: N802
+    return nn.aggregate((axis - 1,))
+
+
 Relu, LeakyRelu, ABRelu, Abs = nn.relu, nn.leaky_relu, nn.ab_relu, nn.abs
 Erf, Identity = nn.erf, nn.identity
 GlobalAvgPool, GlobalSumPool, Flatten = nn.global_avg_pool, nn.global_sum_pool, nn.flatten

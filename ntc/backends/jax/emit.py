@@ -44,6 +44,8 @@ def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]
 
 def _features(op: kernel.Gram, x: jax.Array) -> jax.Array:
     """The channels of an array that the op multiplies. The last one of a masked input says what is not masked."""
+    if op.channels is not None:
+        return x[..., : op.channels]
     if op.masked is None:
         return x
     return x[..., -1:] if isinstance(op, kernel.Unmasked) else x[..., :-1]
@@ -197,6 +199,20 @@ def _mirror(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
     return from_dense(jnp.where(row <= column, x, transposed), type_)
 
 
+def _edge_sum(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    """Products with the patterns of both examples, on all entries."""
+    op: Any = node.op
+    first, second = (op.patterns(x, type_.spatial) for x in (scope.x1, scope.x2))
+    dense = to_dense(operands[0])
+    moved = [2 + 2 * axis + side for side in (0, 1) for axis in op.axes]
+    last = list(range(dense.ndim - len(moved), dense.ndim))
+    x = jnp.moveaxis(dense, moved, last)
+    matrices = x.reshape(*x.shape[: -len(moved)], first.shape[1], first.shape[1])
+    rule = "mij,nm...iI,mIJ->nm...jJ" if len(type_.batch) == 1 else "nij,nm...iI,mIJ->nm...jJ"
+    products = jnp.einsum(rule, first, matrices, second, precision=jax.lax.Precision.HIGHEST)
+    return from_dense(jnp.moveaxis(products.reshape(x.shape), last, moved), type_)
+
+
 def _index_along(x: jax.Array, axis: int) -> jax.Array:
     """The index along one axis, to broadcast against x."""
     shape = tuple(n if i == axis else 1 for i, n in enumerate(x.shape))
@@ -218,4 +234,5 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Reduce: _reduce,
     kernel.Select: _select,
     kernel.Mirror: _mirror,
+    kernel.EdgeSum: _edge_sum,
 }

@@ -18,7 +18,7 @@ from jax import lax
 
 from ntc.backends.jax.block import Block, Lanes, Margins
 from ntc.backends.jax.boundary import Boundary
-from ntc.backends.jax.missing import without_masked
+from ntc.backends.jax.inputs import without_masked
 from ntc.backends.jax.roots import Keys, Roots, root_keys
 from ntc.backends.jax.scope import Scope, is_cross_integral
 from ntc.backends.jax.whole import to_dense

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.backends.jax import finite
+from ntc.backends.jax.inputs import Inputs
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
 from ntc.backends.jax.tiles import Tiling, default_memory
-from ntc.errors import InputError, UnsupportedError
+from ntc.errors import UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
-from ntc.ir.ops import Mask
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 
 COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
@@ -101,6 +101,8 @@ class Program:
         *,
         mask1: npt.ArrayLike | None = None,
         mask2: npt.ArrayLike | None = None,
+        pattern1: npt.ArrayLike | None = None,
+        pattern2: npt.ArrayLike | None = None,
         progress: Progress | None = None,
         memory: int | None = None,
     ) -> Kernels:
@@ -109,6 +111,8 @@ class Program:
         Args:
           mask1, mask2: true where a position of x1, x2 is missing, (n, *spatial). For networks that begin with
             `mask`, as another way to mark positions than with the value of that layer.
+          pattern1, pattern2: weighted adjacency matrices of the examples, (n, vertices, vertices), for networks with
+            `aggregate`: entry (i, j) is the weight of the edge from i to j.
           progress: called with the number of tiles done and the number of all, before the first and after each.
           memory: about how many bytes all that is computed at a time may use, without inputs and result
             (default: a quarter of the machine's). At least one pair of examples is computed at a time.
@@ -119,31 +123,23 @@ class Program:
           LimitError: not even one pair of examples fits into memory.
         """
         if _is_traced(x1) or _is_traced(x2):
-            x2 = None if x2 is None else self._masked(x2, mask2, jnp)
-            return self._traced(self._masked(x1, mask1, jnp), x2)
+            return self._traced(*self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
-            first = self._masked(self._checked("x1", x1), mask1, np)
-            second = None if x2 is None else self._masked(self._checked("x2", x2), mask2, np)
-            return self._kernels(self._tiled(first, second, progress, memory))
+            first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
+            return self._kernels(self._tiled(first, second[0] if second else None, progress, memory))
 
-    def _masked(self, x: Any, mask: npt.ArrayLike | None, numpy: Any) -> Any:
-        """x with the value that marks missing entries where the mask is true."""
-        if mask is None:
-            return x
-        value = next((node.op.value for node in self.network.nodes if isinstance(node.op, Mask)), None)
-        if value is None:
-            raise InputError("a mask is given, but the network has none", hint="begin the network with the layer mask")
-        missing = numpy.asarray(mask)
-        if missing.shape != x.shape[:-1] or missing.dtype != bool:
-            raise InputError(
-                f"a mask should hold true or false in shape {x.shape[:-1]}, got {missing.dtype} in {missing.shape}"
-            )
-        return numpy.where(missing[..., None], numpy.asarray(float(value), self._array_type), x)
+    def _packed(self, numpy: Any, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
+        """The arrays of x1 and of x2, if that is given."""
+        inputs = Inputs(self.network, self._array_type, numpy)
+        arrays = [inputs.packed("x1", *first)]
+        return arrays if second[0] is None else [*arrays, inputs.packed("x2", *second)]
 
-    def diagonal(self, x: npt.ArrayLike | jax.Array) -> Kernels:
+    def diagonal(
+        self, x: npt.ArrayLike | jax.Array, mask: npt.ArrayLike | None = None, pattern: npt.ArrayLike | None = None
+    ) -> Kernels:
         """The kernels of every example with itself: the diagonal of `program(x)`, of shape (n, ...)."""
         with precision(self.dtype):
-            array = self._checked("x", x)
+            array = Inputs(self.network, self._array_type).packed("x", x, mask, pattern)
             size = self._tiling(max(1, len(array)), 1, None).rows
             parts = [
                 self._on_device("diagonal", padded(array[i : i + size], size))
@@ -157,37 +153,20 @@ class Program:
         with precision(self.dtype):
             return finite.init(self.network, key, self._array_type)
 
-    def apply(self, params: finite.Params, x: npt.ArrayLike | jax.Array) -> jax.Array:
+    def apply(
+        self, params: finite.Params, x: npt.ArrayLike | jax.Array, pattern: npt.ArrayLike | None = None
+    ) -> jax.Array:
         """The output (n, ..., channels) of the network at finite width on x of shape (n, *spatial, channels)."""
         with precision(self.dtype):
-            return finite.apply(self.network, params, jnp.asarray(x, self._array_type))
+            return finite.apply(self.network, params, jnp.asarray(x, self._array_type), pattern)
 
-    def _traced(self, x1: Any, x2: Any) -> Kernels:
+    def _traced(self, *arrays: Any) -> Kernels:
         """Inside another JAX transformation, as one computation."""
-        arrays = [jnp.asarray(x, self._array_type) for x in ((x1,) if x2 is None else (x1, x2))]
-        for name, array in zip(("x1", "x2"), arrays, strict=False):
-            self._check_shape(name, array.shape)
-        return self._kernels(self._function("self" if x2 is None else "cross")(*arrays))
+        return self._kernels(self._function("self" if len(arrays) == 1 else "cross")(*arrays))
 
     def _kernels(self, values: Mapping[str, Any]) -> Kernels:
         found = {k: jnp.asarray(values[k]) if k in values else None for k in ("nngp", "ntk")}
         return Kernels(**found)
-
-    def _checked(self, name: str, x: npt.ArrayLike | jax.Array) -> npt.NDArray[Any]:
-        try:
-            array = np.asarray(x)
-        except ValueError as error:
-            raise InputError(f"{name} is not an array: {error}") from None
-        if array.dtype.kind not in "fiub":
-            raise InputError(f"{name} should hold real numbers, got dtype {array.dtype}")
-        self._check_shape(name, array.shape)
-        return array.astype(self._array_type)
-
-    def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        expected = (*self._input.spatial, self._input.channels)
-        if len(shape) != len(expected) + 1 or shape[1:] != expected:
-            wanted = ", ".join(map(str, ("n", *expected)))
-            raise InputError(f"{name} should have shape ({wanted}), got {shape}")
 
     def _function(self, between: Between) -> Any:
         """The jitted function for one kind of pairs."""

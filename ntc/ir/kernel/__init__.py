@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Gram, Unmasked
 from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, GaussianIntegral, Mul
 from ntc.ir.kernel.readout import Mirror, Reduce, Select
@@ -25,6 +26,7 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Reduce,
         Select,
         Mirror,
+        EdgeSum,
     )
 }
 
@@ -36,6 +38,7 @@ __all__ = [
     "Div",
     "Dual",
     "DualDot",
+    "EdgeSum",
     "GaussianIntegral",
     "Gram",
     "Mirror",

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ntc.errors import VerifyError
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
-from ntc.ir.schema import MAX_EXTENT, Finite, Masked, frozen
+from ntc.ir.schema import MAX_EXTENT, Count, Finite, Masked, frozen
 from ntc.ir.types import ArrayType, CovarianceType, DType, Spatial, Type
 
 
@@ -19,13 +19,15 @@ class Gram(KernelOp):
     """K[n, m, p, p'] = x1[n, p] . x2[m, p'] / channels; with one operand K[n, p, p'] of each example alone.
 
     Of the positions from start to stop alone, where `crop` is (start, stop) of every axis. Entries that are `masked`
-    count as zeros. Source: Novak et al. 2019, eq. 5.
+    count as zeros. If `channels` is given, further channels of the arrays are something else: the pattern of a graph.
+    Source: Novak et al. 2019, eq. 5.
     """
 
     name: ClassVar[str] = "gram"
     arity: ClassVar[tuple[int, int]] = (1, 2)
     crop: tuple[Annotated[int, Field(ge=0, le=MAX_EXTENT)], ...] = ()
     masked: Masked | None = None
+    channels: Count | None = None
 
     @property
     def cropped(self) -> tuple[slice, ...]:
@@ -65,6 +67,7 @@ class Gram(KernelOp):
         return mean
 
     def _features(self, x: Array) -> Array:
+        x = x[..., : self.channels]
         return np.where(self.is_masked(x), 0.0, x)
 
     def is_masked(self, x: Array) -> npt.NDArray[np.bool_]:

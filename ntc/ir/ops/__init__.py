@@ -5,6 +5,7 @@ from __future__ import annotations
 from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import AbRelu, Abs, Elementwise, Erf, LeakyRelu, PiecewiseLinear, Relu
 from ntc.ir.ops.affine import AffineLayer
+from ntc.ir.ops.aggregate import Aggregate
 from ntc.ir.ops.conv import Conv
 from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.join import Concat, Product, Sum
@@ -28,6 +29,7 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         SumPool,
         GlobalAvgPool,
         GlobalSumPool,
+        Aggregate,
         Flatten,
         Index,
         Sum,
@@ -41,6 +43,7 @@ __all__ = [
     "AbRelu",
     "Abs",
     "AffineLayer",
+    "Aggregate",
     "AvgPool",
     "Concat",
     "Conv",

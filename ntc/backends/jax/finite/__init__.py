@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy.typing as npt
 
 from ntc.backends.jax.finite import activations, affine, joins, linear, masking
-from ntc.errors import InputError
+from ntc.backends.jax.inputs import Inputs
 from ntc.ir.graph import Graph, tensor_op
+from ntc.ir.ops import Aggregate
 
 Params = dict[str, dict[str, jax.Array]]
 """Arrays by layer and by name: `params["conv1"]["w"]`."""
@@ -38,11 +41,10 @@ def init(graph: Graph, key: jax.Array, dtype: Any = None) -> Params:
     return params
 
 
-def apply(graph: Graph, params: Params, x: jax.Array) -> jax.Array:
-    """The output of the network on a batch x of shape (N, *spatial, channels). Raises InputError."""
-    expected = graph.tensor_of(graph.inputs[0].name)
-    if x.shape[1:] != (*expected.spatial, expected.channels):
-        raise InputError(f"the network takes {expected}, got shape {x.shape}")
+def apply(graph: Graph, params: Params, x: jax.Array, pattern: npt.ArrayLike | None = None) -> jax.Array:
+    """The output of the network on a batch x of shape (N, *spatial, channels), whose pattern, if layers aggregate, is
+    (N, vertices, vertices). Raises InputError."""
+    packed = Inputs(graph, x.dtype, jnp).packed("x", x, None, pattern)
     values = {graph.inputs[0].name: x}
     masks: dict[str, masking.Mask] = {graph.inputs[0].name: None}
     for node in graph.nodes:
@@ -51,7 +53,8 @@ def apply(graph: Graph, params: Params, x: jax.Array) -> jax.Array:
         scaled = {name: weight.multiplier * params[node.name][name] for name, weight in weights.items()}
         row = next(FORWARD[cls] for cls in type(op).__mro__ if cls in FORWARD)
         mask = masks[node.operands[0]]
-        given = {"mask": mask} if isinstance(op, masking.READ_MASK) else {}
+        given: dict[str, Any] = {"mask": mask} if isinstance(op, masking.READ_MASK) else {}
+        given |= {"packed": packed} if isinstance(op, Aggregate) else {}
         y = row(op, scaled, *(values[operand] for operand in node.operands), **given)
         masks[node.name] = masking.moved(op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask)
         values[node.name] = masking.masked(op, y, masks[node.name])

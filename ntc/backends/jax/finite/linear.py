@@ -67,8 +67,21 @@ def _global_sum_pool(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) ->
     return x.sum(tuple(range(1, x.ndim - 1)))
 
 
+def _aggregate(op: Any, weights: Mapping[str, jax.Array], x: jax.Array, packed: jax.Array) -> jax.Array:
+    """`packed` is the input with its pattern in the last channels."""
+    spatial = x.shape[1:-1]
+    rule = op.kernel_op(spatial)
+    axes = [1 + axis for axis in rule.axes]
+    first = list(range(1, 1 + len(axes)))
+    moved = jnp.moveaxis(x, axes, first)
+    vertices = moved.reshape(x.shape[0], rule.size(spatial), -1)
+    summed = jnp.einsum("nij,nic->njc", rule.patterns(packed, spatial), vertices, precision=lax.Precision.HIGHEST)
+    return jnp.moveaxis(summed.reshape(moved.shape), first, axes)
+
+
 ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     ops.Identity: _identity,
+    ops.Aggregate: _aggregate,
     ops.Flatten: _flatten,
     ops.Index: _index,
     ops.AvgPool: _avg_pool,

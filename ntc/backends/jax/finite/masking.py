@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.missing import is_missing
+from ntc.backends.jax.inputs import is_missing
 from ntc.ir import ops
 from ntc.ir.op import TensorOp
 from ntc.ir.types import TensorType

@@ -1,0 +1,123 @@
+"""What callers give, checked, and as one array of examples: inputs, masks, and the patterns of graphs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from ntc.errors import InputError
+from ntc.ir.graph import Graph
+from ntc.ir.kernel.inputs import markers
+from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.schema import Masked
+
+Given = npt.ArrayLike | jax.Array
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a network.
+
+    Attributes:
+      network: the tensor graph.
+      dtype: of the arrays that come out.
+      numpy: the module that computes them, NumPy or `jax.numpy`.
+    """
+
+    network: Graph
+    dtype: Any
+    numpy: Any = np
+
+    def packed(self, name: str, x: Given, mask: Given | None = None, pattern: Given | None = None) -> Any:
+        """One array (n, *spatial, channels) of all that belongs to the examples: x, with the value that marks missing
+        entries where the mask is true, and with the pattern in further channels. Raises InputError.
+        """
+        array = self._real(name, x)
+        type_ = self.network.tensor_of(self.network.inputs[0].name)
+        self._check(name, array.shape, (*type_.spatial, type_.channels))
+        if mask is not None:
+            array = self._masked(array, mask)
+        return self._with_pattern(name, array, pattern)
+
+    def _real(self, name: str, x: Given) -> Any:
+        try:
+            array = self.numpy.asarray(x)
+        except ValueError as error:
+            raise InputError(f"{name} is not an array: {error}") from None
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"{name} should hold real numbers, got dtype {array.dtype}")
+        return array.astype(self.dtype)
+
+    def _check(self, name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+        if len(shape) != len(expected) + 1 or shape[1:] != expected:
+            wanted = ", ".join(map(str, ("n", *expected)))
+            raise InputError(f"{name} should have shape ({wanted}), got {shape}")
+
+    def _masked(self, x: Any, mask: Given) -> Any:
+        value = next((node.op.value for node in self.network.nodes if isinstance(node.op, Mask)), None)
+        if value is None:
+            raise InputError("a mask is given, but the network has none", hint="begin the network with the layer mask")
+        missing = self.numpy.asarray(mask)
+        if missing.shape != x.shape[:-1] or missing.dtype != bool:
+            raise InputError(
+                f"a mask should hold true or false in shape {x.shape[:-1]}, got {missing.dtype} in {missing.shape}"
+            )
+        return self.numpy.where(missing[..., None], self.numpy.asarray(float(value), self.dtype), x)
+
+    def _with_pattern(self, name: str, x: Any, pattern: Given | None) -> Any:
+        """x with the row of every vertex in the pattern behind its channels."""
+        op = next((node.op for node in self.network.nodes if isinstance(node.op, Aggregate)), None)
+        if op is None:
+            if pattern is not None:
+                raise InputError("a pattern is given, but no layer of the network aggregates")
+            return x
+        spatial = x.shape[1:-1]
+        rule = op.kernel_op(spatial)
+        size = rule.size(spatial)
+        if pattern is None:
+            raise InputError(f"{name} needs a pattern of shape (n, {size}, {size}), which aggregate reads")
+        rows = self._real(f"the pattern of {name}", pattern)
+        if rows.shape != (x.shape[0], size, size):
+            raise InputError(
+                f"the pattern of {name} should have shape ({x.shape[0]}, {size}, {size}), got {rows.shape}",
+                hint="ntc.adjacency(edges, size) makes one from lists of edges",
+            )
+        sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]
+        rows = self.numpy.broadcast_to(rows.reshape(x.shape[0], *sizes, size), (*x.shape[:-1], size))
+        return self.numpy.concatenate([x, rows], axis=-1)
+
+
+def adjacency(edges: npt.ArrayLike, size: int) -> npt.NDArray[np.float64]:
+    """Patterns (n, size, size) of graphs given by their edges, an array (n, edges, 2) of pairs (from, to).
+
+    An edge that is there twice has weight 2. Edges with a negative end do not count, so that graphs with fewer edges
+    than others can be filled up. Raises InputError for other shapes, and for vertices from `size` on.
+    """
+    pairs = np.asarray(edges)
+    if pairs.ndim != 3 or pairs.shape[-1] != 2 or pairs.dtype.kind not in "iu":
+        raise InputError(f"edges should be whole numbers of shape (n, edges, 2), got {pairs.dtype} in {pairs.shape}")
+    if pairs.size and pairs.max() >= size:
+        raise InputError(f"edges name vertex {pairs.max()}; the last one is {size - 1}")
+    found = np.zeros((len(pairs), size, size))
+    example, edge = np.nonzero((pairs >= 0).all(-1))
+    np.add.at(found, (example, *pairs[example, edge].T), 1.0)
+    return found
+
+
+def is_missing(masked: Masked, x: jax.Array) -> jax.Array:
+    """Which entries of an input are masked."""
+    return jnp.isnan(x) if masked == "nan" else jnp.isin(x, jnp.asarray(markers(masked), x.dtype))
+
+
+def without_masked(masked: Masked | None, x: jax.Array) -> jax.Array:
+    """x with zeros for masked entries, and one more channel: 1 at positions that are not masked, else 0."""
+    if masked is None:
+        return x
+    missing = is_missing(masked, x)
+    present = ~missing.all(-1, keepdims=True)
+    return jnp.concatenate([jnp.where(missing, 0, x), present.astype(x.dtype)], axis=-1)
