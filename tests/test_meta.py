@@ -109,7 +109,8 @@ def test_names_are_those_of_the_classes() -> None:
 
 
 def test_random_networks_hold_every_op() -> None:
-    """Protects the random tests: every layer occurs in the networks they draw."""
+    """Protects the random tests: every layer occurs in the networks they draw, but for `aggregate`, whose patterns
+    belong to the inputs; `tests/test_aggregate.py` has those."""
     seen: set[str] = set()
 
     @settings(max_examples=200, derandomize=True, database=None)
@@ -118,7 +119,7 @@ def test_random_networks_hold_every_op() -> None:
         seen.update(node.op.name for node in graph.nodes)
 
     collect()
-    assert seen == set(TENSOR_OPS)
+    assert seen == set(TENSOR_OPS) - {"aggregate"}
 
 
 def room(module: str) -> str:
