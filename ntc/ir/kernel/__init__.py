@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from ntc.ir.kernel.inputs import Constant, Gram
+from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
 from ntc.ir.kernel.pointwise import Add, Affine, Dual, DualDot, GaussianIntegral, Mul
+from ntc.ir.kernel.positions import OnDiagonal, Permute
 from ntc.ir.kernel.readout import Mirror, Reduce, Select
 from ntc.ir.kernel.windows import Window, Window2
 from ntc.ir.op import KernelOp
 
 KERNEL_OPS: dict[str, type[KernelOp]] = {
-    op.name: op for op in (Gram, Constant, Affine, Add, Mul, Dual, DualDot, Window, Window2, Reduce, Select, Mirror)
+    op.name: op
+    for op in (
+        Gram,
+        Constant,
+        Affine,
+        Add,
+        Mul,
+        Dual,
+        DualDot,
+        Window,
+        Window2,
+        Reduce,
+        Select,
+        Mirror,
+        Dilate,
+        Interpolate,
+        Contract,
+        Permute,
+        OnDiagonal,
+    )
 }
 
 __all__ = [
@@ -17,12 +38,18 @@ __all__ = [
     "Add",
     "Affine",
     "Constant",
+    "Contract",
+    "Dilate",
     "Dual",
     "DualDot",
     "GaussianIntegral",
     "Gram",
+    "Interpolate",
+    "Linear",
     "Mirror",
     "Mul",
+    "OnDiagonal",
+    "Permute",
     "Reduce",
     "Select",
     "Window",

@@ -38,6 +38,10 @@ class AffineLayer(TensorOp):
     def weight_shape(self, x: TensorType) -> tuple[int, ...]:
         """Shape of w, output channels last."""
 
+    def bias_shape(self, x: TensorType) -> tuple[int, ...]:
+        """Shape of b: one number per output channel."""
+        return self.weight_shape(x)[-1:]
+
     def weights(self, x: TensorType) -> dict[str, Weight]:
         shape = self.weight_shape(x)
         scale = self.w_std / sqrt(self.fan_in(x))
@@ -45,5 +49,5 @@ class AffineLayer(TensorOp):
         weights = {"w": Weight(shape, std=1.0 if ntk else scale, multiplier=scale if ntk else 1.0)}
         if self.bias:
             std, multiplier = (1.0, self.b_std) if ntk else (self.b_std, 1.0)
-            weights["b"] = Weight(shape[-1:], std, multiplier)
+            weights["b"] = Weight(self.bias_shape(x), std, multiplier)
         return weights

@@ -1,7 +1,8 @@
-"""Convolution with weights shared over positions."""
+"""Convolution with weights shared over positions, and what all convolutions share."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from math import prod, sqrt
 from typing import ClassVar
 
@@ -14,8 +15,63 @@ from ntc.ir.sliding import Sliding, compact, per_axis, slid_spatial
 from ntc.ir.types import Spatial, TensorType
 
 
+class Convolution(AffineLayer):
+    """A filter that slides over the spatial axes: what its kinds share."""
+
+    kernel: Extent
+    stride: Extent
+    padding: Padding
+    dilation: Extent
+
+    @abstractmethod
+    def outputs(self, x: TensorType) -> int:
+        """Channels of the output. Raises ShapeError."""
+
+    def inputs(self, x: TensorType) -> int:
+        """Channels that one output channel reads."""
+        return x.channels
+
+    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
+        (x,) = xs
+        if not x.spatial:
+            raise ShapeError(f"{self.name}: its input has no spatial axes", hint="use dense")
+        return slid_spatial("kernel", self.geometry(x.spatial)), self.outputs(x)
+
+    def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
+        """Geometry of the filter per spatial axis on an image of these sizes. Raises ShapeError."""
+        return self.window(spatial).geometry(spatial)
+
+    def fan_in(self, x: TensorType) -> int:
+        return self.inputs(x) * prod(per_axis("kernel", self.kernel, x.spatial))
+
+    def weight_shape(self, x: TensorType) -> tuple[int, ...]:
+        return *per_axis("kernel", self.kernel, x.spatial), self.inputs(x), self.outputs(x)
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        (x,) = xs
+        return emit(self.window(x.type.spatial, self.w_std, self.bias_std), x.k)
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        return emit(Add(), *self.ntk_terms(emit, y, *xs))
+
+    def ntk_terms(self, emit: Emit, y: Value, x: Pair) -> tuple[Value, Value]:
+        """What the weights of this layer add to the NTK, and what those below it do."""
+        here = y
+        if self.parameterization == "standard":
+            scale = sqrt(self.fan_in(x.type))
+            here = emit(self.window(x.type.spatial, scale, float(self.bias)), x.k, name="here")
+        return here, emit(self.window(x.type.spatial, self.w_std), x.t, name="below")
+
+    def window(self, spatial: Spatial, w_std: float = 1.0, b_std: float = 0.0) -> Window:
+        """The map on covariances: w_std^2 A(K) + b_std^2."""
+        kernel = per_axis("kernel", self.kernel, spatial)
+        stride = compact(per_axis("stride", self.stride, spatial))
+        dilation = compact(per_axis("dilation", self.dilation, spatial))
+        return Window(kernel, stride, dilation, self.padding, w_std, b_std)
+
+
 @frozen
-class Conv(AffineLayer):
+class Conv(Convolution):
     """Convolution over the spatial axes.
 
     ntk:       y[p] = w_std / sqrt(n |k|) sum over taps a of W[a] x[s p + a] + b_std b
@@ -43,37 +99,5 @@ class Conv(AffineLayer):
     parameterization: Parameterization = "ntk"
     bias: bool = True
 
-    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
-        (x,) = xs
-        if not x.spatial:
-            raise ShapeError("conv: its input has no spatial axes", hint="use dense")
-        return slid_spatial("kernel", self.geometry(x.spatial)), self.channels
-
-    def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
-        """Geometry of the filter per spatial axis on an image of these sizes. Raises ShapeError."""
-        return self._window(spatial).geometry(spatial)
-
-    def fan_in(self, x: TensorType) -> int:
-        return x.channels * prod(per_axis("kernel", self.kernel, x.spatial))
-
-    def weight_shape(self, x: TensorType) -> tuple[int, ...]:
-        return *per_axis("kernel", self.kernel, x.spatial), x.channels, self.channels
-
-    def nngp(self, emit: Emit, *xs: Pair) -> Value:
-        (x,) = xs
-        return emit(self._window(x.type.spatial, self.w_std, self.bias_std), x.k)
-
-    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
-        (x,) = xs
-        here = y
-        if self.parameterization == "standard":
-            scale = sqrt(self.fan_in(x.type))
-            here = emit(self._window(x.type.spatial, scale, float(self.bias)), x.k, name="here")
-        below = emit(self._window(x.type.spatial, self.w_std), x.t, name="below")
-        return emit(Add(), here, below)
-
-    def _window(self, spatial: Spatial, w_std: float = 1.0, b_std: float = 0.0) -> Window:
-        kernel = per_axis("kernel", self.kernel, spatial)
-        stride = compact(per_axis("stride", self.stride, spatial))
-        dilation = compact(per_axis("dilation", self.dilation, spatial))
-        return Window(kernel, stride, dilation, self.padding, w_std, b_std)
+    def outputs(self, x: TensorType) -> int:
+        return self.channels

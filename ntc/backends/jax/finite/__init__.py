@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from ntc.backends.jax.finite import activations, affine, joins, linear
+from ntc.backends.jax.finite import activations, affine, convolutions, joins, linear, positions
 from ntc.errors import InputError
 from ntc.ir.graph import Graph, tensor_op
 
@@ -19,6 +19,8 @@ FORWARD: Mapping[type[Any], Callable[..., jax.Array]] = {
     **activations.ROWS,
     **linear.ROWS,
     **joins.ROWS,
+    **convolutions.ROWS,
+    **positions.ROWS,
 }
 """(op, scaled weights, inputs) to output, by the class of the op or one it inherits from."""
 
