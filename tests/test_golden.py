@@ -67,7 +67,6 @@ SUPPORTED = [
     "conv_transpose_valid",
     "conv_local",
     "conv_local_gap",
-    "image_resize",
     "index_slice_gap",
     "dot_general",
     "fan_in_concat_spatial",
