@@ -165,7 +165,7 @@ def bad_values(annotation: Any) -> list[Any]:
         return ["blue", 1, None, True]
     if annotation is bool:
         return [1, "true", None]
-    return [1.5, "blue", True, {}, (None,)]
+    return [1.5, "blue", True, {}, ("blue",)]
 
 
 EVERYTHING: list[type[Any]] = [*TENSOR_OPS.values(), *KERNEL_OPS.values(), *PASSES.values()]
@@ -189,6 +189,14 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "b": 1.0,
         "channels": 1,
         "features": 1,
+        "groups": 1,
+        "size": (1,),
+        "stride": (1,),
+        "method": "linear",
+        "values": ((1.0,),),
+        "factor": 2.0,
+        "axes": (0,),
+        "axis": 0,
     }
     return {p.name: by_name[p.name] for p in parameters(op) if required(p)}
 
