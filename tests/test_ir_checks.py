@@ -165,7 +165,7 @@ def bad_values(annotation: Any) -> list[Any]:
         return ["blue", 1, None, True]
     if annotation is bool:
         return [1, "true", None]
-    return [1.5, "blue", True, {}, ("blue",)]
+    return [1.5, "blue", True, {}, ({},)]
 
 
 EVERYTHING: list[type[Any]] = [*TENSOR_OPS.values(), *KERNEL_OPS.values(), *PASSES.values()]

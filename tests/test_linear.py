@@ -146,6 +146,22 @@ def test_matrices_that_slice_average_and_turn_around() -> None:
             assert_close(found, kernels(IMAGE >> conv >> other, x, x)[label], "exact")
 
 
+@pytest.mark.parametrize("readout", [nn.flatten(), nn.global_avg_pool()])
+@pytest.mark.parametrize("method", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("sizes", [((9, 4), (5, 7)), ((3, 8), (9, 8)), ((20, 2), (21, 2))])
+def test_programs_resize_bands_and_all_pairs(
+    sizes: tuple[tuple[int, ...], ...], method: Method, readout: Layer
+) -> None:
+    """Protects each way in which a program applies a matrix: tap by tap, image after image, and as products."""
+    before, after = sizes
+    network = nn.input(*before, 2) >> conv >> nn.relu() >> nn.resize(after, method) >> conv >> nn.relu() >> readout
+    network = network >> nn.dense(1)
+    x, y = examples(network, 2), examples(network, 3, seed=1)
+    found = build(network, dtype="float64")(x, y)
+    for label, value in kernels(network, x, y).items():
+        assert_close(getattr(found, label), value, "float64")
+
+
 # Demands
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from jax import lax
 
 from ntc.backends.jax.block import Block
-from ntc.backends.jax.whole import merged, picked, skewed, split, squared
+from ntc.backends.jax.whole import gathered, merged, skewed, split, squared
 from ntc.ir.kernel.linear import Taps
-from ntc.ir.lanes import Axis, axes_of
+from ntc.ir.lanes import Axis, Indices, axes_of
 from ntc.ir.types import CovarianceType
 
 _FEW_PAIRS = 4
-"""Up to so many pairs of taps are read one by one; more are products with the matrix, on all pairs of positions."""
+"""Up to so many pairs of taps are read one by one."""
 
 
 def applied(block: Block, matrices: Sequence[Taps | None], result: CovarianceType) -> jax.Array:
@@ -30,6 +30,8 @@ def applied(block: Block, matrices: Sequence[Taps | None], result: CovarianceTyp
             x = x if source == target else _moved(x, block.rank, i, source, target)
         elif len(taps.sources) ** 2 <= _FEW_PAIRS:
             x = _by_pairs(x, block.rank, i, taps, source, target)
+        elif 2 * len(source.residues) <= source.size:
+            x = _in_turn(x, block.rank, i, taps, source, target)
         else:
             x = _by_matrix(x, block.rank, i, taps, source, target)
     return merged(x, block.rank)
@@ -47,7 +49,15 @@ def permuted(block: Block, axes: Sequence[int], result: CovarianceType) -> jax.A
 
 def _moved(x: jax.Array, rank: int, number: int, source: Axis, target: Axis) -> jax.Array:
     own = np.arange(target.size)
-    return picked(x, rank, number, (source, target), own, own)
+    return _picked(x, rank, number, source, target, own, own)
+
+
+def _picked(
+    x: jax.Array, rank: int, number: int, source: Axis, target: Axis, first: Indices, second: Indices
+) -> jax.Array:
+    """For every entry (p, p') of the target, entry (first[p], second[p']) of the source; zero if not stored."""
+    p, q = first[:, None], second[np.minimum(target.partners, target.size - 1)]
+    return gathered(x, rank, number, p, source.lanes(q - p), target.partners < target.size)
 
 
 def _by_pairs(x: jax.Array, rank: int, number: int, taps: Taps, source: Axis, target: Axis) -> jax.Array:
@@ -58,7 +68,7 @@ def _by_pairs(x: jax.Array, rank: int, number: int, taps: Taps, source: Axis, ta
     for first, weight in pairs:
         for second, other in pairs:
             weights = weight[:, None] * other[partners]
-            term = picked(x, rank, number, (source, target), first, second)
+            term = _picked(x, rank, number, source, target, first, second)
             terms.append(term if (weights == 1).all() else term * _along(weights, rank, number, x))
     return reduce(add, terms)
 
@@ -68,6 +78,33 @@ def _along(weights: Any, rank: int, number: int, x: jax.Array) -> jax.Array:
     shape = [1] * x.ndim
     shape[number], shape[rank + 1 + number] = weights.shape
     return jnp.asarray(weights.reshape(shape), x.dtype)
+
+
+def _in_turn(x: jax.Array, rank: int, number: int, taps: Taps, source: Axis, target: Axis) -> jax.Array:
+    """First over the taps q of p, for the few q' that matter to p, in lanes of q' - (first tap of p); then over those
+    of p'. For a band of offsets, of which the matrix would make all pairs of positions."""
+    first = taps.sources[0][:, None]
+    partners, live = np.minimum(target.partners, target.size - 1), target.partners < target.size
+    wanted = [live & (weight[partners] != 0) for weight in taps.weights]
+    offsets = [(read[partners] - first) % source.modulus for read in taps.sources]
+    between = np.unique(np.concatenate([[0], *(x[w] for x, w in zip(offsets, wanted, strict=True))]).astype(int))
+    second = (first + between) % source.modulus
+    terms = []
+    for read, weight in zip(taps.sources, taps.weights, strict=True):
+        here = (second < source.size) & (weight != 0)[:, None]
+        term = gathered(x, rank, number, read[:, None], source.lanes(second - read[:, None]), here)
+        terms.append(term * _along(np.broadcast_to(weight[:, None], here.shape), rank, number, x))
+    x = reduce(add, terms)
+    lane_of = np.full(source.modulus, -1)
+    lane_of[between] = np.arange(len(between))
+    own = np.arange(target.size)[:, None]
+    return reduce(
+        add,
+        [
+            gathered(x, rank, number, own, lane_of[offset], w) * _along(weight[partners], rank, number, x)
+            for offset, w, weight in zip(offsets, wanted, taps.weights, strict=True)
+        ],
+    )
 
 
 def _by_matrix(x: jax.Array, rank: int, number: int, taps: Taps, source: Axis, target: Axis) -> jax.Array:

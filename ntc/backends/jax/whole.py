@@ -241,10 +241,6 @@ def skewed(x: jax.Array, rank: int, number: int, axis: Axis) -> jax.Array:
     return _view(rank, number).gathered(x, positions, partners, axis.partners < axis.size)
 
 
-def picked(x: jax.Array, rank: int, number: int, axes: tuple[Axis, Axis], first: Indices, second: Indices) -> jax.Array:
-    """Along one axis, for every entry (p, p') of the second layout, entry (first[p], second[p']) of the first."""
-    source, target = axes
-    p, q = np.broadcast_arrays(first[:, None], second[np.minimum(target.partners, target.size - 1)])
-    return _view(rank, number).gathered(
-        x, p, source.lanes(q - p), (source.lanes(q - p) >= 0) & (target.partners < target.size)
-    )
+def gathered(x: jax.Array, rank: int, number: int, positions: Indices, lanes: Indices, wanted: Mask) -> jax.Array:
+    """Of what `split` gives, any entries along one axis, (positions, lanes); zero where not wanted or not stored."""
+    return _view(rank, number).gathered(x, positions, lanes, wanted & (lanes >= 0))
