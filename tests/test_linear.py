@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc import nn
+from ntc.backends.jax import finite
 from ntc.backends.reference import interpret
 from ntc.compiler import build
 from ntc.errors import DependenceError, LimitError, NotGaussianError, NtcError, ShapeError, UnsupportedError
@@ -282,6 +283,22 @@ def test_depthwise_output_depends_on_what_is_below() -> None:
     with pytest.raises(DependenceError):
         (IMAGE >> conv >> nn.product(nn.depthwise_conv(3), nn.identity())).graph()
     (IMAGE >> conv >> nn.product(nn.conv(8, 3), nn.depthwise_conv(3))).graph()
+
+
+@pytest.mark.parametrize(("layer", "reads"), [(nn.grouped_conv(6, 2, 3), 2), (nn.depthwise_conv(3, 2), 1)])
+def test_finite_groups_read_their_own_channels(layer: Layer, reads: int) -> None:
+    """Protects the meaning of groups, which K' does not show: an output channel reads the input channels of its own
+    group, in order."""
+    graph = (nn.input(5, 4) >> layer).graph()
+    params = finite.init(graph, jax.random.key(0))
+
+    def output(x: jax.Array) -> jax.Array:
+        return finite.apply(graph, params, x[None])[0].sum(0)
+
+    found = np.asarray(jax.jacobian(output)(jnp.ones((5, 4)))).sum(1) != 0  # (outputs, inputs)
+    outputs, inputs = found.shape
+    expected = np.arange(outputs)[:, None] * (inputs // reads) // outputs == np.arange(inputs) // reads
+    assert np.array_equal(found, expected)
 
 
 def test_groups_divide_channels() -> None:

@@ -93,8 +93,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/ops/channels.py",
-        "return x.channels // self.groups",
-        "return x.channels",
+        "return self.groups\n",
+        "return 1\n",
         "grouped_conv: channels of a group",
     ),
     Mutation(

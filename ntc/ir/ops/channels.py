@@ -43,8 +43,8 @@ class GroupedConv(Convolution):
     def needs_channels_alike(self) -> bool:
         return self.groups > 1
 
-    def inputs(self, x: TensorType) -> int:
-        return x.channels // self.groups
+    def parts(self, channels: int) -> int:
+        return self.groups
 
     def outputs(self, x: TensorType) -> int:
         for what, count in (("input", x.channels), ("output", self.channels)):
@@ -90,8 +90,8 @@ class DepthwiseConv(Convolution):
     def keeps_channels_alike(self) -> bool:
         return self.multiplier == 1
 
-    def inputs(self, x: TensorType) -> int:
-        return 1
+    def parts(self, channels: int) -> int:
+        return channels
 
     def outputs(self, x: TensorType) -> int:
         return x.channels * self.multiplier

@@ -27,9 +27,13 @@ class Convolution(AffineLayer):
     def outputs(self, x: TensorType) -> int:
         """Channels of the output. Raises ShapeError."""
 
+    def parts(self, channels: int) -> int:
+        """Number of groups of input channels that are convolved apart."""
+        return 1
+
     def inputs(self, x: TensorType) -> int:
         """Channels that one output channel reads."""
-        return x.channels
+        return x.channels // self.parts(x.channels)
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs
