@@ -26,7 +26,7 @@ from ntc.ir.construct import required
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array, TensorOp
 from ntc.ir.ops import TENSOR_OPS, AffineLayer, Elementwise
-from ntc.ir.types import Spatial
+from ntc.ir.types import Distribution, Spatial, TensorType
 
 WEIGHTLESS_LINEAR: tuple[type[TensorOp], ...] = (
     ops.AvgPool,
@@ -36,10 +36,20 @@ WEIGHTLESS_LINEAR: tuple[type[TensorOp], ...] = (
     ops.Flatten,
     ops.Index,
     ops.Identity,
+    ops.Slice,
+    ops.Pad,
+    ops.Resize,
+    ops.Matrix,
+    ops.Transpose,
+    ops.Scale,
 )
 LAYERS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if issubclass(op, AffineLayer))
 ACTIVATIONS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if issubclass(op, Elementwise))
 JOINS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if op.arity is None)
+
+
+MOST_POSITIONS = 32
+"""A covariance of a network that is drawn at random has at most the square of this for two examples."""
 
 
 def trials(count: int) -> settings:
@@ -106,6 +116,20 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
 
 
 @st.composite
+def matrices(draw: DrawFn, spatial: Spatial) -> ops.Matrix:
+    """A matrix along an axis of these sizes, from one to three outputs."""
+    axis = draw(st.integers(0, max(0, len(spatial) - 1)))
+    row = st.tuples(*[_decimals] * (spatial[axis] if spatial else 1))
+    return ops.Matrix(tuple(draw(st.lists(row, min_size=1, max_size=3))), axis)
+
+
+def transpositions(spatial: Spatial) -> SearchStrategy[ops.Transpose]:
+    """Any order of these axes, or the default."""
+    orders = st.permutations(range(len(spatial))).map(tuple)
+    return st.one_of(st.none(), orders).map(ops.Transpose)
+
+
+@st.composite
 def input_shapes(draw: DrawFn, most_positions: int = 24, least_channels: int = 1) -> tuple[Spatial, int]:
     """Spatial sizes, 0 to 3 of them, and channels."""
     axes = draw(st.sampled_from([0, 1, 2, 1, 2, 3]))
@@ -122,19 +146,26 @@ class _Growing:
         self.draw, self.extreme = draw, extreme
         self.builder = TensorGraphBuilder(spatial, channels)
         self.spatial = {self.builder.input: spatial}
+        self.types = {self.builder.input: TensorType(spatial, channels, Distribution.GENERAL)}
 
     def add(self, op: TensorOp, *operands: str) -> str | None:
-        """The value of the op, or None if it does not fit."""
+        """The value of the op, or None if it does not fit, or has too many positions to be dense."""
         try:
+            if prod(op.shape(*(self.types[x] for x in operands))[0]) > MOST_POSITIONS:
+                return None
             name = self.builder.append(op, operands)
         except NtcError:
             return None
-        self.spatial[name] = self.builder.finish("g", name).tensor_of(name).spatial
+        self.types[name] = self.builder.finish("g", name).tensor_of(name)
+        self.spatial[name] = self.types[name].spatial
         return name
 
     def step(self, x: str, classes: Sequence[type[TensorOp]]) -> str:
         """A value computed from x by one op of the classes; x itself if it does not fit."""
-        op = self.draw(ops_of(self.draw(st.sampled_from(classes)), len(self.spatial[x]), self.extreme))
+        cls = self.draw(st.sampled_from(classes))
+        own = {ops.Matrix: matrices, ops.Transpose: transpositions}
+        spatial = self.spatial[x]
+        op = self.draw(own[cls](spatial) if cls in own else ops_of(cls, len(spatial), self.extreme))
         return self.add(op, x) or x
 
     def activation(self, x: str) -> str:
@@ -156,8 +187,8 @@ class _Growing:
         if nonlinear and self.draw(st.booleans()):
             x = self.activation(x)
         op = self.draw(ops_of(self.draw(st.sampled_from(LAYERS)), len(self.spatial[x]), self.extreme))
-        size = "features" if isinstance(op, ops.Dense) else "channels"
-        y = self.add(type(op)(**{**vars_of(op), size: features}), x) or x
+        size = {"features": features, "channels": features}
+        y = self.add(type(op)(**{name: size.get(name, value) for name, value in vars_of(op).items()}), x) or x
         return self.activation(y) if nonlinear and self.draw(st.booleans()) else y
 
 
@@ -214,7 +245,11 @@ def affine_graphs(draw: DrawFn, most_positions: int = 16) -> Graph:
     x = growing.builder.input
     for _ in range(draw(st.integers(0, 2))):
         x = growing.step(x, (*WEIGHTLESS_LINEAR[:2], ops.Identity))
-    x = growing.fan(x, nonlinear=False, joins=(ops.Sum, ops.Concat)) if draw(st.booleans()) else growing.step(x, LAYERS)
+    x = (
+        growing.fan(x, nonlinear=False, joins=(ops.Sum, ops.Concat, ops.ConcatSpatial))
+        if draw(st.booleans())
+        else growing.step(x, LAYERS)
+    )
     for _ in range(draw(st.integers(0, 2))):
         x = growing.step(x, WEIGHTLESS_LINEAR)
     return growing.builder.finish("affine", x)

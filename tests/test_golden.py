@@ -69,12 +69,19 @@ SUPPORTED = [
     "wide_resnet",
     "myrtle5",
     "myrtle10",
+    "conv_transpose",
+    "conv_transpose_valid",
+    "conv_local",
+    "conv_local_gap",
+    "index_slice_gap",
+    "dot_general",
+    "fan_in_concat_spatial",
 ]
 
 
 def graph_of(name: str) -> Graph:
     """The stored network as a tensor graph."""
-    layers = eval(NETWORKS[name]["network"], {"stax": stax, "wrn": stax.wrn, "myrtle": stax.myrtle})
+    layers = eval(NETWORKS[name]["network"], {"stax": stax, "jnp": np, "wrn": stax.wrn, "myrtle": stax.myrtle})
     assert isinstance(layers, Layer)
     *spatial, channels = VALUES[f"{name}/x1"].shape[1:]
     network = Network(tuple(spatial), channels)

@@ -166,8 +166,8 @@ def bad_values(annotation: Any) -> list[Any]:
     if annotation is bool:
         return [1, "true", None]
     if any(get_origin(arg) is Annotated and get_args(arg)[0] is float for arg in args):
-        return ["blue", True, {}, (None,), float("nan"), 1e101]
-    return [1.5, "blue", True, {}, (None,)]
+        return ["blue", True, {}, ({},), float("nan"), 1e101]
+    return [1.5, "blue", True, {}, ({},)]
 
 
 EVERYTHING: list[type[Any]] = [*TENSOR_OPS.values(), *KERNEL_OPS.values(), *PASSES.values()]
@@ -191,7 +191,14 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "b": 1.0,
         "channels": 1,
         "features": 1,
+        "groups": 1,
+        "size": (1,),
+        "stride": (1,),
+        "method": "linear",
+        "values": ((1.0,),),
+        "factor": 2.0,
         "axes": (0,),
+        "axis": 0,
     }
     return {p.name: by_name[p.name] for p in parameters(op) if required(p)}
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 
 import ntc
 from ntc.backends.jax.duals import FAMILIES
@@ -113,13 +113,16 @@ def test_random_networks_hold_every_op() -> None:
     belong to the inputs; `tests/test_aggregate.py` has those."""
     seen: set[str] = set()
 
-    @settings(max_examples=200, derandomize=True, database=None)
+    @settings(max_examples=200, database=None)
     @given(tensor_graphs())
     def collect(graph: Graph) -> None:
         seen.update(node.op.name for node in graph.nodes)
 
-    collect()
-    assert seen == set(TENSOR_OPS) - {"aggregate"}
+    known = set(TENSOR_OPS) - {"aggregate"}
+    for number in range(10):
+        if seen != known:
+            seed(number)(collect)()
+    assert seen == known
 
 
 def room(module: str) -> str:

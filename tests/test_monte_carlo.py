@@ -72,6 +72,23 @@ ONE_NONLINEAR_LAYER: dict[str, Network] = {
     "conv_circular_sum": LINE >> conv(padding="circular") >> nn.erf() >> nn.sum_pool(3, 2, "circular"),
     "conv_strided_global": IMAGE >> conv(stride=2) >> nn.relu() >> nn.global_avg_pool() >> top(),
     "conv_conv": LINE >> conv() >> nn.relu() >> nn.conv(2, 2, w_std=1.4, b_std=0.1, padding="valid"),
+    "resize": nn.input(4, 3, 2) >> conv() >> nn.relu() >> nn.resize((3, 2)) >> nn.flatten() >> top(),
+    "slice_pad": IMAGE >> conv() >> nn.relu() >> nn.slice((1, 0), (4, -1), 2) >> nn.pad(1, 0) >> nn.conv(2, 2),
+    "matrix_transpose": nn.input(3, 2, 2)
+    >> conv()
+    >> nn.abs()
+    >> nn.matrix(((1.0, -0.5, 2.0), (0.0, 0.3, 1.0)))
+    >> nn.transpose()
+    >> nn.conv(2, (1, 2), padding="valid"),
+    "conv_transpose": LINE
+    >> nn.conv_transpose(W, 3, 2, "same", 1.2, 0.3)
+    >> nn.relu()
+    >> nn.global_avg_pool()
+    >> top(),
+    "conv_local": LINE >> nn.conv_local(W, 3, w_std=1.2, b_std=0.3) >> nn.relu() >> nn.global_avg_pool() >> top(),
+    "grouped_conv": LINE >> conv() >> nn.relu() >> nn.grouped_conv(4, 2, 2, w_std=1.2) >> nn.global_avg_pool() >> top(),
+    "separable_conv": LINE >> conv() >> nn.relu() >> nn.depthwise_conv(3, 2, w_std=1.2, b_std=0.3) >> top(),
+    "side_by_side": LINE >> nn.concat_spatial(conv(), conv(stride=2)) >> nn.relu() >> nn.global_avg_pool() >> top(),
     "conv_standard": LINE
     >> nn.conv(W, 3, w_std=1.2, b_std=0.3, parameterization="standard")
     >> nn.relu()

@@ -20,7 +20,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("ntc", "tests", "examples", "pyproject.toml", "README.md")
-TESTS = ("test_rules", "test_identities", "test_integrals", "test_programs", "test_monte_carlo", "test_golden")
+TESTS = (
+    "test_linear",
+    "test_rules",
+    "test_identities",
+    "test_integrals",
+    "test_programs",
+    "test_monte_carlo",
+    "test_golden",
+)
 """In this order: those first that are quick and point at the rule."""
 
 
@@ -79,9 +87,125 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/ops/conv.py",
-        "below = emit(self._window(x.type.spatial, self.w_std), x.t",
-        "below = emit(self._window(x.type.spatial), x.t",
+        "return here, emit(self.window(x.type.spatial, self.w_std), x.t",
+        "return here, emit(self.window(x.type.spatial), x.t",
         "conv: w_std^2 of the NTK below",
+    ),
+    Mutation(
+        "ntc/ir/ops/channels.py",
+        "return self.groups\n",
+        "return 1\n",
+        "grouped_conv: channels of a group",
+    ),
+    Mutation(
+        "ntc/ir/ops/channels.py",
+        "return self.groups > 1",
+        "return False",
+        "grouped_conv: the law of groups of unlike channels",
+    ),
+    Mutation(
+        "ntc/ir/ops/channels.py",
+        "return Distribution.CENTERED",
+        "return Distribution.GAUSSIAN",
+        "depthwise_conv: the law",
+    ),
+    Mutation(
+        "ntc/ir/build.py",
+        "(0 if gaussian else below)",
+        "0",
+        "depthwise_conv: dependence on what is below",
+    ),
+    Mutation(
+        "ntc/ir/ops/join.py",
+        """    def keeps_channels_alike(self) -> bool:
+        return False""",
+        """    def keeps_channels_alike(self) -> bool:
+        return True""",
+        "concat: channels of several laws",
+    ),
+    Mutation(
+        "ntc/ir/ops/conv_local.py",
+        "return emit(OnDiagonal(), shared)",
+        "return shared",
+        "conv_local: NNGP between positions",
+    ),
+    Mutation(
+        "ntc/ir/ops/conv_local.py",
+        'return emit(OnDiagonal(), emit(Add(), *self.ntk_terms(emit, y, *xs), name="shared"))',
+        "return emit(Add(), *self.ntk_terms(emit, y, *xs))",
+        "conv_local: NTK between positions",
+    ),
+    Mutation(
+        "ntc/ir/ops/conv_transpose.py",
+        "-(-(window + stride - 2) // 2)",
+        "(window + stride - 2) // 2",
+        "conv_transpose: the odd padding position",
+    ),
+    Mutation(
+        "ntc/ir/ops/conv_transpose.py",
+        "return window - 1, max(window - stride, 0)",
+        "return window - 1, max(window - stride, 1)",
+        "conv_transpose: outputs of valid padding",
+    ),
+    Mutation(
+        "ntc/ir/ops/conv_transpose.py",
+        "below = emit(self._window(x.type.spatial, self.w_std),",
+        "below = emit(self._window(x.type.spatial),",
+        "conv_transpose: w_std^2 of the NTK below",
+    ),
+    Mutation(
+        "ntc/ir/kernel/linear.py",
+        "k = taps.along(taps.along(k, first), first + 1)",
+        "k = taps.along(k, first)",
+        "linear maps: the second image",
+    ),
+    Mutation(
+        "ntc/ir/kernel/linear.py",
+        "% period",
+        "% stride",
+        "dilate: demand of progressions that share a factor with the stride",
+    ),
+    Mutation(
+        "ntc/ir/resampling.py",
+        "((-0.5 * x + 2.5) * x - 4.0) * x + 2.0",
+        "((-0.5 * x + 2.5) * x - 4.0) * x + 2.1",
+        "resize: cubic kernel between 1 and 2",
+    ),
+    Mutation(
+        "ntc/ir/resampling.py",
+        "(max(ratio, 1.0) if antialias else 1.0)",
+        "1.0",
+        "resize: antialiasing",
+    ),
+    Mutation(
+        "ntc/ir/kernel/positions.py",
+        "(tuple(offsets[self.axes.index(axis)] for axis in range(len(offsets))),)",
+        "(tuple(offsets[axis] for axis in self.axes),)",
+        "permute: demand of the inverse order",
+    ),
+    Mutation(
+        "ntc/backends/jax/linear.py",
+        "x.transpose(*axes, rank, *(rank + 1 + axis for axis in axes), 2 * rank + 1)",
+        "x.transpose(*axes, *range(rank, 2 * rank + 2))",
+        "jax, permute: order of lanes",
+    ),
+    Mutation(
+        "ntc/backends/jax/linear.py",
+        "weights = weight[:, None] * other[partners]",
+        "weights = weight[:, None] * other[target.positions]",
+        "jax, linear maps: weights at p'",
+    ),
+    Mutation(
+        "ntc/ir/ops/linear.py",
+        "return Affine(abs(self.factor))",
+        "return Affine(abs(self.factor) ** 0.5)",
+        "scale: squared",
+    ),
+    Mutation(
+        "ntc/ir/ops/concat_spatial.py",
+        "            low += size",
+        "            low += 0",
+        "concat_spatial: where a branch begins",
     ),
     Mutation(
         "ntc/ir/ops/affine.py",

@@ -89,8 +89,8 @@ class Evaluator:
         items = []
         for item in expression.items:
             value = yield item, scope
-            if isinstance(value, Layer | Network | tuple):
-                raise ElaborationError(f"a tuple holds numbers, got {describe(value)}", item.at)
+            if isinstance(value, Layer | Network) or _nests(value):
+                raise ElaborationError(f"a tuple holds numbers or rows of numbers, got {describe(value)}", item.at)
             items.append(value)
         return tuple(items)
 
@@ -188,6 +188,11 @@ _VISITORS: Mapping[type[ast.Expression], Callable[[Evaluator, Any, Scope], Steps
     ast.Name: Evaluator._name,
     ast.Call: Evaluator._call,
 }
+
+
+def _nests(value: Value) -> bool:
+    """Whether a tuple holds tuples. One level of rows is enough; more could grow without bound."""
+    return isinstance(value, tuple) and any(isinstance(item, tuple) for item in value)
 
 
 def _operate(operation: ast.Operation, left: Value, right: Value) -> Value:

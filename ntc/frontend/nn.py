@@ -56,6 +56,16 @@ global_sum_pool = _layer(ops.GlobalSumPool)
 aggregate = _layer(ops.Aggregate)
 flatten = _layer(ops.Flatten)
 index = _layer(ops.Index)
+conv_transpose = _layer(ops.ConvTranspose)
+conv_local = _layer(ops.ConvLocal)
+grouped_conv = _layer(ops.GroupedConv)
+depthwise_conv = _layer(ops.DepthwiseConv)
+slice = _layer(ops.Slice)
+pad = _layer(ops.Pad)
+resize = _layer(ops.Resize)
+matrix = _layer(ops.Matrix)
+transpose = _layer(ops.Transpose)
+scale = _layer(ops.Scale)
 
 
 def input(*shape: int) -> Network:
@@ -78,6 +88,11 @@ def product(*branches: Layer) -> Layer:
 def concat(*branches: Layer) -> Layer:
     """Channels of the branches side by side, each applied to the same value. See `ntc.ir.ops.Concat`."""
     return Fan(ops.Concat(), branches)
+
+
+def concat_spatial(*branches: Layer, axis: int = 0) -> Layer:
+    """Positions of the branches side by side along a spatial axis. See `ntc.ir.ops.ConcatSpatial`."""
+    return Fan(construct(ops.ConcatSpatial, (axis,), {}), branches)
 
 
 def repeat(count: int, layer: Layer) -> Layer:

@@ -66,7 +66,7 @@ def describe(value: Value) -> str:
         case str():
             return f"the word `{value}`"
         case tuple():
-            return "a tuple"
+            return "a tuple of tuples" if any(isinstance(item, tuple) for item in value) else "a tuple"
         case Layer():
             return "a layer"
         case Network():

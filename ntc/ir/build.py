@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 
@@ -34,6 +35,7 @@ class TensorGraphBuilder:
         self._sources = {name: 1}  # bit 0 is the input, bit i the i-th layer with weights
         self._weighted = [name]
         self._visible: dict[str, Positions] = {}
+        self._alike: set[str] = set()  # values whose channels are independent and of one law
         self._nodes: list[Node] = []
         self._locations: dict[str, Location | None] = {name: location}
         self._counter: Counter[str] = Counter()
@@ -52,7 +54,7 @@ class TensorGraphBuilder:
         """
         try:
             self._check_count(op, operands)
-            type_ = op.result(*(self._types[x] for x in operands))
+            type_ = self._result(op, operands)
             self._check_independence(op, operands)
             self._check_mask(op, operands)
             self._check_pattern(op, operands)
@@ -65,6 +67,10 @@ class TensorGraphBuilder:
         name = name or f"{op.name}{self._counter[op.name]}"
         self._nodes.append(Node(name, op, tuple(operands), type_, location))
         self._types[name] = type_
+        if type_.distribution is Distribution.GAUSSIAN or (
+            op.keeps_channels_alike and self._alike.issuperset(operands)
+        ):
+            self._alike.add(name)
         self._locations[name] = location
         if visible is not None:
             self._visible[name] = visible
@@ -81,11 +87,20 @@ class TensorGraphBuilder:
         if not operands or (op.arity is not None and len(operands) != op.arity):
             raise ShapeError(f"{op.name} takes {op.arity or 'one or more'} inputs, got {len(operands)}")
 
+    def _result(self, op: TensorOp, operands: Sequence[str]) -> TensorType:
+        type_ = op.result(*(self._types[x] for x in operands))
+        if op.needs_channels_alike and not self._alike.issuperset(operands):
+            return replace(type_, distribution=Distribution.CENTERED)
+        return type_
+
     def _source_bits(self, op: TensorOp, name: str, operands: Sequence[str]) -> int:
+        """A Gaussian output depends on what is below it by its covariance alone, which is deterministic."""
+        below = reduce(or_, (self._sources[x] for x in operands))
         if not op.has_weights:
-            return reduce(or_, (self._sources[x] for x in operands))
+            return below
         self._weighted.append(name)
-        return 1 << (len(self._weighted) - 1)
+        gaussian = self._types[name].distribution is Distribution.GAUSSIAN
+        return 1 << (len(self._weighted) - 1) | (0 if gaussian else below)
 
     def _check_independence(self, op: TensorOp, operands: Sequence[str]) -> None:
         """Random layers below another random layer do not count: given the (deterministic) limit of the

@@ -152,6 +152,17 @@ class TensorOp(Op):
         """Whether the output is a new random linear function of the input."""
         return False
 
+    @property
+    def keeps_channels_alike(self) -> bool:
+        """Whether channels of the output are independent and of one law if those of every operand are."""
+        return True
+
+    @property
+    def needs_channels_alike(self) -> bool:
+        """Whether the output is Gaussian only if the channels of the operand are independent and of one law. If they
+        are not, the rules give second moments, and nothing more is known of the output than that its mean is zero."""
+        return False
+
     def result(self, *xs: TensorType) -> TensorType:
         """Type of the output."""
         spatial, channels = self.shape(*xs)

@@ -8,7 +8,20 @@ from typing import ClassVar
 import numpy as np
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Add, Affine, Constant, GaussianIntegral, Mul, Reduce, Select, Window, Window2
+from ntc.ir.kernel import (
+    Add,
+    Affine,
+    Constant,
+    GaussianIntegral,
+    Linear,
+    Mul,
+    OnDiagonal,
+    Permute,
+    Reduce,
+    Select,
+    Window,
+    Window2,
+)
 from ntc.ir.op import Array, covariance
 from ntc.ir.schema import frozen
 from ntc.ir.types import CovarianceType
@@ -51,6 +64,8 @@ def _value(node: Node, constants: dict[str, float]) -> float | None:
     if isinstance(op, Affine | Window) and op.w_std == 0:
         return op.b_std**2
     if isinstance(op, Mul) and 0.0 in known:
+        return 0.0
+    if isinstance(op, Linear | Permute | OnDiagonal) and known[0] == 0.0:
         return 0.0
     if not known or any(x is None for x in known):
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Reduce, Window, Window2
+from ntc.ir.kernel import Linear, Reduce, Window, Window2
 from ntc.ir.lanes import axes_of
 from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType, Spatial, Target
@@ -203,6 +203,9 @@ def _reason(graph: Graph, group: Group, node: Node) -> str | None:
         return (
             f"{layer} averages positions of both images apart, which mixes offsets: {below} is stored whole before it"
         )
+    if isinstance(op, Linear):
+        below = layer_of(node.operands[0])
+        return f"{layer} combines positions of both images apart: {below} is stored whole before it"
     if isinstance(op, Window) and not group.parallel:
         below = layer_of(node.operands[0])
         return f"{layer} changes offsets where it wraps around with a stride: {below} is stored whole"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from ntc import nn
 from ntc.frontend.layers import Layer
@@ -61,9 +64,7 @@ def FanInProd() -> Any:  # noqa: N802
 
 
 def FanInConcat(axis: int) -> Any:  # noqa: N802
-    if axis != -1:
-        raise NotImplementedError("concatenation along a spatial axis")
-    return nn.concat
+    return nn.concat if axis == -1 else partial(nn.concat_spatial, axis=axis - 1)
 
 
 def Dense(  # noqa: N802
@@ -72,6 +73,7 @@ def Dense(  # noqa: N802
     b_std: float | None = None,
     parameterization: str = "ntk",
     s: tuple[int, int] = (1, 1),
+    channel_axis: int = -1,
 ) -> Layer:
     """`s` is by how much the layer below and this one are wider than the network they stand for."""
     return nn.dense(n * s[1], **_scales(W_std, b_std, parameterization), width_ratio=float(s[0]))
@@ -107,9 +109,32 @@ Slice = _Index()
 
 
 def Index(key: Any) -> Layer:  # noqa: N802
-    if not all(isinstance(k, int) for k in key[1:]):
-        raise NotImplementedError("slices")
-    return nn.index(key[1:])
+    if all(isinstance(k, int) for k in key[1:]):
+        return nn.index(key[1:])
+    start, stop, step = zip(*((k.start, k.stop, k.step or 1) for k in key[1:]), strict=True)
+    return nn.slice(start, stop, step)
+
+
+def ConvTranspose(  # noqa: N802
+    n: int, filter_shape: tuple[int, ...], strides: Any = 1, padding: str = "VALID", b_std: float | None = None
+) -> Layer:
+    return nn.conv_transpose(n, filter_shape, strides, padding.lower(), **_scales(1.0, b_std, "ntk"))  # type: ignore[arg-type]
+
+
+def ConvLocal(  # noqa: N802
+    n: int, filter_shape: tuple[int, ...], strides: Any = 1, padding: str = "VALID", b_std: float | None = None
+) -> Layer:
+    return nn.conv_local(n, filter_shape, strides, padding.lower(), **_scales(1.0, b_std, "ntk"))  # type: ignore[arg-type]
+
+
+def ImageResize(shape: tuple[int, ...], method: str) -> Layer:  # noqa: N802
+    return nn.resize(shape[1:-1], {"bilinear": "linear"}.get(method, method))  # type: ignore[arg-type]
+
+
+def DotGeneral(rhs: Any, dimension_numbers: Any, batch_axis: int, channel_axis: int) -> Layer:  # noqa: N802
+    """The contraction of one spatial axis of the image with the first axis of a matrix."""
+    ((axis,), _), _ = dimension_numbers
+    return nn.matrix(tuple(map(tuple, np.transpose(rhs).tolist())), axis - 1)
 
 
 def Aggregate(axis: int) -> Layer:  # noqa: N802
@@ -118,7 +143,12 @@ def Aggregate(axis: int) -> Layer:  # noqa: N802
 
 Relu, LeakyRelu, ABRelu, Abs = nn.relu, nn.leaky_relu, nn.ab_relu, nn.abs
 Erf, Identity = nn.erf, nn.identity
-GlobalAvgPool, GlobalSumPool, Flatten = nn.global_avg_pool, nn.global_sum_pool, nn.flatten
+GlobalSumPool, Flatten = nn.global_sum_pool, nn.flatten
+
+
+def GlobalAvgPool(channel_axis: int = -1) -> Layer:  # noqa: N802
+    """The channel axis says where the peer stores channels."""
+    return nn.global_avg_pool()
 
 
 def wrn(stax: Any, n: int = 2) -> Layer:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ntc.backends.jax.block import Block, live_mask, repeat_columns
 from ntc.backends.jax.duals import family
+from ntc.backends.jax.linear import applied, permuted
 from ntc.backends.jax.whole import filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
 from ntc.backends.jax.windows import filtered
 from ntc.ir import kernel
@@ -187,6 +188,21 @@ def _on_diagonal(block: Block, x: jax.Array) -> jax.Array:
     return jnp.where(jnp.asarray(chosen)[:, None], x, 0).sum(-2)
 
 
+def _linear(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    return applied(operands[0], op.matrices(operands[0].type.spatial), type_)
+
+
+def _permute(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    return permuted(operands[0], op.axes, type_)
+
+
+def _diagonal_only(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    x = _aligned(operands[0], type_)
+    return jnp.where(repeat_columns(scope.lanes(type_).on_diagonal(), scope.columns), x, 0)
+
+
 def _mirror(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     """Entry (n, p; m, p') with (n, p) after (m, p') in order takes the value of (m, p'; n, p)."""
     x = to_dense(operands[0])
@@ -235,4 +251,9 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Select: _select,
     kernel.Mirror: _mirror,
     kernel.EdgeSum: _edge_sum,
+    kernel.Dilate: _linear,
+    kernel.Interpolate: _linear,
+    kernel.Contract: _linear,
+    kernel.Permute: _permute,
+    kernel.OnDiagonal: _diagonal_only,
 }

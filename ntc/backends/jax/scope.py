@@ -20,7 +20,7 @@ from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType
 from ntc.schedule import Item, Run, is_cross
 
-_REREADING = (kernel.Window, kernel.Window2, kernel.Mirror)
+_REREADING = (kernel.Window, kernel.Window2, kernel.Mirror, kernel.Linear)
 """Ops that read an entry of their operand more than once."""
 
 

@@ -215,8 +215,7 @@ def to_dense(block: Block) -> jax.Array:
     """All entries as (rows, columns, H, H', W, W', ...) of a block that tracks them."""
     x, rank = split(block), block.rank
     for i, axis in enumerate(axes_of(block.type)):
-        every = np.arange(axis.size)[None, :] - axis.positions
-        x = _view(rank, i).read(x, axis.positions[:, 0], axis.lanes(every), np.ones(every.shape, bool))
+        x = squared(x, rank, i, axis)
     return x.transpose(rank, 2 * rank + 1, *(i for axis in range(rank) for i in (axis, rank + 1 + axis)))
 
 
@@ -225,8 +224,23 @@ def from_dense(dense: jax.Array, type_: CovarianceType) -> jax.Array:
     rank = len(type_.spatial)
     x = dense.transpose(*range(2, dense.ndim, 2), 0, *range(3, dense.ndim, 2), 1)
     for i, axis in enumerate(axes_of(type_)):
-        partners = np.minimum(axis.partners, axis.size - 1)
-        x = _view(rank, i).gathered(
-            x, np.broadcast_to(axis.positions, partners.shape), partners, axis.partners < axis.size
-        )
+        x = skewed(x, rank, i, axis)
     return merged(x, rank)
+
+
+def squared(x: jax.Array, rank: int, number: int, axis: Axis) -> jax.Array:
+    """Of what `split` gives, one axis with p' in place of lanes; zero where it is not tracked."""
+    every = np.arange(axis.size)[None, :] - axis.positions
+    return _view(rank, number).read(x, axis.positions[:, 0], axis.lanes(every), np.ones(every.shape, bool))
+
+
+def skewed(x: jax.Array, rank: int, number: int, axis: Axis) -> jax.Array:
+    """The inverse of `squared`."""
+    partners = np.minimum(axis.partners, axis.size - 1)
+    positions = np.broadcast_to(axis.positions, partners.shape)
+    return _view(rank, number).gathered(x, positions, partners, axis.partners < axis.size)
+
+
+def gathered(x: jax.Array, rank: int, number: int, positions: Indices, lanes: Indices, wanted: Mask) -> jax.Array:
+    """Of what `split` gives, any entries along one axis, (positions, lanes); zero where not wanted or not stored."""
+    return _view(rank, number).gathered(x, positions, lanes, wanted & (lanes >= 0))

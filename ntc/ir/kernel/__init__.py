@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Gram, Unmasked
+from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
 from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, GaussianIntegral, Mul
+from ntc.ir.kernel.positions import OnDiagonal, Permute
 from ntc.ir.kernel.readout import Mirror, Reduce, Select
 from ntc.ir.kernel.windows import Window, Window2
 from ntc.ir.op import KernelOp
@@ -27,6 +29,11 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Select,
         Mirror,
         EdgeSum,
+        Dilate,
+        Interpolate,
+        Contract,
+        Permute,
+        OnDiagonal,
     )
 }
 
@@ -35,14 +42,20 @@ __all__ = [
     "Add",
     "Affine",
     "Constant",
+    "Contract",
+    "Dilate",
     "Div",
     "Dual",
     "DualDot",
     "EdgeSum",
     "GaussianIntegral",
     "Gram",
+    "Interpolate",
+    "Linear",
     "Mirror",
     "Mul",
+    "OnDiagonal",
+    "Permute",
     "Reduce",
     "Select",
     "Unmasked",

@@ -6,9 +6,14 @@ from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import AbRelu, Abs, Elementwise, Erf, LeakyRelu, PiecewiseLinear, Relu
 from ntc.ir.ops.affine import AffineLayer
 from ntc.ir.ops.aggregate import Aggregate
-from ntc.ir.ops.conv import Conv
+from ntc.ir.ops.channels import DepthwiseConv, GroupedConv
+from ntc.ir.ops.concat_spatial import ConcatSpatial
+from ntc.ir.ops.conv import Conv, Convolution
+from ntc.ir.ops.conv_local import ConvLocal
+from ntc.ir.ops.conv_transpose import ConvTranspose
 from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.join import Concat, Product, Sum
+from ntc.ir.ops.linear import Matrix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntc.ir.ops.shape import Flatten, Identity, Index
@@ -35,6 +40,17 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Sum,
         Product,
         Concat,
+        ConcatSpatial,
+        ConvTranspose,
+        ConvLocal,
+        GroupedConv,
+        DepthwiseConv,
+        Slice,
+        Pad,
+        Resize,
+        Matrix,
+        Transpose,
+        Scale,
     )
 }
 
@@ -46,20 +62,32 @@ __all__ = [
     "Aggregate",
     "AvgPool",
     "Concat",
+    "ConcatSpatial",
     "Conv",
+    "ConvLocal",
+    "ConvTranspose",
+    "Convolution",
     "Dense",
+    "DepthwiseConv",
     "Elementwise",
     "Erf",
     "Flatten",
     "GlobalAvgPool",
     "GlobalSumPool",
+    "GroupedConv",
     "Identity",
     "Index",
     "LeakyRelu",
     "Mask",
+    "Matrix",
+    "Pad",
     "PiecewiseLinear",
     "Product",
     "Relu",
+    "Resize",
+    "Scale",
+    "Slice",
     "Sum",
     "SumPool",
+    "Transpose",
 ]

@@ -81,6 +81,10 @@ class AffineLayer(TensorOp):
             here = self.linear(emit, x.type, x.k, scale, float(self.bias), "here")
         return emit(Add(() if self.learning_rate == 1 else (self.learning_rate, 1.0)), here, below)
 
+    def bias_shape(self, x: TensorType) -> tuple[int, ...]:
+        """Shape of b: one number per output channel."""
+        return self.weight_shape(x)[-1:]
+
     def weights(self, x: TensorType) -> dict[str, Weight]:
         shape = self.weight_shape(x)
         scale, ratio = self.w_std / sqrt(self.fan_in(x)), sqrt(self.width_ratio)
@@ -88,5 +92,5 @@ class AffineLayer(TensorOp):
         weights = {"w": Weight(shape, std, multiplier, self.learning_rate)}
         if self.bias:
             std, multiplier = (1.0, self.b_std) if self.parameterization == "ntk" else (self.b_std, 1.0)
-            weights["b"] = Weight(shape[-1:], std, multiplier, self.learning_rate)
+            weights["b"] = Weight(self.bias_shape(x), std, multiplier, self.learning_rate)
         return weights

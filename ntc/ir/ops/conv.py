@@ -1,7 +1,8 @@
-"""Convolution with weights shared over positions."""
+"""Convolution with weights shared over positions, and what all convolutions share."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from math import prod
 from typing import ClassVar
 
@@ -14,8 +15,58 @@ from ntc.ir.sliding import Sliding, Strided, centers, compact, per_axis, slid_sp
 from ntc.ir.types import Spatial, TensorType
 
 
+class Convolution(AffineLayer):
+    """A filter that slides over the spatial axes: what its kinds share."""
+
+    kernel: Extent
+    stride: Extent
+    padding: Padding
+    dilation: Extent
+
+    @abstractmethod
+    def outputs(self, x: TensorType) -> int:
+        """Channels of the output. Raises ShapeError."""
+
+    def parts(self, channels: int) -> int:
+        """Number of groups of input channels that are convolved apart."""
+        return 1
+
+    def inputs(self, x: TensorType) -> int:
+        """Channels that one output channel reads."""
+        return x.channels // self.parts(x.channels)
+
+    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
+        (x,) = xs
+        if not x.spatial:
+            raise ShapeError(f"{self.name}: its input has no spatial axes", hint="use dense")
+        return slid_spatial("kernel", self.geometry(x.spatial)), self.outputs(x)
+
+    def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
+        """Geometry of the filter per spatial axis on an image of these sizes. Raises ShapeError."""
+        return self.window(spatial).geometry(spatial)
+
+    def fan_in(self, x: TensorType) -> int:
+        return self.inputs(x) * prod(per_axis("kernel", self.kernel, x.spatial))
+
+    def weight_shape(self, x: TensorType) -> tuple[int, ...]:
+        return *per_axis("kernel", self.kernel, x.spatial), self.inputs(x), self.outputs(x)
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return centers(self.geometry(x.spatial))
+
+    def linear(self, emit: Emit, x: TensorType, k: Value, w_std: float, b_std: float, name: str | None = None) -> Value:
+        return emit(self.window(x.spatial, w_std, b_std), k, name=name)
+
+    def window(self, spatial: Spatial, w_std: float = 1.0, b_std: float = 0.0) -> Window:
+        """The map on covariances: w_std^2 A(K) + b_std^2."""
+        kernel = per_axis("kernel", self.kernel, spatial)
+        stride = compact(per_axis("stride", self.stride, spatial))
+        dilation = compact(per_axis("dilation", self.dilation, spatial))
+        return Window(kernel, stride, dilation, self.padding, w_std, b_std)
+
+
 @frozen
-class Conv(AffineLayer):
+class Conv(Convolution):
     """Convolution over the spatial axes.
 
     ntk:       y[p] = w_std / sqrt(n |k|) sum over taps a of W[a] x[s p + a] + b_std b
@@ -46,30 +97,5 @@ class Conv(AffineLayer):
     width_ratio: Positive = 1.0
     learning_rate: Scale = 1.0
 
-    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
-        (x,) = xs
-        if not x.spatial:
-            raise ShapeError("conv: its input has no spatial axes", hint="use dense")
-        return slid_spatial("kernel", self.geometry(x.spatial)), self.channels
-
-    def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
-        """Geometry of the filter per spatial axis on an image of these sizes. Raises ShapeError."""
-        return self._window(spatial).geometry(spatial)
-
-    def fan_in(self, x: TensorType) -> int:
-        return x.channels * prod(per_axis("kernel", self.kernel, x.spatial))
-
-    def weight_shape(self, x: TensorType) -> tuple[int, ...]:
-        return *per_axis("kernel", self.kernel, x.spatial), x.channels, self.channels
-
-    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
-        return centers(self.geometry(x.spatial))
-
-    def linear(self, emit: Emit, x: TensorType, k: Value, w_std: float, b_std: float, name: str | None = None) -> Value:
-        return emit(self._window(x.spatial, w_std, b_std), k, name=name)
-
-    def _window(self, spatial: Spatial, w_std: float = 1.0, b_std: float = 0.0) -> Window:
-        kernel = per_axis("kernel", self.kernel, spatial)
-        stride = compact(per_axis("stride", self.stride, spatial))
-        dilation = compact(per_axis("dilation", self.dilation, spatial))
-        return Window(kernel, stride, dilation, self.padding, w_std, b_std)
+    def outputs(self, x: TensorType) -> int:
+        return self.channels

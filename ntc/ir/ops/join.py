@@ -32,8 +32,25 @@ class Join(TensorOp):
         return x.channels
 
 
+class Uncorrelated(Join):
+    """A join that is linear in each branch, whose rules need E[x_i x_j] = 0 for every two branches."""
+
+    independent_operands: ClassVar[bool] = True
+
+    def distribution(self, *xs: TensorType) -> Distribution:
+        if all(x.distribution is Distribution.GAUSSIAN for x in xs):
+            return Distribution.GAUSSIAN
+        uncentered = sum(not x.distribution.centered for x in xs)
+        if uncentered > 1:
+            raise UnsupportedError(
+                f"{self.name}: {uncentered} of its branches have a mean other than zero; their product is not tracked",
+                hint="end all branches but one with dense or conv",
+            )
+        return Distribution.GENERAL if uncentered else Distribution.CENTERED
+
+
 @frozen
-class Sum(Join):
+class Sum(Uncorrelated):
     """y = x_1 + ... + x_r, branches uncorrelated.
 
     K' = K_1 + ... + K_r,  T' = T_1 + ... + T_r.
@@ -43,18 +60,6 @@ class Sum(Join):
     """
 
     name: ClassVar[str] = "sum"
-    independent_operands: ClassVar[bool] = True
-
-    def distribution(self, *xs: TensorType) -> Distribution:
-        if all(x.distribution is Distribution.GAUSSIAN for x in xs):
-            return Distribution.GAUSSIAN
-        uncentered = sum(not x.distribution.centered for x in xs)
-        if uncentered > 1:
-            raise UnsupportedError(
-                f"sum: {uncentered} of its branches have a mean other than zero; their product is not tracked",
-                hint="end all branches but one with dense or conv",
-            )
-        return Distribution.GENERAL if uncentered else Distribution.CENTERED
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return emit(Add(), *(x.k for x in xs))
@@ -102,6 +107,10 @@ class Concat(Join):
     """
 
     name: ClassVar[str] = "concat"
+
+    @property
+    def keeps_channels_alike(self) -> bool:
+        return False
 
     def width(self, x: TensorType) -> int:
         return 0

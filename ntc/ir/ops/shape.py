@@ -52,6 +52,10 @@ class Flatten(TensorOp):
 
     name: ClassVar[str] = "flatten"
 
+    @property
+    def keeps_channels_alike(self) -> bool:
+        return False
+
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs
         return (), prod(x.spatial) * x.channels

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy.typing as npt
 
-from ntc.backends.jax.finite import activations, affine, joins, linear, masking
+from ntc.backends.jax.finite import activations, affine, convolutions, joins, linear, masking, positions
 from ntc.backends.jax.inputs import Inputs
 from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.ops import Aggregate
@@ -23,6 +23,8 @@ FORWARD: Mapping[type[Any], Callable[..., jax.Array]] = {
     **linear.ROWS,
     **joins.ROWS,
     **masking.ROWS,
+    **convolutions.ROWS,
+    **positions.ROWS,
 }
 """(op, scaled weights, inputs) to output, by the class of the op or one it inherits from."""
 

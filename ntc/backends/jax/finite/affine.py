@@ -29,6 +29,7 @@ def _conv(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
         window_strides=tuple(axis.stride for axis in geometry),
         padding="SAME" if op.padding == "same" else "VALID",
         rhs_dilation=tuple(axis.dilation for axis in geometry),
+        feature_group_count=op.parts(x.shape[-1]),
         dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
         precision=lax.Precision.HIGHEST,
     )
@@ -37,5 +38,5 @@ def _conv(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
 
 ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     ops.Dense: _dense,
-    ops.Conv: _conv,
+    ops.Convolution: _conv,
 }

@@ -1,0 +1,61 @@
+"""Kernel ops that move or drop entries."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ntc.errors import VerifyError
+from ntc.ir.kernel.linear import SpatialAxis
+from ntc.ir.kernel.pointwise import Pointwise
+from ntc.ir.offsets import DIAGONAL
+from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.schema import frozen
+from ntc.ir.types import CovarianceType, Type
+
+
+@frozen
+class Permute(KernelOp):
+    """The same entries with spatial axes in another order: axis i of the result is axis `axes[i]` of the operand."""
+
+    name: ClassVar[str] = "permute"
+    axes: tuple[SpatialAxis, ...]
+
+    def result(self, *operands: Type) -> CovarianceType:
+        (k,) = map(covariance, operands)
+        if sorted(self.axes) != list(range(len(k.spatial))):
+            raise VerifyError(f"permute: {self.axes} is not an order of the axes of {k}")
+        return CovarianceType.dense(k.dtype, k.batch, tuple(k.spatial[axis] for axis in self.axes))
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return (tuple(offsets[self.axes.index(axis)] for axis in range(len(offsets))),)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        batch = len(result.batch)
+        pairs = [batch + 2 * axis + image for axis in self.axes for image in (0, 1)]
+        return operands[0].transpose(*range(batch), *pairs)
+
+
+@frozen
+class OnDiagonal(Pointwise):
+    """K[p, p'] where p' = p, zero elsewhere: positions of independent weights.
+
+    Source: Novak et al. 2019 (arXiv:1810.05148), section 5.1: locally connected networks.
+    """
+
+    name: ClassVar[str] = "on_diagonal"
+
+    def operations(self, *operands: Type) -> int:
+        return 0
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return ((DIAGONAL,) * len(offsets),)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        (k,) = operands
+        for axis in range(len(result.batch), k.ndim, 2):
+            shape = [1] * k.ndim
+            shape[axis], shape[axis + 1] = k.shape[axis], k.shape[axis + 1]
+            k = np.where(np.eye(k.shape[axis], dtype=bool).reshape(shape), k, 0.0)
+        return k
