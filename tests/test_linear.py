@@ -359,6 +359,9 @@ def test_images_that_cannot_be_side_by_side(branches: Any, error: type[NtcError]
         (nn.transpose((1, 1)), ShapeError, "not an order"),
         (nn.flatten() >> nn.conv_transpose(8, 3), ShapeError, "no spatial axes"),
         (nn.flatten() >> nn.conv_local(8, 3), ShapeError, "no spatial axes"),
+        (nn.conv_transpose(8, 3, 2**31 - 1), ShapeError, "more than"),
+        (nn.conv_transpose(8, 3, (2,)), ShapeError, "stride has 1 axes"),
+        (nn.pad(2**31 - 1), ShapeError, "more than"),
         (nn.conv_local(8, 7, padding="valid"), ShapeError, "larger than its input"),
     ],
 )

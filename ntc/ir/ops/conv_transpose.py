@@ -10,7 +10,7 @@ from ntc.errors import ShapeError
 from ntc.ir.kernel import Dilate, Window
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
-from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, Scale, frozen
+from ntc.ir.schema import MAX_EXTENT, Count, Extent, Padding, Parameterization, Positive, Scale, frozen
 from ntc.ir.sliding import per_axis
 from ntc.ir.types import Spatial, TensorType
 
@@ -51,8 +51,16 @@ class ConvTranspose(AffineLayer):
         (x,) = xs
         if not x.spatial:
             raise ShapeError("conv_transpose: its input has no spatial axes", hint="use dense")
-        axes = self._window(x.spatial).geometry(self._strided(x.spatial).outputs(x.spatial))
-        return tuple(axis.outputs for axis in axes), self.channels
+        axes = zip(x.spatial, *self._filters(x.spatial), strict=True)
+        more = self.padding == "valid"
+        sizes = tuple(size * stride + more * max(window - stride, 0) for size, window, stride in axes)
+        if max(sizes) > MAX_EXTENT:
+            raise ShapeError(f"conv_transpose: more than {MAX_EXTENT} positions", parameter="stride")
+        return sizes, self.channels
+
+    def _filters(self, spatial: Spatial) -> tuple[Spatial, Spatial]:
+        """Kernel and stride per axis. Raises ShapeError."""
+        return per_axis("kernel", self.kernel, spatial), per_axis("stride", self.stride, spatial)
 
     def fan_in(self, x: TensorType) -> int:
         return x.channels * prod(per_axis("kernel", self.kernel, x.spatial))
@@ -75,7 +83,7 @@ class ConvTranspose(AffineLayer):
 
     def pads(self, spatial: Spatial) -> tuple[int, ...]:
         """Positions of x~, which ends with s - 1 zeros, that are read before its first and after its last."""
-        axes = zip(per_axis("kernel", self.kernel, spatial), per_axis("stride", self.stride, spatial), strict=True)
+        axes = zip(*self._filters(spatial), strict=True)
         return tuple(pad for window, stride in axes for pad in self._pads(window, stride))
 
     def _pads(self, window: int, stride: int) -> Iterable[int]:
