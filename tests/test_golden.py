@@ -63,6 +63,15 @@ SUPPORTED = [
     "wide_resnet",
     "myrtle5",
     "myrtle10",
+    "dropout_train",
+    "dropout_train_gap",
+    "dropout_test",
+    "layernorm_channel",
+    "layernorm_all",
+    "attention_linear",
+    "attention_sqrt",
+    "attention_relu_flat",
+    "attention_pos_emb",
 ]
 
 

@@ -54,6 +54,9 @@ global_avg_pool = _layer(ops.GlobalAvgPool)
 global_sum_pool = _layer(ops.GlobalSumPool)
 flatten = _layer(ops.Flatten)
 index = _layer(ops.Index)
+dropout = _layer(ops.Dropout)
+layer_norm = _layer(ops.LayerNorm)
+self_attention = _layer(ops.SelfAttention)
 
 
 def input(*shape: int) -> Network:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
-from ntc.errors import DependenceError, LimitError, Location, NtcError, ShapeError
+from ntc.errors import DependenceError, LimitError, Location, NtcError, ShapeError, UnsupportedError
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
 from ntc.ir.op import TensorOp
 from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
@@ -47,6 +47,7 @@ class TensorGraphBuilder:
             self._check_count(op, operands)
             type_ = op.result(*(self._types[x] for x in operands))
             self._check_independence(op, operands)
+            self._check_width(op, operands)
         except NtcError as error:
             error.location = error.location or location
             error.notes += tuple(map(self._describe, dict.fromkeys(operands)))
@@ -92,6 +93,15 @@ class TensorGraphBuilder:
                     hint="end one of the two branches with dense or conv",
                 )
             seen |= self._sources[b]
+
+    def _check_width(self, op: TensorOp, operands: Sequence[str]) -> None:
+        """The channels of the network's input are those of the data: no sum over them has a limit."""
+        if op.needs_width and any(self._sources[x] & 1 for x in operands):
+            raise UnsupportedError(
+                f"{op.name}: its input has the channels of the network's input, not infinitely many: %{self.input} "
+                f"reaches it with no random layer in between",
+                hint=f"put dense or conv before {op.name}",
+            )
 
     def _describe(self, name: str) -> str:
         where = self._locations[name]

@@ -137,10 +137,13 @@ class Program:
         with precision(self.dtype):
             return finite.init(self.network, key, self._array_type)
 
-    def apply(self, params: finite.Params, x: npt.ArrayLike | jax.Array) -> jax.Array:
-        """The output (n, ..., channels) of the network at finite width on x of shape (n, *spatial, channels)."""
+    def apply(self, params: finite.Params, x: npt.ArrayLike | jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """The output (n, ..., channels) of the network at finite width on x of shape (n, *spatial, channels).
+
+        Dropout in train mode draws from `key`.
+        """
         with precision(self.dtype):
-            return finite.apply(self.network, params, jnp.asarray(x, self._array_type))
+            return finite.apply(self.network, params, jnp.asarray(x, self._array_type), key)
 
     def _traced(self, x1: Any, x2: Any) -> Kernels:
         """Inside another JAX transformation, as one computation."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import AbRelu, Abs, Elementwise, Erf, LeakyRelu, PiecewiseLinear, Relu
 from ntc.ir.ops.affine import AffineLayer
+from ntc.ir.ops.attention import SelfAttention
 from ntc.ir.ops.conv import Conv
 from ntc.ir.ops.dense import Dense
+from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.join import Concat, Product, Sum
+from ntc.ir.ops.layer_norm import LayerNorm
 from ntc.ir.ops.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntc.ir.ops.shape import Flatten, Identity, Index
 
@@ -31,6 +34,9 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Sum,
         Product,
         Concat,
+        Dropout,
+        LayerNorm,
+        SelfAttention,
     )
 }
 
@@ -43,6 +49,7 @@ __all__ = [
     "Concat",
     "Conv",
     "Dense",
+    "Dropout",
     "Elementwise",
     "Erf",
     "Flatten",
@@ -50,10 +57,12 @@ __all__ = [
     "GlobalSumPool",
     "Identity",
     "Index",
+    "LayerNorm",
     "LeakyRelu",
     "PiecewiseLinear",
     "Product",
     "Relu",
+    "SelfAttention",
     "Sum",
     "SumPool",
 ]
