@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from math import prod
+from math import ceil, floor, prod
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -40,15 +40,14 @@ WEIGHTLESS_LINEAR: tuple[type[TensorOp], ...] = (
 LAYERS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if issubclass(op, AffineLayer))
 ACTIVATIONS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if issubclass(op, Elementwise))
 JOINS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if op.arity is None)
+OTHERS: tuple[type[TensorOp], ...] = tuple(
+    op for op in TENSOR_OPS.values() if op not in (*WEIGHTLESS_LINEAR, *LAYERS, *ACTIVATIONS, *JOINS)
+)
 
 
 def trials(count: int) -> settings:
     """Settings for a test that is worth `count` examples in the default profile: in others, in proportion."""
     return settings(max_examples=max(1, count * settings().max_examples // 40))
-
-
-_decimals = st.integers(-20, 20).map(lambda n: n / 10)
-_floats = st.floats(-1e100, 1e100, allow_nan=False)
 
 
 def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool = False) -> SearchStrategy[Any]:
@@ -61,8 +60,8 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
         low, high = bounds(args[1:])
         if args[0] is int:
             return st.integers(int(max(low, -largest)), int(min(high, largest)))
-        numbers = st.one_of(_decimals, _floats) if extreme else _decimals
-        return numbers.map(abs if low >= 0 else float)
+        decimals = st.integers(ceil(10 * max(low, -2)), floor(10 * min(high, 2))).map(lambda n: n / 10)
+        return st.one_of(decimals, st.floats(max(low, -1e100), min(high, 1e100))) if extreme else decimals
     if origin is Literal:
         return st.sampled_from(args)
     if origin in (Union, UnionType):
@@ -118,7 +117,9 @@ class _Growing:
         self.spatial = {self.builder.input: spatial}
 
     def add(self, op: TensorOp, *operands: str) -> str | None:
-        """The value of the op, or None if it does not fit."""
+        """The value of the op, or None if it does not fit or has no rules."""
+        if not op.closed_form:
+            return None
         try:
             name = self.builder.append(op, operands)
         except NtcError:
@@ -168,13 +169,15 @@ def tensor_graphs(
     growing = _Growing(draw, *draw(input_shapes(most_positions, least_channels)), extreme)
     x = growing.builder.input
     for _ in range(draw(st.integers(1, most_steps))):
-        match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation"])):
+        match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation", "other"])):
             case "layer":
                 x = growing.step(x, LAYERS)
             case "activation":
                 x = growing.activation(x)
             case "fan":
                 x = growing.fan(x)
+            case "other":
+                x = growing.step(x, OTHERS)
             case _:
                 x = growing.step(x, WEIGHTLESS_LINEAR)
     return growing.builder.finish("random", x)

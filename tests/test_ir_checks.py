@@ -189,6 +189,13 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "b": 1.0,
         "channels": 1,
         "features": 1,
+        "keep": 0.5,
+        "factor": 2.0,
+        "axes": (0,),
+        "spatial": (1,),
+        "key_channels": 1,
+        "value_channels": 1,
+        "heads": 1,
     }
     return {p.name: by_name[p.name] for p in parameters(op) if required(p)}
 

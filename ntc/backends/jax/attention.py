@@ -48,14 +48,11 @@ def position_covariance(op: Any, lanes: Lanes) -> jax.Array:
         along_axis(jnp.abs(jnp.asarray(lanes.partners(i)) - jnp.arange(size)[:, None]) ** order, i, rank)
         for i, size in enumerate(lanes.type.spatial)
     ]
-    distance = reduce(add, distances).astype(jnp.float32 if lanes.type.dtype == "f32" else jnp.float64)
-    match op.decay:
-        case "inverse":
-            return 1 / (1 + op.rate * distance)
-        case "exponential":
-            return jnp.exp(-op.rate * distance)
-        case _:
-            return (distance == 0).astype(distance.dtype)
+    distance: jax.Array = reduce(add, distances).astype(jnp.float32 if lanes.type.dtype == "f32" else jnp.float64)
+    if op.decay is None:
+        return (distance == 0).astype(distance.dtype)
+    decayed: jax.Array = 1 / (1 + op.rate * distance) if op.decay == "inverse" else jnp.exp(-op.rate * distance)
+    return decayed
 
 
 def _matrices(x: jax.Array) -> jax.Array:

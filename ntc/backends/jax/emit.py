@@ -211,7 +211,8 @@ def _attention_weights(scope: Scope, node: Node, type_: CovarianceType, operands
 
 
 def _attend(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
-    return from_dense(attended(*map(to_dense, operands), single=len(type_.batch) == 1), type_)
+    k, first, second = map(to_dense, operands)
+    return from_dense(attended(k, first, second, single=len(type_.batch) == 1), type_)
 
 
 def _embed_positions(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
