@@ -109,10 +109,13 @@ def input_shapes(draw: DrawFn, most_positions: int = 24, least_channels: int = 1
 
 
 class _Growing:
-    """A graph that grows by what Hypothesis draws. Ops that do not fit are dropped."""
+    """A graph that grows by what Hypothesis draws. Ops that do not fit are dropped, and with `sighted` filters that
+    read nothing at some position: there any two examples are equal."""
 
-    def __init__(self, draw: DrawFn, spatial: Spatial, channels: int, extreme: bool = False) -> None:
-        self.draw, self.extreme = draw, extreme
+    def __init__(
+        self, draw: DrawFn, spatial: Spatial, channels: int, extreme: bool = False, sighted: bool = False
+    ) -> None:
+        self.draw, self.extreme, self.sighted = draw, extreme, sighted
         self.builder = TensorGraphBuilder(spatial, channels)
         self.spatial = {self.builder.input: spatial}
 
@@ -121,6 +124,8 @@ class _Growing:
         if not op.closed_form:
             return None
         try:
+            if self.sighted and isinstance(op, ops.Conv) and is_blind(op, self.spatial[operands[0]]):
+                return None
             name = self.builder.append(op, operands)
         except NtcError:
             return None
@@ -156,6 +161,12 @@ class _Growing:
         return self.activation(y) if nonlinear and self.draw(st.booleans()) else y
 
 
+def is_blind(op: ops.Conv, spatial: Spatial) -> bool:
+    """Whether all taps of the filter lie outside the image at some position."""
+    inside = [[axis.sources(tap)[1] for tap in range(axis.window)] for axis in op.geometry(spatial)]
+    return any(not np.any(taps, axis=0).all() for taps in inside)
+
+
 def vars_of(op: TensorOp) -> dict[str, Any]:
     """The parameters of an op by name."""
     return {field.name: getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
@@ -165,8 +176,9 @@ def vars_of(op: TensorOp) -> dict[str, Any]:
 def tensor_graphs(
     draw: DrawFn, most_steps: int = 6, most_positions: int = 24, extreme: bool = False, least_channels: int = 1
 ) -> Graph:
-    """A random network of every kind of op."""
-    growing = _Growing(draw, *draw(input_shapes(most_positions, least_channels)), extreme)
+    """A random network of every kind of op. With several channels at least, examples in general position stay so."""
+    shape = draw(input_shapes(most_positions, least_channels))
+    growing = _Growing(draw, *shape, extreme, sighted=least_channels > 1)
     x = growing.builder.input
     for _ in range(draw(st.integers(1, most_steps))):
         match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation", "other"])):
