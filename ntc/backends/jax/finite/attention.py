@@ -21,10 +21,10 @@ _einsum = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
 def _self_attention(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
     spatial = x.shape[1:-1]
     own = x.reshape(len(x), prod(spatial), x.shape[-1])
-    embedded = _embedded(op, weights, own, spatial) if op.embedding else own
-    keys = _einsum("npi,hid->nhpd", embedded, weights["key"])
-    queries = keys if op.linear_scaling else _einsum("npi,hid->nhpd", embedded, weights["query"])
-    values = _einsum("npi,hid->nhpd", embedded if op.embed_values else own, weights["value"])
+    with_positions = embedded(op, weights, own, spatial) if op.embedding else own
+    keys = _einsum("npi,hid->nhpd", with_positions, weights["key"])
+    queries = keys if op.linear_scaling else _einsum("npi,hid->nhpd", with_positions, weights["query"])
+    values = _einsum("npi,hid->nhpd", with_positions if op.embed_values else own, weights["value"])
     scores = op.score_scale * _einsum("nhpd,nhqd->nhpq", queries, keys)
     heads = _einsum("nhpq,nhqd->nphd", _MECHANISMS[op.mechanism](scores), values)
     y = _einsum("npi,ij->npj", heads.reshape(*heads.shape[:2], -1), weights["out"])
@@ -40,7 +40,7 @@ _MECHANISMS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def _embedded(op: Any, weights: Mapping[str, jax.Array], x: jax.Array, spatial: tuple[int, ...]) -> jax.Array:
+def embedded(op: Any, weights: Mapping[str, jax.Array], x: jax.Array, spatial: tuple[int, ...]) -> jax.Array:
     """x with random embeddings of positions, whose covariance is R as they are independent before a root of R."""
     values, vectors = np.linalg.eigh(matrices(op.embeddings().covariance(spatial), 0))
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
