@@ -145,10 +145,22 @@ def test_programs_give_the_rules(data: st.DataObject) -> None:
     network = draw(st.sampled_from([LINE, IMAGE, nn.input(5, 3)])) >> _conv
     op = draw(attentions(len(network.spatial)))
     head = draw(st.sampled_from([nn.flatten(), nn.global_avg_pool(), nn.avg_pool(2), nn.index(), nn.identity()]))
-    network = network >> draw(st.sampled_from([nn.relu(), nn.identity(), nn.sum_pool(2, 1, "same")])) >> Apply(op) >> head
+    between = draw(st.sampled_from([nn.relu(), nn.identity(), nn.sum_pool(2, 1, "same")]))
+    network = network >> between >> Apply(op) >> head
     x = random_inputs(network, 5, draw(st.integers(0, 99)))
     with small_chunks(draw(st.sampled_from([1, 300, 10**6]))):
         assert_program_agrees(network.graph(), "float64", x[:3], x[3:], "float64", "float64")
+
+
+@pytest.mark.parametrize("mechanism", ["softmax", "linear", "absolute", "rectified"])
+def test_float32(mechanism: Any) -> None:
+    """Protects the default precision where scores are of the size of one, so that rounding is not multiplied."""
+    below = LINE >> _conv >> nn.layer_norm() >> nn.erf()
+    for linear_scaling in (True, False) if mechanism == "linear" else (True,):
+        attend = nn.self_attention(8, 4, 4, 2, linear_scaling, mechanism, embedding="added", decay="exponential")
+        network = below >> attend >> nn.relu() >> nn.global_avg_pool() >> nn.dense(1)
+        x = random_inputs(network, 5)
+        assert_program_agrees(network.graph(), "float32", x[:3], x[3:], "float32", "float32")
 
 
 @pytest.mark.parametrize("linear_scaling", [True, False])

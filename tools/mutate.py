@@ -20,7 +20,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("ntc", "tests", "examples", "pyproject.toml", "README.md")
-TESTS = ("test_rules", "test_identities", "test_integrals", "test_programs", "test_monte_carlo", "test_golden")
+TESTS = (
+    "test_rules",
+    "test_identities",
+    "test_integrals",
+    "test_normalization",
+    "test_attention",
+    "test_programs",
+    "test_monte_carlo",
+    "test_golden",
+)
 """In this order: those first that are quick and point at the rule."""
 
 
@@ -281,6 +290,138 @@ MUTATIONS = (
         "scaled(axis.stride).widened(axis.window)",
         "scaled(axis.stride).widened(axis.window - 1)",
         "track: offsets below a pooling",
+    ),
+    Mutation(
+        "ntc/ir/ops/dropout.py",
+        "emit(DiagScale(1 / self.keep), k)",
+        "emit(DiagScale(1 / self.keep**2), k)",
+        "dropout: the divisor",
+    ),
+    Mutation(
+        "ntc/ir/ops/dropout.py",
+        "return self._scaled(emit, xs[0].t)",
+        "return xs[0].t",
+        "dropout: the NTK",
+    ),
+    Mutation(
+        "ntc/ir/ops/dropout.py",
+        'emit(DiagScale(1 / self.keep), k) if self.mode == "train" else k',
+        "emit(DiagScale(1 / self.keep), k)",
+        "dropout: mode = test",
+    ),
+    Mutation(
+        "ntc/ir/kernel/diagonal.py",
+        "        if len(set(result.batch)) == 2:\n            return k\n",
+        "",
+        "dropout: two inputs, in the reference",
+    ),
+    Mutation(
+        "ntc/backends/jax/emit.py",
+        "    if len(set(type_.batch)) == 2 and scope.equal is None:\n        return x\n",
+        "",
+        "dropout: two inputs",
+    ),
+    Mutation(
+        "ntc/ir/build.py",
+        "            self._check_width(op, operands)\n",
+        "",
+        "dropout: on the input",
+    ),
+    Mutation(
+        "ntc/ir/ops/layer_norm.py",
+        "return k * self.dual_dot(k, v1, v2)",
+        "return k * self.dual_dot(k, v1, v1)",
+        "layer_norm: the variance of the second example",
+    ),
+    Mutation(
+        "ntc/ir/ops/layer_norm.py",
+        "emit(Mul(), x.t, emit(",
+        "emit(Mul(), x.t, x.t, emit(",
+        "layer_norm: the NTK",
+    ),
+    Mutation(
+        "ntc/ir/kernel/diagonal.py",
+        "mean = np.diagonal(v, axis1=first, axis2=first + 1).mean(-1)",
+        "mean = np.diagonal(v, axis1=first, axis2=first + 1).max(-1)",
+        "layer_norm: the mean over axes",
+    ),
+    Mutation(
+        "ntc/ir/kernel/diagonal.py",
+        "DIAGONAL if axis in self.axes else own",
+        "DIAGONAL",
+        "track: offsets below a mean of the diagonal",
+    ),
+    Mutation(
+        "ntc/ir/ops/layer_norm.py",
+        "if not x.distribution.centered:",
+        "if False:",
+        "layer_norm: a mean other than zero",
+    ),
+    Mutation(
+        "ntc/ir/ops/attention.py",
+        "emit(Add((1.0, 2.0)), *parts)",
+        "emit(Add((1.0, 1.0)), *parts)",
+        "attention: the NTK of values and readout",
+    ),
+    Mutation(
+        "ntc/ir/ops/attention.py",
+        "emit(Add((1.0, 4.0)), e_t, e)",
+        "emit(Add((1.0, 2.0)), e_t, e)",
+        "attention: the NTK of keys and queries",
+    ),
+    Mutation(
+        "ntc/ir/ops/attention.py",
+        "emit(Mul(), e_t, values), emit(Mul(), e, values_t)",
+        "emit(Mul(), e_t, values), emit(Mul(), e_t, values)",
+        "attention: the NTK below values",
+    ),
+    Mutation(
+        "ntc/ir/ops/attention.py",
+        "for v in (x.v1, x.v2)",
+        "for v in (x.v1, x.v1)",
+        "attention: weights of the second example",
+    ),
+    Mutation(
+        "ntc/ir/ops/attention.py",
+        "(share, 1 - share)",
+        "(share, 1.0)",
+        "attention: the share of concatenated embeddings",
+    ),
+    Mutation(
+        "ntc/ir/kernel/attention.py",
+        "exponentials.sum(-1, keepdims=True)",
+        "exponentials.sum(-2, keepdims=True)",
+        "attention: over which positions the softmax runs",
+    ),
+    Mutation(
+        "ntc/ir/kernel/attention.py",
+        "self.scale**2 * self.covariance(result.spatial)",
+        "self.scale * self.covariance(result.spatial)",
+        "attention: variance of embeddings",
+    ),
+    Mutation(
+        "ntc/ir/kernel/attention.py",
+        'order = 1 if self.distance == "manhattan" else 2',
+        "order = 2",
+        "attention: the distance",
+    ),
+    Mutation(
+        "ntc/backends/jax/attention.py",
+        '"nmqr,msr->nmqs"',
+        '"nmqr,mrs->nmqs"',
+        "attention: the side of weights",
+    ),
+    Mutation(
+        "ntc/backends/jax/loops.py",
+        "((name, entries[..., :count]), (twin, entries[..., count:]))",
+        "((name, entries[..., :count]), (twin, entries[..., :count]))",
+        "attention: marginals of the second input",
+    ),
+    Mutation(
+        "ntc/passes/fold.py",
+        "_LINEAR = (Window2, Reduce, DiagScale, Attend)",
+        "_LINEAR = (Window2, Reduce, DiagScale, Attend, Affine)",
+        "fold: zeros",
     ),
 )
 
