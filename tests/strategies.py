@@ -186,7 +186,7 @@ def tensor_graphs(
     least_channels: int = 1,
     without: Sequence[type[TensorOp]] = (),
 ) -> Graph:
-    """A random network of every kind of op but some. With several channels at least, examples in general position stay so."""
+    """A random network of every kind of op but some. With several channels, examples in general position stay so."""
     shape = draw(input_shapes(most_positions, least_channels))
     growing = _Growing(draw, *shape, extreme, sighted=least_channels > 1)
     x = growing.builder.input

@@ -17,8 +17,10 @@ from ntc.backends.reference import interpret
 from ntc.compiler import build
 from ntc.errors import InputError, NtcError, ShapeError, UnsupportedError
 from ntc.frontend.layers import Layer, Network
+from ntc.ir.kernel import DiagonalMean
+from ntc.ir.offsets import DIAGONAL, Offsets
 from ntc.ir.op import Array
-from ntc.ir.types import Between
+from ntc.ir.types import Between, CovarianceType
 from ntc.passes.translate import Translate
 from tests.assertions import assert_close
 from tests.strategies import trials
@@ -226,3 +228,17 @@ def test_programs_with_both(data: st.DataObject) -> None:
     x = random_inputs(network, 5, draw(st.integers(0, 99)))
     with small_chunks(draw(st.sampled_from([1, 300, 10**6]))):
         assert_program_agrees(network.graph(), "float64", x[:3], x[3:], "float64", "float64")
+
+
+def test_means_of_the_diagonal_read_what_they_demand() -> None:
+    """Protects tracking: entries that are not demanded may be missing, and no more is demanded than is read."""
+    v = np.random.default_rng(0).normal(size=(2, 3, 3, 4, 4))
+    type_ = CovarianceType.dense("f64", ("N",), (3, 4))
+    op = DiagonalMean((0,))
+    (demand,) = op.demand((DIAGONAL, Offsets(-1, 1)), type_)
+    assert demand == (DIAGONAL, Offsets(-1, 1))
+    read = np.eye(3, dtype=bool)[:, :, None, None] & (np.abs(np.subtract.outer(range(4), range(4))) <= 1)
+    found, whole = (op.reference(type_, x) for x in (np.where(read, v, np.nan), v))
+    tracked = np.broadcast_to(read[:1, :1], (2, 3, 3, 4, 4))
+    assert_close(found[tracked], whole[tracked], "rounding")
+    assert_close(whole[:, 1, 2], np.einsum("npphw->nhw", v) / 3, "rounding")
