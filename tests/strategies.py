@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from math import prod
+from math import ceil, floor, prod
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -46,6 +46,12 @@ WEIGHTLESS_LINEAR: tuple[type[TensorOp], ...] = (
 LAYERS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if issubclass(op, AffineLayer))
 ACTIVATIONS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if issubclass(op, Elementwise))
 JOINS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if op.arity is None)
+OTHERS: tuple[type[TensorOp], ...] = tuple(
+    op
+    for op in TENSOR_OPS.values()
+    if op not in (*WEIGHTLESS_LINEAR, *LAYERS, *ACTIVATIONS, *JOINS, ops.Mask, ops.Aggregate)
+)
+"""Without those that go with the input: a mask begins some networks, and patterns are not drawn."""
 
 
 MOST_POSITIONS = 32
@@ -55,10 +61,6 @@ MOST_POSITIONS = 32
 def trials(count: int) -> settings:
     """Settings for a test that is worth `count` examples in the default profile: in others, in proportion."""
     return settings(max_examples=max(1, count * settings().max_examples // 40))
-
-
-_decimals = st.integers(-20, 20).map(lambda n: n / 10)
-_floats = st.floats(-1e100, 1e100, allow_nan=False)
 
 
 def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool = False) -> SearchStrategy[Any]:
@@ -71,10 +73,8 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
         low, high = bounds(args[1:])
         if args[0] is int:
             return st.integers(int(max(low, -largest)), int(min(high, largest)))
-        numbers = st.one_of(_decimals, _floats) if extreme else _decimals
-        if low > 0:
-            return numbers.map(lambda x: max(low, abs(x) or 1.0))
-        return numbers.map(abs if low >= 0 else float)
+        decimals = st.integers(ceil(10 * max(low, -2)), floor(10 * min(high, 2))).map(lambda n: n / 10)
+        return st.one_of(decimals, st.floats(max(low, -1e100), min(high, 1e100))) if extreme else decimals
     if origin is Literal:
         return st.sampled_from(args)
     if origin in (Union, UnionType):
@@ -119,7 +119,8 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
 def matrices(draw: DrawFn, spatial: Spatial) -> ops.Matrix:
     """A matrix along an axis of these sizes, from one to three outputs."""
     axis = draw(st.integers(0, max(0, len(spatial) - 1)))
-    row = st.tuples(*[_decimals] * (spatial[axis] if spatial else 1))
+    decimals = st.integers(-20, 20).map(lambda n: n / 10)
+    row = st.tuples(*[decimals] * (spatial[axis] if spatial else 1))
     return ops.Matrix(tuple(draw(st.lists(row, min_size=1, max_size=3))), axis)
 
 
@@ -140,17 +141,24 @@ def input_shapes(draw: DrawFn, most_positions: int = 24, least_channels: int = 1
 
 
 class _Growing:
-    """A graph that grows by what Hypothesis draws. Ops that do not fit are dropped."""
+    """A graph that grows by what Hypothesis draws. Ops that do not fit are dropped, and with `sighted` filters that
+    read nothing at some position: there any two examples are equal."""
 
-    def __init__(self, draw: DrawFn, spatial: Spatial, channels: int, extreme: bool = False) -> None:
-        self.draw, self.extreme = draw, extreme
+    def __init__(
+        self, draw: DrawFn, spatial: Spatial, channels: int, extreme: bool = False, sighted: bool = False
+    ) -> None:
+        self.draw, self.extreme, self.sighted = draw, extreme, sighted
         self.builder = TensorGraphBuilder(spatial, channels)
         self.spatial = {self.builder.input: spatial}
         self.types = {self.builder.input: TensorType(spatial, channels, Distribution.GENERAL)}
 
     def add(self, op: TensorOp, *operands: str) -> str | None:
-        """The value of the op, or None if it does not fit, or has too many positions to be dense."""
+        """The value of the op, or None if it does not fit, has no rules, or has too many positions to be dense."""
+        if not op.closed_form:
+            return None
         try:
+            if self.sighted and isinstance(op, ops.Conv) and is_blind(op, self.spatial[operands[0]]):
+                return None
             if prod(op.shape(*(self.types[x] for x in operands))[0]) > MOST_POSITIONS:
                 return None
             name = self.builder.append(op, operands)
@@ -159,6 +167,11 @@ class _Growing:
         self.types[name] = self.builder.finish("g", name).tensor_of(name)
         self.spatial[name] = self.types[name].spatial
         return name
+
+    def other(self, x: str, without: Sequence[type[TensorOp]]) -> str:
+        """A value computed from x by a layer of no family; attention once, as each raises variances to a power."""
+        once = [ops.SelfAttention] if any(name.startswith(ops.SelfAttention.name) for name in self.spatial) else []
+        return self.step(x, [op for op in OTHERS if op not in (*without, *once)])
 
     def step(self, x: str, classes: Sequence[type[TensorOp]]) -> str:
         """A value computed from x by one op of the classes; x itself if it does not fit."""
@@ -192,6 +205,12 @@ class _Growing:
         return self.activation(y) if nonlinear and self.draw(st.booleans()) else y
 
 
+def is_blind(op: ops.Conv, spatial: Spatial) -> bool:
+    """Whether all taps of the filter lie outside the image at some position."""
+    inside = [[axis.sources(tap)[1] for tap in range(axis.window)] for axis in op.geometry(spatial)]
+    return any(not np.any(taps, axis=0).all() for taps in inside)
+
+
 def vars_of(op: TensorOp) -> dict[str, Any]:
     """The parameters of an op by name."""
     return {field.name: getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
@@ -199,21 +218,29 @@ def vars_of(op: TensorOp) -> dict[str, Any]:
 
 @st.composite
 def tensor_graphs(
-    draw: DrawFn, most_steps: int = 6, most_positions: int = 24, extreme: bool = False, least_channels: int = 1
+    draw: DrawFn,
+    most_steps: int = 6,
+    most_positions: int = 24,
+    extreme: bool = False,
+    least_channels: int = 1,
+    without: Sequence[type[TensorOp]] = (),
 ) -> Graph:
-    """A random network of every kind of op."""
-    growing = _Growing(draw, *draw(input_shapes(most_positions, least_channels)), extreme)
+    """A random network of every kind of op but some. With several channels, examples in general position stay so."""
+    shape = draw(input_shapes(most_positions, least_channels))
+    growing = _Growing(draw, *shape, extreme, sighted=least_channels > 1)
     x = growing.builder.input
     if draw(st.sampled_from([False, False, True])):
         x = growing.add(draw(ops_of(ops.Mask, 0)), x) or x
     for _ in range(draw(st.integers(1, most_steps))):
-        match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation"])):
+        match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation", "other"])):
             case "layer":
                 x = growing.step(x, LAYERS)
             case "activation":
                 x = growing.activation(x)
             case "fan":
                 x = growing.fan(x)
+            case "other":
+                x = growing.other(x, without)
             case _:
                 x = growing.step(x, WEIGHTLESS_LINEAR)
     return growing.builder.finish("random", x)

@@ -53,7 +53,7 @@ def test_aggregated_inputs_have_the_kernel_of_their_sums(name: str) -> None:
     assert_close(found.nngp, expected.nngp, "float64")
     assert_close(found.ntk, expected.ntk, "float64")
     with jax.enable_x64(True):
-        y = ntc.build(network(nn.aggregate(axes)), dtype="float64").apply({}, X, pattern)
+        y = ntc.build(network(nn.aggregate(axes)), dtype="float64").apply({}, X, pattern=pattern)
     assert_close(y, sums, "rounding")
 
 

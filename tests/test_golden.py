@@ -76,6 +76,15 @@ SUPPORTED = [
     "index_slice_gap",
     "dot_general",
     "fan_in_concat_spatial",
+    "dropout_train",
+    "dropout_train_gap",
+    "dropout_test",
+    "layernorm_channel",
+    "layernorm_all",
+    "attention_linear",
+    "attention_sqrt",
+    "attention_relu_flat",
+    "attention_pos_emb",
 ]
 
 

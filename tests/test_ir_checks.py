@@ -199,6 +199,11 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "factor": 2.0,
         "axes": (0,),
         "axis": 0,
+        "keep": 0.5,
+        "spatial": (1,),
+        "key_channels": 1,
+        "value_channels": 1,
+        "heads": 1,
     }
     return {p.name: by_name[p.name] for p in parameters(op) if required(p)}
 

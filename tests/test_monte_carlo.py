@@ -27,6 +27,9 @@ from tests.assertions import assert_unbiased
 W = 16
 """Hidden width of the networks without bias: small, so that the same time draws more of them."""
 
+MASKS = 2**31 - 1
+"""Number of the key of dropout, beyond those of layers."""
+
 DENSE = nn.input(3)
 IMAGE = nn.input(4, 4, 2)
 LINE = nn.input(5, 2)
@@ -94,6 +97,20 @@ ONE_NONLINEAR_LAYER: dict[str, Network] = {
     >> nn.relu()
     >> nn.conv(2, 2, 2, w_std=1.4, parameterization="standard")
     >> nn.global_sum_pool(),
+    "dropout": DENSE >> hidden() >> nn.relu() >> nn.dropout(0.7) >> top(),
+    "dropout_no_readout": LINE >> nn.dense(W, 1.2) >> nn.dropout(0.4),
+    "dropout_twice_pool": LINE
+    >> nn.dense(W, 1.2)
+    >> nn.dropout(0.8)
+    >> nn.dropout(0.5)
+    >> nn.avg_pool(2)
+    >> nn.flatten()
+    >> top(),
+    "attention_square_root": LINE >> nn.self_attention(2, 3, 2, 2, False, "linear", 1.2, 0.8, 1.1, 1.3, 0.2),
+    "attention_square_root_pool": IMAGE
+    >> nn.self_attention(2, 3, 2, 2, False, "linear", b_std=0.3)
+    >> nn.global_avg_pool()
+    >> top(),
 }
 
 
@@ -106,6 +123,21 @@ def deep(width: int) -> dict[str, Network]:
         "three_layers": DENSE >> dense() >> nn.relu() >> dense() >> nn.erf() >> dense() >> nn.abs() >> top(),
         "residual_blocks": DENSE >> dense() >> nn.repeat(2, block) >> nn.relu() >> top(),
         "convolutional": LINE >> convolutional,
+        "layer_norm": DENSE >> dense() >> nn.layer_norm() >> nn.relu() >> top(),
+        "layer_norm_erf": DENSE >> dense() >> nn.erf() >> nn.layer_norm(eps=0.1) >> top(),
+        "layer_norm_all": LINE >> dense() >> nn.layer_norm("all") >> nn.flatten() >> top(),
+        "attention": LINE >> nn.self_attention(2, width, 2, 2, True, "linear", 1.2, 0.8, 1.1, 1.3, 0.2),
+        "attention_rectified": LINE
+        >> nn.self_attention(2, width, 2, 2, mechanism="rectified")
+        >> nn.flatten()
+        >> top(),
+        "attention_softmax": LINE >> nn.self_attention(2, width, 2, 2) >> nn.global_avg_pool() >> top(),
+        "attention_embedded": LINE >> dense() >> nn.self_attention(2, width, 2, 2, embedding="added", decay="inverse"),
+        "attention_embedded_values": LINE
+        >> dense()
+        >> nn.self_attention(
+            2, 3, 2, 2, False, "linear", embedding="concatenated", embedding_channels=2 * width, embed_values=True
+        ),
     }
 
 
@@ -122,9 +154,10 @@ def sampled(graph: Graph, x: Array, count: int, seed: int) -> tuple[Array, Array
 
     def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         params = finite.init(graph, key, jnp.float64)
+        masks = jax.random.fold_in(key, MASKS)
 
         def network(params: finite.Params) -> jax.Array:
-            return jnp.moveaxis(finite.apply(graph, params, jnp.asarray(x)), -1, 0)
+            return jnp.moveaxis(finite.apply(graph, params, jnp.asarray(x), masks), -1, 0)
 
         def channel(index: jax.Array) -> jax.Array:
             """Empirical NTK of one output channel."""

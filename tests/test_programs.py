@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ntc.backends.jax.program import Kernels, Program
 from ntc.backends.reference import interpret
 from ntc.compiler import build
+from ntc.ir import ops
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array
 from ntc.ir.types import Between
@@ -130,8 +131,9 @@ def test_float64_at_special_inputs(data: st.DataObject) -> None:
 @trials(10)
 @given(st.data())
 def test_float32(data: st.DataObject) -> None:
-    """Protects the default precision, also at special inputs; only the NTK near correlation one loses digits."""
-    graph = data.draw(tensor_graphs())
+    """Protects the default precision, also at special inputs; only the NTK near correlation one loses digits. Not with
+    attention: its scores are exponents, whose rounding is multiplied by their size."""
+    graph = data.draw(tensor_graphs(without=[ops.SelfAttention]))
     x1, x2 = (data.draw(examples(graph, n)) for n in (3, 2))
     assert_program_agrees(graph, "float32", x1, x2, "float32", "float32 near correlation one")
 

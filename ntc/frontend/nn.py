@@ -66,6 +66,9 @@ resize = _layer(ops.Resize)
 matrix = _layer(ops.Matrix)
 transpose = _layer(ops.Transpose)
 scale = _layer(ops.Scale)
+dropout = _layer(ops.Dropout)
+layer_norm = _layer(ops.LayerNorm)
+self_attention = _layer(ops.SelfAttention)
 
 
 def input(*shape: int) -> Network:

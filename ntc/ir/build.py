@@ -56,6 +56,7 @@ class TensorGraphBuilder:
             self._check_count(op, operands)
             type_ = self._result(op, operands)
             self._check_independence(op, operands)
+            self._check_width(op, operands)
             self._check_mask(op, operands)
             self._check_pattern(op, operands)
             visible = self._visible_after(op, operands)
@@ -162,6 +163,15 @@ class TensorGraphBuilder:
         others = {node.op.kernel_op(spatial) for node in self._nodes if isinstance(node.op, Aggregate)}
         if others - {op.kernel_op(spatial)}:
             raise UnsupportedError("aggregate: all of a network aggregate along the same axes", parameter="axes")
+
+    def _check_width(self, op: TensorOp, operands: Sequence[str]) -> None:
+        """The channels of the network's input are those of the data: no sum over them has a limit."""
+        if op.needs_width and any(self._sources[x] & 1 for x in operands):
+            raise UnsupportedError(
+                f"{op.name}: its input has the channels of the network's input, not infinitely many: %{self.input} "
+                f"reaches it with no random layer in between",
+                hint=f"put dense or conv before {op.name}",
+            )
 
     def _describe(self, name: str) -> str:
         where = self._locations[name]

@@ -119,6 +119,21 @@ class TensorOp(Op):
     independent_operands: ClassVar[bool] = False
     """Whether the rules hold only if no two operands share random weights."""
 
+    @property
+    def needs_width(self) -> bool:
+        """Whether the rules hold only for inputs of infinitely many channels: those that end in random layers."""
+        return False
+
+    @property
+    def draws(self) -> bool:
+        """Whether the finite layer draws random numbers whenever it is applied."""
+        return False
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether there are rules; without, the layer has finite networks only."""
+        return True
+
     @abstractmethod
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         """Spatial sizes and channels of the output. Raises ShapeError."""

@@ -11,7 +11,11 @@ from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.kernel import (
     Add,
     Affine,
+    Attend,
     Constant,
+    DiagonalMean,
+    DiagScale,
+    EdgeSum,
     GaussianIntegral,
     Linear,
     Mul,
@@ -19,6 +23,7 @@ from ntc.ir.kernel import (
     Permute,
     Reduce,
     Select,
+    Spread,
     Window,
     Window2,
 )
@@ -28,8 +33,11 @@ from ntc.ir.types import CovarianceType
 from ntc.passes.base import Pass
 from ntc.passes.rewrite import rewrite
 
-_UNIFORM = (Affine, Add, Mul, GaussianIntegral, Reduce, Select)
+_UNIFORM = (Affine, Add, Mul, GaussianIntegral, Reduce, Select, DiagonalMean, Spread)
 """Ops that turn the same number everywhere into the same number everywhere."""
+
+_LINEAR = (Window2, Reduce, DiagScale, Attend, Linear, Permute, OnDiagonal, EdgeSum)
+"""Ops that turn zeros, of their first operand, into zeros."""
 
 
 @frozen
@@ -65,12 +73,12 @@ def _value(node: Node, constants: dict[str, float]) -> float | None:
         return op.b_std**2
     if isinstance(op, Mul) and 0.0 in known:
         return 0.0
-    if isinstance(op, Linear | Permute | OnDiagonal) and known[0] == 0.0:
-        return 0.0
+    if isinstance(op, _LINEAR) and known[0] == 0.0:
+        return 0.0  # at the edges as well
     if not known or any(x is None for x in known):
         return None
-    if isinstance(op, Window | Window2) and not any(known):
-        return op.b_std**2 if isinstance(op, Window) else 0.0  # zeros stay zeros at the edges as well
+    if isinstance(op, Window) and not any(known):
+        return op.b_std**2
     return _evaluate(node, [x for x in known if x is not None]) if isinstance(op, _UNIFORM) else None
 
 
@@ -81,7 +89,7 @@ def _evaluate(node: Node, operands: list[float]) -> float | None:
     if isinstance(node.op, Reduce) and node.op.reduction == "sum":
         return None
     op = kernel_op(node)
-    if isinstance(op, Reduce | Select):
+    if isinstance(op, Reduce | Select | DiagonalMean):
         return operands[0]
     arrays: list[Array] = [np.full((1,) * len(type_.batch), x) for x in operands]
     if isinstance(op, GaussianIntegral):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ntc.errors import Location, ParameterError
+from ntc.errors import Location, NtcError, ParameterError
 from ntc.ir.graph import Graph, Input, Node, Output, tensor_op
 from ntc.ir.kernel import Constant, Gram, Mirror, Mul, Window
 from ntc.ir.op import Emit, KernelOp, Pair, Value, covariance
@@ -43,7 +43,11 @@ class Translate(Pass):
         pairs = {name: self._inputs(writer, name, graph.tensor_of(name), pattern_size(graph))}
         for node in graph.nodes:
             type_ = graph.tensor_of(node.name)
-            pairs[node.name] = _lower(writer, node, type_, [pairs[x] for x in node.operands])
+            try:
+                pairs[node.name] = _lower(writer, node, type_, [pairs[x] for x in node.operands])
+            except NtcError as error:
+                error.location = error.location or node.location
+                raise
         result = pairs[graph.outputs[0].value]
         outputs = tuple(
             Output(kernel, self._finish(writer, kernel, result.k if kernel == "nngp" else result.t))

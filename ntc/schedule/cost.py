@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Linear, Reduce, Window, Window2
+from ntc.ir.kernel import Attend, Linear, Reduce, Window, Window2
 from ntc.ir.lanes import axes_of
 from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType, Spatial, Target
@@ -196,7 +196,7 @@ def _reason(graph: Graph, group: Group, node: Node) -> str | None:
     op, layer = node.op, layer_of(node.name)
     if not covariance(node.type).spatial and not isinstance(op, Reduce):
         return None
-    if isinstance(op, Reduce) and op.reduction != "trace":
+    if isinstance(op, Attend) or (isinstance(op, Reduce) and op.reduction != "trace"):
         return f"{layer} reads every pair of positions: below it, all offsets are tracked that strides do not rule out"
     if isinstance(op, Window2) and max(op.window) > 1:
         below = layer_of(node.operands[0])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Reduce, Select, Window, Window2
+from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Reduce, Select, Spread, Window, Window2
 from ntc.ir.kernel.pointwise import Pointwise
 from ntc.ir.lanes import axes_of, keeps_lanes
 from ntc.ir.op import covariance
@@ -98,7 +98,7 @@ def _stage_above(graph: Graph, operand: str, keys: Mapping[str, tuple[int, int, 
 def is_parallel(graph: Graph, node: Node) -> bool:
     """Whether every lane of the node reads the same lane of its operands, or at least the same row of lanes."""
     op, type_ = kernel_op(node), covariance(node.type)
-    if isinstance(op, Gram | Constant):
+    if isinstance(op, Gram | Constant | Spread):
         return True
     if isinstance(op, Window2):
         return _pools_rows(op, graph.covariance_of(node.operands[0]), type_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -149,6 +150,44 @@ GlobalSumPool, Flatten = nn.global_sum_pool, nn.flatten
 def GlobalAvgPool(channel_axis: int = -1) -> Layer:  # noqa: N802
     """The channel axis says where the peer stores channels."""
     return nn.global_avg_pool()
+
+
+def Dropout(rate: float, mode: str = "train") -> Layer:  # noqa: N802
+    return nn.dropout(rate, mode)  # type: ignore[arg-type]
+
+
+def LayerNorm(axis: int | tuple[int, ...] = -1) -> Layer:  # noqa: N802
+    spatial = tuple(a - 1 for a in axis[:-1]) if isinstance(axis, tuple) else None
+    return nn.layer_norm(spatial)
+
+
+def GlobalSelfAttention(  # noqa: N802
+    n_chan_out: int,
+    n_chan_key: int,
+    n_chan_val: int,
+    n_heads: int,
+    linear_scaling: bool = True,
+    attention_mechanism: str = "SOFTMAX",
+    b_std: float = 0.0,
+    pos_emb_type: str = "NONE",
+    W_pos_emb_std: float = 1.0,  # noqa: N803
+    pos_emb_decay_fn: Callable[[float], float] | None = None,
+) -> Layer:
+    mechanisms = {"SOFTMAX": "softmax", "IDENTITY": "linear", "ABS": "absolute", "RELU": "rectified"}
+    if pos_emb_decay_fn and [pos_emb_decay_fn(d) for d in (0, 1, 2)] != [1, 1 / 2, 1 / 3]:
+        raise NotImplementedError("a decay other than 1 / (1 + d)")
+    return nn.self_attention(
+        n_chan_out,
+        n_chan_key,
+        n_chan_val,
+        n_heads,
+        linear_scaling,
+        mechanisms[attention_mechanism],  # type: ignore[arg-type]
+        b_std=b_std,
+        embedding={"NONE": None, "SUM": "added", "CONCAT": "concatenated"}[pos_emb_type],  # type: ignore[arg-type]
+        embedding_std=W_pos_emb_std,
+        decay="inverse" if pos_emb_decay_fn else None,
+    )
 
 
 def wrn(stax: Any, n: int = 2) -> Layer:

@@ -19,7 +19,7 @@ from jax import lax
 
 from ntc.backends.jax.polynomials import HALF_ANGLE, HALF_SPACE, polynomial
 from ntc.ir.op import Activation
-from ntc.ir.ops import Erf, PiecewiseLinear
+from ntc.ir.ops import Erf, LayerNorm, PiecewiseLinear
 
 Same = Any
 Integral = Callable[[Any, jax.Array, jax.Array, jax.Array, Same], jax.Array]
@@ -163,9 +163,19 @@ def _erf_dual_dot(phi: Erf, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Sa
     return 2 / pi * phi.a**2 * s / jnp.sqrt(_erf_determinant(s, k, v1, v2, same))
 
 
+def _normalized(phi: LayerNorm, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    return k * _normalizer(phi, k, v1, v2, same)
+
+
+def _normalizer(phi: LayerNorm, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    """1 / sqrt((v1 + eps) (v2 + eps)), of which each root is of one example, and whose product may underflow."""
+    return jnp.broadcast_to(1 / lax.sqrt(v1 + phi.eps) / lax.sqrt(v2 + phi.eps), k.shape)
+
+
 FAMILIES: Mapping[type[Any], Family] = {
     PiecewiseLinear: Family(_root, _piecewise_linear_dual, _piecewise_linear_dual_dot),
     Erf: Family(lambda v: v, _erf_dual, _erf_dual_dot),
+    LayerNorm: Family(lambda v: v, _normalized, _normalizer),
 }
 
 

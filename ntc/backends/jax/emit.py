@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntc.backends.jax.attention import attended, attention_weights, position_covariance
 from ntc.backends.jax.block import Block, live_mask, repeat_columns
 from ntc.backends.jax.duals import family
 from ntc.backends.jax.linear import applied, permuted
-from ntc.backends.jax.whole import filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
+from ntc.backends.jax.whole import diagonal_mean, filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
 from ntc.backends.jax.windows import filtered
 from ntc.ir import kernel
 from ntc.ir.graph import Node
@@ -235,6 +236,43 @@ def _index_along(x: jax.Array, axis: int) -> jax.Array:
     return jax.lax.broadcasted_iota(jnp.int32, shape, axis)
 
 
+def _diag_scale(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    """Between two inputs no example is itself, unless `equal` says that they are one."""
+    op: Any = node.op
+    x = _aligned(operands[0], type_)
+    if len(set(type_.batch)) == 2 and scope.equal is None:
+        return x
+    same = _same_entry(scope, type_)
+    return x * op.factor if same is True else jnp.where(same, x * op.factor, x)
+
+
+def _diagonal_mean(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    return diagonal_mean(operands[0], op.axes, type_)
+
+
+def _attention_weights(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    return from_dense(attention_weights(op, to_dense(operands[0])), type_)
+
+
+def _attend(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    k, first, second = map(to_dense, operands)
+    return from_dense(attended(k, first, second, single=len(type_.batch) == 1), type_)
+
+
+def _embed_positions(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    x = _aligned(operands[0], type_)
+    own = jnp.expand_dims(position_covariance(op, scope.lanes(type_)), x.ndim - 2)
+    return _scale_shift(x, op.weight, 0) + repeat_columns(op.scale**2 * own.astype(x.dtype), scope.columns)
+
+
+def _spread(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    wide = jnp.tile(operands[0].interior, (1, scope.lanes(type_).number))
+    return jnp.broadcast_to(wide, (*type_.spatial, *wide.shape))
+
+
 EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Block]], jax.Array]] = {
     kernel.Gram: _gram,
     kernel.Unmasked: _gram,
@@ -256,4 +294,10 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Contract: _linear,
     kernel.Permute: _permute,
     kernel.OnDiagonal: _diagonal_only,
+    kernel.DiagScale: _diag_scale,
+    kernel.DiagonalMean: _diagonal_mean,
+    kernel.AttentionWeights: _attention_weights,
+    kernel.Attend: _attend,
+    kernel.EmbedPositions: _embed_positions,
+    kernel.Spread: _spread,
 }

@@ -27,7 +27,7 @@ from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Window
 from ntc.ir.op import covariance
 from ntc.ir.sliding import Sliding
 from ntc.ir.types import ArrayType, Target
-from ntc.schedule import Chunk, Group, Item, Run, roll, schedule
+from ntc.schedule import Chunk, Group, Item, Run, is_cross, roll, schedule
 
 Outputs = dict[str, jax.Array]
 
@@ -98,7 +98,10 @@ class _Program:
     def _marginals(self, batch: str, x: jax.Array, twins: Mapping[str, str]) -> None:
         """Values of single examples. Twins are values of x2 that are to it what these are to x1."""
         nodes = _of_batch(self.graph, batch)
-        items = roll(nodes, self.graph.types, [output.value for output in self.graph.outputs])
+        kept = _marginals_kept(self.graph)
+        items = roll(
+            nodes, self.graph.types, [x.name for x in nodes if not kept.isdisjoint({x.name, twins.get(x.name)})]
+        )
         scope = Scope(self.graph.types, self.boundary, x, x)
         scope.margins, scope.readers = margins_of(self.graph, items), readers_of(nodes)
         for item in items:
@@ -114,7 +117,15 @@ class _Program:
                 stacks = [x[None] for x in results(scope)]
             for (i, function), stack in zip(found, stacks, strict=True):
                 self._add_roots([nodes[i].name for nodes in blocks], function, stack, twins)
-        self.values |= scope.values
+        self.values |= {name: scope.values[name] for name in kept if name in scope.values}
+        for name in (x for x in twins if not kept.isdisjoint({x, twins[x]})):
+            self._divide(name, twins[name], scope.values[name])
+
+    def _divide(self, name: str, twin: str, block: Block) -> None:
+        """Keeps a marginal of both inputs as one of each."""
+        entries, count = block.separate, self.x1.shape[0]
+        for own, part in ((name, entries[..., :count]), (twin, entries[..., count:])):
+            self.values[own] = Block(part.reshape(*part.shape[:-2], -1), block.lanes, part.shape[-1])
 
     def _add_roots(self, names: list[str], function: Any, stack: jax.Array, twins: Mapping[str, str]) -> None:
         first, second = (slice(self.x1.shape[0]), slice(self.x1.shape[0], None)) if twins else (slice(None), None)
@@ -157,6 +168,13 @@ class _Program:
 
 def _of_batch(graph: Graph, batch: str) -> list[Node]:
     return [node for node in graph.nodes if covariance(node.type).batch == (batch,)]
+
+
+def _marginals_kept(graph: Graph) -> frozenset[str]:
+    """Marginals that are outputs, or that values between examples read other than through integrals."""
+    cross = (node for node in graph.nodes if is_cross(node) and not isinstance(node.op, GaussianIntegral))
+    read = {x for node in cross for x in node.operands} | {output.value for output in graph.outputs}
+    return frozenset(x for x in read if x in graph.definitions and not is_cross(graph.definitions[x]))
 
 
 def _twins(graph: Graph) -> dict[str, str]:

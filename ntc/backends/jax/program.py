@@ -154,11 +154,18 @@ class Program:
             return finite.init(self.network, key, self._array_type)
 
     def apply(
-        self, params: finite.Params, x: npt.ArrayLike | jax.Array, pattern: npt.ArrayLike | None = None
+        self,
+        params: finite.Params,
+        x: npt.ArrayLike | jax.Array,
+        key: jax.Array | None = None,
+        pattern: npt.ArrayLike | None = None,
     ) -> jax.Array:
-        """The output (n, ..., channels) of the network at finite width on x of shape (n, *spatial, channels)."""
+        """The output (n, ..., channels) of the network at finite width on x of shape (n, *spatial, channels).
+
+        Dropout in train mode draws from `key`; aggregate reads `pattern`, (n, vertices, vertices).
+        """
         with precision(self.dtype):
-            return finite.apply(self.network, params, jnp.asarray(x, self._array_type), pattern)
+            return finite.apply(self.network, params, jnp.asarray(x, self._array_type), key, pattern)
 
     def _traced(self, *arrays: Any) -> Kernels:
         """Inside another JAX transformation, as one computation."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import isqrt, prod
 
 from ntc.errors import LimitError
-from ntc.ir.graph import Graph
+from ntc.ir.graph import Graph, Node
+from ntc.ir.kernel import Attend
 from ntc.ir.op import covariance
 from ntc.ir.types import Target
 from ntc.schedule import CHUNK_BYTES, is_cross, schedule
@@ -39,11 +40,17 @@ class Needs:
         for group in schedule(graph):
             looped = group.parallel and group.spatial
             stored = sum(graph.covariance_of(name).entries for name in group.stored)
-            inside = 0 if looped else sum(covariance(node.type).entries for node in group.nodes)
+            inside = 0 if looped else sum(_arrays(node) * covariance(node.type).entries for node in group.nodes)
             kept += stored
             working = max(working, inside, 2 * stored)
         positions = [prod(covariance(node.type).spatial) for node in graph.nodes if is_cross(node)]
         return cls(itemsize * (kept + working), max(positions, default=1))
+
+
+def _arrays(node: Node) -> int:
+    """Arrays of the size of the value while it is computed whole: attention has its operand and half of its result in
+    the layout of matrices."""
+    return 4 if isinstance(node.op, Attend) else 1
 
 
 def default_memory() -> int:

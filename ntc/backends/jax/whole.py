@@ -194,6 +194,22 @@ def filtered_anywhere(block: Block, geometry: tuple[Sliding, ...], result: Covar
     return merged(x, block.rank)
 
 
+def diagonal_mean(block: Block, axes: tuple[int, ...], result: CovarianceType) -> jax.Array:
+    """Means over the positions of some axes of the entries with p' = p, the same for all entries of these axes."""
+    x = split(block)
+    for i, (source, target) in enumerate(zip(axes_of(block.type), axes_of(result), strict=True)):
+        view, own = _view(block.rank, i), target.positions[:, 0]
+        if i in axes:
+            lane = int(source.lanes(np.zeros(1, int))[0])
+            mean = lax.slice_in_dim(x, lane, lane + 1, axis=view.lanes).mean(view.number, keepdims=True)
+            shape = list(mean.shape)
+            shape[view.number], shape[view.lanes] = target.size, len(target.residues)
+            x = jnp.broadcast_to(mean, shape)
+        elif source != target:
+            x = _pairs(x, view, source, target, own, own)
+    return merged(x, block.rank)
+
+
 def relaid(block: Block, result: CovarianceType) -> jax.Array:
     """The entries in the layout of `result`, which tracks no others."""
     x = split(block)

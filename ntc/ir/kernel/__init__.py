@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ntc.ir.kernel.attention import Attend, AttentionWeights, EmbedPositions, Spread
+from ntc.ir.kernel.diagonal import DiagonalMean, DiagScale
 from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Gram, Unmasked
 from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
@@ -34,6 +36,12 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Contract,
         Permute,
         OnDiagonal,
+        DiagScale,
+        DiagonalMean,
+        AttentionWeights,
+        Attend,
+        EmbedPositions,
+        Spread,
     )
 }
 
@@ -41,13 +49,18 @@ __all__ = [
     "KERNEL_OPS",
     "Add",
     "Affine",
+    "Attend",
+    "AttentionWeights",
     "Constant",
     "Contract",
+    "DiagScale",
+    "DiagonalMean",
     "Dilate",
     "Div",
     "Dual",
     "DualDot",
     "EdgeSum",
+    "EmbedPositions",
     "GaussianIntegral",
     "Gram",
     "Interpolate",
@@ -58,6 +71,7 @@ __all__ = [
     "Permute",
     "Reduce",
     "Select",
+    "Spread",
     "Unmasked",
     "Window",
     "Window2",

@@ -6,7 +6,7 @@ import numpy as np
 
 from ntc.ir.op import Array
 from ntc.ir.sliding import Sliding
-from ntc.ir.types import CovarianceType
+from ntc.ir.types import CovarianceType, Spatial
 
 
 def diagonal(x: Array, batch_axes: int) -> Array:
@@ -36,3 +36,10 @@ def tap(x: Array, axis: int, geometry: Sliding, number: int) -> Array:
     shape = [1] * x.ndim
     shape[axis] = inside.size
     return np.where(inside.reshape(shape), read, 0.0)
+
+
+def spread_positions(x: Array, axis: int, spatial: Spatial) -> Array:
+    """x[p, p'] of one spatial axis, shaped to broadcast against (H, H', W, W', ...)."""
+    shape = [1] * (2 * len(spatial))
+    shape[2 * axis : 2 * axis + 2] = x.shape
+    return x.reshape(shape)

@@ -6,13 +6,16 @@ from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import AbRelu, Abs, Elementwise, Erf, LeakyRelu, PiecewiseLinear, Relu
 from ntc.ir.ops.affine import AffineLayer
 from ntc.ir.ops.aggregate import Aggregate
+from ntc.ir.ops.attention import SelfAttention
 from ntc.ir.ops.channels import DepthwiseConv, GroupedConv
 from ntc.ir.ops.concat_spatial import ConcatSpatial
 from ntc.ir.ops.conv import Conv, Convolution
 from ntc.ir.ops.conv_local import ConvLocal
 from ntc.ir.ops.conv_transpose import ConvTranspose
 from ntc.ir.ops.dense import Dense
+from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.join import Concat, Product, Sum
+from ntc.ir.ops.layer_norm import LayerNorm
 from ntc.ir.ops.linear import Matrix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
@@ -51,6 +54,9 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Matrix,
         Transpose,
         Scale,
+        Dropout,
+        LayerNorm,
+        SelfAttention,
     )
 }
 
@@ -69,6 +75,7 @@ __all__ = [
     "Convolution",
     "Dense",
     "DepthwiseConv",
+    "Dropout",
     "Elementwise",
     "Erf",
     "Flatten",
@@ -77,6 +84,7 @@ __all__ = [
     "GroupedConv",
     "Identity",
     "Index",
+    "LayerNorm",
     "LeakyRelu",
     "Mask",
     "Matrix",
@@ -86,6 +94,7 @@ __all__ = [
     "Relu",
     "Resize",
     "Scale",
+    "SelfAttention",
     "Slice",
     "Sum",
     "SumPool",

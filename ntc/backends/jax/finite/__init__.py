@@ -9,9 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy.typing as npt
 
-from ntc.backends.jax.finite import activations, affine, convolutions, joins, linear, masking, positions
+from ntc.backends.jax.finite import (
+    activations,
+    affine,
+    attention,
+    convolutions,
+    joins,
+    linear,
+    masking,
+    normalize,
+    positions,
+)
 from ntc.backends.jax.inputs import Inputs
-from ntc.ir.graph import Graph, tensor_op
+from ntc.errors import InputError
+from ntc.ir.graph import Graph, Node, tensor_op
 from ntc.ir.ops import Aggregate
 
 Params = dict[str, dict[str, jax.Array]]
@@ -25,8 +36,11 @@ FORWARD: Mapping[type[Any], Callable[..., jax.Array]] = {
     **masking.ROWS,
     **convolutions.ROWS,
     **positions.ROWS,
+    **normalize.ROWS,
+    **attention.ROWS,
 }
-"""(op, scaled weights, inputs) to output, by the class of the op or one it inherits from."""
+"""(op, scaled weights, inputs) to output, by the class of the op or one it inherits from. Ops that draw random numbers
+take a key as well."""
 
 
 def init(graph: Graph, key: jax.Array, dtype: Any = None) -> Params:
@@ -43,13 +57,22 @@ def init(graph: Graph, key: jax.Array, dtype: Any = None) -> Params:
     return params
 
 
-def apply(graph: Graph, params: Params, x: jax.Array, pattern: npt.ArrayLike | None = None) -> jax.Array:
-    """The output of the network on a batch x of shape (N, *spatial, channels), whose pattern, if layers aggregate, is
-    (N, vertices, vertices). Raises InputError."""
+def apply(
+    graph: Graph,
+    params: Params,
+    x: jax.Array,
+    key: jax.Array | None = None,
+    pattern: npt.ArrayLike | None = None,
+) -> jax.Array:
+    """The output of the network on a batch x of shape (N, *spatial, channels).
+
+    `key` is what layers draw random numbers from: dropout in train mode. `pattern`, if layers aggregate, is
+    (N, vertices, vertices). Raises InputError.
+    """
     packed = Inputs(graph, x.dtype, jnp).packed("x", x, None, pattern)
     values = {graph.inputs[0].name: x}
     masks: dict[str, masking.Mask] = {graph.inputs[0].name: None}
-    for node in graph.nodes:
+    for index, node in enumerate(graph.nodes):
         op = tensor_op(node)
         weights = op.weights(graph.tensor_of(node.operands[0]))
         scaled = {name: weight.multiplier * params[node.name][name] for name, weight in weights.items()}
@@ -57,7 +80,14 @@ def apply(graph: Graph, params: Params, x: jax.Array, pattern: npt.ArrayLike | N
         mask = masks[node.operands[0]]
         given: dict[str, Any] = {"mask": mask} if isinstance(op, masking.READ_MASK) else {}
         given |= {"packed": packed} if isinstance(op, Aggregate) else {}
+        given |= {"key": _key_of(node, index, key)} if op.draws else {}
         y = row(op, scaled, *(values[operand] for operand in node.operands), **given)
         masks[node.name] = masking.moved(op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask)
         values[node.name] = masking.masked(op, y, masks[node.name])
     return values[graph.outputs[0].value]
+
+
+def _key_of(node: Node, index: int, key: jax.Array | None) -> jax.Array:
+    if key is None:
+        raise InputError(f"%{node.name} draws random numbers: apply needs a key", hint="apply(params, x, key)")
+    return jax.random.fold_in(key, index)

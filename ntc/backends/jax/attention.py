@@ -1,0 +1,68 @@
+"""Attention between dense covariances (rows, columns, H, H', W, W', ...); those of single examples have one row."""
+
+from __future__ import annotations
+
+from functools import reduce
+from math import prod
+from operator import add
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ntc.backends.jax.block import Lanes, along_axis
+
+
+def attention_weights(op: Any, v: jax.Array) -> jax.Array:
+    """mechanism(scale V), a softmax over p' of every p."""
+    scores = op.scale * _matrices(v)
+    match op.mechanism:
+        case "softmax":
+            weights = jax.nn.softmax(scores, axis=-1)
+        case "linear":
+            weights = scores
+        case "absolute":
+            weights = jnp.abs(scores)
+        case "rectified":
+            weights = jnp.maximum(scores, 0)
+        case _:
+            raise NotImplementedError(op.mechanism)
+    return _from_matrices(weights, v.shape)
+
+
+def attended(k: jax.Array, g1: jax.Array, g2: jax.Array, single: bool) -> jax.Array:
+    """G1 K G2^T for every pair of examples, or of every example with itself."""
+    values, first, second = _matrices(k), _matrices(g1)[0], _matrices(g2)[0]
+    high = lax.Precision.HIGHEST
+    right = jnp.einsum("nmqr,msr->nmqs", values, second, precision=high)
+    rows = "mpq" if single else "npq"
+    return _from_matrices(jnp.einsum(f"{rows},nmqs->nmps", first, right, precision=high), k.shape)
+
+
+def position_covariance(op: Any, lanes: Lanes) -> jax.Array:
+    """R[p, p'] of the embeddings of positions in the lanes at hand: (*positions, lanes)."""
+    rank = len(lanes.type.spatial)
+    order = 1 if op.distance == "manhattan" else 2
+    distances = [
+        along_axis(jnp.abs(jnp.asarray(lanes.partners(i)) - jnp.arange(size)[:, None]) ** order, i, rank)
+        for i, size in enumerate(lanes.type.spatial)
+    ]
+    distance: jax.Array = reduce(add, distances).astype(jnp.float32 if lanes.type.dtype == "f32" else jnp.float64)
+    if op.decay is None:
+        return (distance == 0).astype(distance.dtype)
+    decayed: jax.Array = 1 / (1 + op.rate * distance) if op.decay == "inverse" else jnp.exp(-op.rate * distance)
+    return decayed
+
+
+def _matrices(x: jax.Array) -> jax.Array:
+    """(rows, columns, H, H', W, W', ...) as (rows, columns, positions, positions)."""
+    positions = prod(x.shape[2::2])
+    return x.transpose(0, 1, *range(2, x.ndim, 2), *range(3, x.ndim, 2)).reshape(*x.shape[:2], positions, positions)
+
+
+def _from_matrices(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The inverse of `_matrices`, for arrays that had this shape."""
+    axes = (len(shape) - 2) // 2
+    order = [axis for i in range(axes) for axis in (2 + i, 2 + axes + i)]
+    return x.reshape(*x.shape[:2], *shape[2::2], *shape[2::2]).transpose(0, 1, *order)

@@ -1,0 +1,168 @@
+"""Kernel ops of attention: every position reads every other."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ntc.errors import VerifyError
+from ntc.ir.kernel.dense import spread_positions
+from ntc.ir.kernel.pointwise import Pointwise
+from ntc.ir.offsets import Offsets
+from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.schema import Scale, frozen
+from ntc.ir.types import CovarianceType, Spatial, Type
+
+Mechanism = Literal["softmax", "linear", "absolute", "rectified"]
+"""How scores become the weights of values: softmax over positions, or x, |x| or max(x, 0) of each score."""
+
+Decay = Literal["inverse", "exponential"]
+Distance = Literal["manhattan", "squared_euclidean"]
+
+
+def _everywhere(spatial: Spatial) -> OffsetsPerAxis:
+    return tuple(map(Offsets.full, spatial))
+
+
+@frozen
+class AttentionWeights(KernelOp):
+    """G[p, q] = mechanism(scale V[p, q]) of each example alone, with V its covariance of positions.
+
+    softmax: e^(scale V[p, q]) / sum over r of e^(scale V[p, r]); linear, absolute and rectified: scale V, |scale V|
+    and max(scale V, 0). G is not symmetric. Source: Hron et al. 2020 (arXiv:2006.10540).
+    """
+
+    name: ClassVar[str] = "attention_weights"
+    mechanism: Mechanism = "softmax"
+    scale: Scale = 1.0
+
+    def result(self, *operands: Type) -> CovarianceType:
+        (v,) = map(covariance, operands)
+        if len(v.batch) != 1 or not v.spatial:
+            raise VerifyError(f"attention_weights takes a marginal with positions, got {v}")
+        return CovarianceType.dense(v.dtype, v.batch, v.spatial)
+
+    def operations(self, *operands: Type) -> int:
+        """An exponential and a quotient."""
+        return 10
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return (_everywhere(operands[0].spatial),)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        scores = self.scale * matrices(operands[0], 1)
+        match self.mechanism:
+            case "softmax":
+                exponentials = np.exp(scores - scores.max(-1, keepdims=True))
+                weights = exponentials / exponentials.sum(-1, keepdims=True)
+            case "linear":
+                weights = scores
+            case "absolute":
+                weights = np.abs(scores)
+            case "rectified":
+                weights = np.maximum(scores, 0.0)
+        return from_matrices(weights, result.spatial)
+
+
+@frozen
+class Attend(KernelOp):
+    """sum over q, q' of G1[p, q] K[q, q'] G2[p', q'], for attention weights G1, G2 of both examples.
+
+    Source: Hron et al. 2020 (arXiv:2006.10540): d^-1 scaling.
+    """
+
+    name: ClassVar[str] = "attend"
+    arity: ClassVar[tuple[int, int]] = (3, 3)
+
+    def result(self, *operands: Type) -> CovarianceType:
+        k, g1, g2 = map(covariance, operands)
+        weights = (g1.batch, g2.batch) == (k.batch[:1], k.batch[-1:])
+        if not weights or {g1.spatial, g2.spatial} != {k.spatial} or not k.spatial:
+            raise VerifyError(f"attend: {g1} and {g2} are not attention weights for {k}")
+        return CovarianceType.dense(k.dtype, k.batch, k.spatial)
+
+    def operations(self, *operands: Type) -> int:
+        """Two products of matrices."""
+        return 4 * prod(covariance(operands[0]).spatial)
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return (_everywhere(operands[0].spatial),) * 3
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        batch = len(result.batch)
+        k, g1, g2 = matrices(operands[0], batch), matrices(operands[1], 1), matrices(operands[2], 1)
+        subscripts = "npq,nqr,nsr->nps" if batch == 1 else "npq,nmqr,msr->nmps"
+        return from_matrices(np.einsum(subscripts, g1, k, g2, optimize=True), result.spatial)
+
+
+@frozen
+class EmbedPositions(Pointwise):
+    """weight K + scale^2 R[p, p'], with R the covariance of random embeddings of positions.
+
+    With d = |p - p'| (manhattan) or |p - p'|^2 (squared_euclidean), R is 1 / (1 + rate d) (inverse) or e^(-rate d)
+    (exponential); without a decay it is 1 where p = p' and else 0. Both are positive definite (Schoenberg 1938).
+    Source: Hron et al. 2020 (arXiv:2006.10540).
+    """
+
+    name: ClassVar[str] = "embed_positions"
+    weight: Scale = 1.0
+    scale: Scale = 1.0
+    decay: Decay | None = None
+    rate: Scale = 1.0
+    distance: Distance = "squared_euclidean"
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        return self.weight * operands[0] + self.scale**2 * self.covariance(result.spatial)
+
+    def covariance(self, spatial: Spatial) -> Array:
+        """R, (H, H', W, W', ...)."""
+        offsets = [np.arange(size)[None, :] - np.arange(size)[:, None] for size in spatial]
+        order = 1 if self.distance == "manhattan" else 2
+        distance = sum(spread_positions(np.abs(offset) ** order, axis, spatial) for axis, offset in enumerate(offsets))
+        match self.decay:
+            case "inverse":
+                return np.asarray(1 / (1 + self.rate * distance), np.float64)
+            case "exponential":
+                return np.exp(-self.rate * distance)
+            case None:
+                return np.asarray(distance == 0, np.float64)
+
+
+@frozen
+class Spread(KernelOp):
+    """K, which has no positions, at every pair of positions of images of sizes `spatial`.
+
+    A sum over positions that scales every entry. Source: Hron et al. 2020 (arXiv:2006.10540).
+    """
+
+    name: ClassVar[str] = "spread"
+    spatial: Spatial
+
+    def result(self, *operands: Type) -> CovarianceType:
+        (k,) = map(covariance, operands)
+        if k.spatial or any(size < 1 for size in self.spatial):
+            raise VerifyError(f"spread: {k} already has positions, or {self.spatial} are not sizes")
+        return CovarianceType.dense(k.dtype, k.batch, self.spatial)
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return ((),)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        (k,) = operands
+        return np.expand_dims(k, tuple(range(k.ndim, k.ndim + 2 * len(result.spatial))))
+
+
+def matrices(x: Array, batch_axes: int) -> Array:
+    """(*batch, H, H', W, W', ...) as (*batch, positions, positions)."""
+    batch, positions = tuple(range(batch_axes)), prod(x.shape[batch_axes::2])
+    order = (*batch, *range(batch_axes, x.ndim, 2), *range(batch_axes + 1, x.ndim, 2))
+    return x.transpose(order).reshape(*x.shape[:batch_axes], positions, positions)
+
+
+def from_matrices(x: Array, spatial: Spatial) -> Array:
+    """The inverse of `matrices`."""
+    batch, axes = x.ndim - 2, len(spatial)
+    order = [axis for i in range(axes) for axis in (batch + i, batch + axes + i)]
+    return x.reshape(*x.shape[:-2], *spatial, *spatial).transpose(*range(batch), *order)

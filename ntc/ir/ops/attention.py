@@ -1,0 +1,152 @@
+"""Self-attention."""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+from typing import ClassVar, Literal
+
+from ntc.errors import ShapeError, UnsupportedError
+from ntc.ir.kernel import Add, Affine, Attend, AttentionWeights, EmbedPositions, Mul, Reduce, Spread
+from ntc.ir.kernel.attention import Decay, Distance, Mechanism
+from ntc.ir.op import Emit, Pair, TensorOp, Value, Weight
+from ntc.ir.schema import Count, Scale, frozen
+from ntc.ir.types import Distribution, Spatial, TensorType
+
+
+@frozen
+class SelfAttention(TensorOp):
+    """y[p] = sum over heads and positions q of mechanism(<query[p], key[q]>) value[q] out + b_std b, in ntk scaling.
+
+    With s = w_query_std w_key_std, o = w_value_std w_out_std and e(K) = K, or K with the covariance of embeddings:
+    linear_scaling: scores are divided by key_channels, queries share the weights of keys; heads, keys -> infinity:
+        K'[p, p'] = o^2 sum over q, q' of G1[p, q] K[q, q'] G2[p', q'] + b_std^2,  G = mechanism(s e(V)) of one example
+        T' = o^2 (G1 T G2^T + 2 G1 K G2^T) + b_std^2;  values embedded: e(K), e(T) for K, T
+    otherwise they are divided by its root, and the mechanism must be linear; heads -> infinity:
+        K' = (s o)^2 c(e(K), K) e(K) + b_std^2,  c(A, B) = sum over q, q' of A[q, q'] B[q, q']
+        T' = (s o)^2 ((c(e(T), K) + c(e(K), T)) e(K) + c(e(K), K) (e(T) + 4 e(K))) + b_std^2;  values likewise
+    Embeddings are random and trained; `added` to the input, or `concatenated`, with covariance R[p, p']:
+        e(K) = a K + c R: added a = 1, c = embedding_std^2;
+        concatenated a = n / (n + m), c = m / (n + m) embedding_std^2.
+    Source: Hron et al. 2020 (arXiv:2006.10540); Neural Tangents 0.6.5, GlobalSelfAttention.
+
+    Parameters: channels of the output, of keys and of the values of each head; heads; embedding and its m channels
+    (default: n, those of the input), whether values have it, and decay of R with distance (see `embed_positions`).
+    """
+
+    name: ClassVar[str] = "self_attention"
+    channels: Count
+    key_channels: Count
+    value_channels: Count
+    heads: Count
+    linear_scaling: bool = True
+    mechanism: Mechanism = "softmax"
+    w_key_std: Scale = 1.0
+    w_value_std: Scale = 1.0
+    w_query_std: Scale = 1.0
+    w_out_std: Scale = 1.0
+    b_std: Scale = 0.0
+    embedding: Literal["added", "concatenated"] | None = None
+    embedding_channels: Count | None = None
+    embedding_std: Scale = 1.0
+    embed_values: bool = False
+    decay: Decay | None = None
+    decay_rate: Scale = 1.0
+    distance: Distance = "squared_euclidean"
+
+    @property
+    def has_weights(self) -> bool:
+        return True
+
+    @property
+    def closed_form(self) -> bool:
+        return self.linear_scaling or self.mechanism == "linear"
+
+    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
+        (x,) = xs
+        if not x.spatial:
+            raise ShapeError("self_attention: its input has no spatial axes", hint="attend before flatten or pooling")
+        if self.embedding == "added" and self.embedding_channels not in (None, x.channels):
+            raise ShapeError(
+                f"self_attention: embeddings of {self.embedding_channels} channels cannot be added to {x}",
+                hint=f"embedding_channels = {x.channels}, or embedding = concatenated",
+                parameter="embedding_channels",
+            )
+        return x.spatial, self.channels
+
+    def distribution(self, *xs: TensorType) -> Distribution:
+        return Distribution.GAUSSIAN
+
+    def weights(self, x: TensorType) -> dict[str, Weight]:
+        own = self.embedding_width(x) if self.embedding == "concatenated" else 0
+        n, values = x.channels + own, x.channels + (own if self.embed_values else 0)
+        keys = Weight((self.heads, n, self.key_channels), 1.0, 1 / sqrt(n))
+        every = self.heads * self.value_channels
+        found = {"key": keys} if self.linear_scaling else {"key": keys, "query": keys}
+        found["value"] = Weight((self.heads, values, self.value_channels), 1.0, self.w_value_std / sqrt(values))
+        found["out"] = Weight((every, self.channels), 1.0, self.w_out_std / sqrt(every))
+        if self.b_std:
+            found["b"] = Weight((self.channels,), 1.0, self.b_std)
+        if self.embedding:
+            found["embedding"] = Weight((prod(x.spatial), self.embedding_width(x)), 1.0, self.embedding_std)
+        return found
+
+    def embedding_width(self, x: TensorType) -> int:
+        """Channels of the embeddings."""
+        return self.embedding_channels or x.channels
+
+    @property
+    def score_scale(self) -> float:
+        """What scores are multiplied by, keys and queries being of unit weights."""
+        width = self.key_channels if self.linear_scaling else sqrt(self.key_channels)
+        return self.w_query_std * self.w_key_std / width
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        (x,) = xs
+        if self.linear_scaling:
+            return emit(self._affine(), self._attended(emit, x, x.k))
+        if self.mechanism != "linear":
+            raise UnsupportedError(
+                f"self_attention: linear_scaling = false with mechanism = {self.mechanism} has no closed form",
+                hint="linear_scaling = true, or mechanism = linear; or Monte Carlo with finite networks (ntc.finite)",
+            )
+        e = self._embedded(emit, x, x.k)
+        total = self._total(emit, emit(Mul(), e, self._values(emit, x, x.k)), x)
+        return emit(self._affine(), emit(Mul(), total, e))
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        (x,) = xs
+        if self.linear_scaling:
+            parts = self._attended(emit, x, x.t), self._attended(emit, x, x.k)
+            return emit(self._affine(), emit(Add((1.0, 2.0)), *parts))
+        e, e_t = self._embedded(emit, x, x.k), self._embedded(emit, x, x.t)
+        values, values_t = self._values(emit, x, x.k), self._values(emit, x, x.t)
+        total = self._total(emit, emit(Mul(), e, values), x)
+        total_t = self._total(emit, emit(Add(), emit(Mul(), e_t, values), emit(Mul(), e, values_t)), x)
+        parts = emit(Mul(), total_t, e), emit(Mul(), total, emit(Add((1.0, 4.0)), e_t, e))
+        return emit(self._affine(), emit(Add(), *parts))
+
+    def _affine(self) -> Affine:
+        scale = self.w_value_std * self.w_out_std
+        return Affine(scale if self.linear_scaling else scale * self.w_query_std * self.w_key_std, self.b_std)
+
+    def _attended(self, emit: Emit, x: Pair, k: Value) -> Value:
+        weights = AttentionWeights(self.mechanism, self.w_query_std * self.w_key_std)
+        g1, g2 = (emit(weights, self._embedded(emit, x, v), name="weights") for v in (x.v1, x.v2))
+        return emit(Attend(), self._values(emit, x, k), g1, g2)
+
+    def _total(self, emit: Emit, k: Value, x: Pair) -> Value:
+        return emit(Spread(x.type.spatial), emit(Reduce("sum"), k, name="sum"), name="total")
+
+    def _values(self, emit: Emit, x: Pair, k: Value) -> Value:
+        return self._embedded(emit, x, k) if self.embed_values else k
+
+    def _embedded(self, emit: Emit, x: Pair, k: Value) -> Value:
+        if self.embedding is None:
+            return k
+        share = self.embedding_width(x.type) / (self.embedding_width(x.type) + x.type.channels)
+        own, others = (1.0, 1.0) if self.embedding == "added" else (share, 1 - share)
+        return emit(self.embeddings(others, sqrt(own) * self.embedding_std), k, name="embedded")
+
+    def embeddings(self, weight: float = 1.0, scale: float = 1.0) -> EmbedPositions:
+        """weight K + scale^2 R."""
+        return EmbedPositions(weight, scale, self.decay, self.decay_rate, self.distance)

@@ -1,0 +1,90 @@
+"""Layer normalisation."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ntc.errors import ShapeError, UnsupportedError
+from ntc.ir.kernel import DiagonalMean, Dual, DualDot, Mul
+from ntc.ir.kernel.diagonal import SpatialAxes
+from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
+from ntc.ir.schema import frozen
+from ntc.ir.types import Distribution, Spatial, TensorType
+
+
+@frozen
+class LayerNorm(TensorOp, Activation):
+    """y = (x - mean(x)) / sqrt(var(x) + eps), mean and variance over channels, and over `spatial_axes` if given.
+
+    K' = K / sqrt((V1 + eps) (V2 + eps)),  T' = T / sqrt((V1 + eps) (V2 + eps)),  V1[p] = v1[p, p], V2[p'] = v2[p', p'],
+    each averaged over `spatial_axes`: over infinitely many channels of mean zero, the mean is zero and the variance
+    is that of one channel. Channels of another mean (after most nonlinearities) are refused.
+    Source: Ba et al. 2016 (arXiv:1607.06450), eq. 3; Hron et al. 2020 (arXiv:2006.10540).
+
+    Parameters: spatial_axes (`all`, or numbers of axes from 0), eps.
+    """
+
+    name: ClassVar[str] = "layer_norm"
+    spatial_axes: Literal["all"] | SpatialAxes | None = None
+    eps: Annotated[float, Field(ge=0, le=1e100)] = 1e-12
+
+    @property
+    def needs_width(self) -> bool:
+        return True
+
+    def axes(self, spatial: Spatial) -> tuple[int, ...]:
+        """The spatial axes, in order, over which is normalised. Raises ShapeError."""
+        if self.spatial_axes == "all":
+            return tuple(range(len(spatial)))
+        axes = self.spatial_axes or ()
+        if len(set(axes)) < len(axes) or any(axis >= len(spatial) for axis in axes):
+            raise ShapeError(
+                f"layer_norm: spatial_axes = {axes} are not distinct axes of its input, which has {len(spatial)}",
+                hint="the first spatial axis is 0",
+                parameter="spatial_axes",
+            )
+        return tuple(sorted(axes))
+
+    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
+        (x,) = xs
+        self.axes(x.spatial)
+        return x.spatial, x.channels
+
+    def distribution(self, *xs: TensorType) -> Distribution:
+        (x,) = xs
+        if not x.distribution.centered:
+            raise UnsupportedError(
+                "layer_norm: its input may have a mean other than zero over channels, which is not tracked",
+                hint="put it after dense or conv, before the nonlinearity",
+            )
+        return x.distribution
+
+    def nngp(self, emit: Emit, *xs: Pair) -> Value:
+        (x,) = xs
+        return emit(Dual(self._pointwise), x.k, *self._variances(emit, x))
+
+    def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        (x,) = xs
+        return emit(Mul(), x.t, emit(DualDot(self._pointwise), x.k, *self._variances(emit, x), name="d"))
+
+    @property
+    def _pointwise(self) -> LayerNorm:
+        """Without axes: the function of one variable whose variance is given."""
+        return LayerNorm(eps=self.eps)
+
+    def _variances(self, emit: Emit, x: Pair) -> tuple[Value, Value]:
+        axes = self.axes(x.type.spatial)
+        if not axes:
+            return x.v1, x.v2
+        first = emit(DiagonalMean(axes), x.v1, name="mean")
+        return first, first if x.v2 == x.v1 else emit(DiagonalMean(axes), x.v2, name="mean")
+
+    def dual(self, k: Array, v1: Array, v2: Array) -> Array:
+        return k * self.dual_dot(k, v1, v2)
+
+    def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
+        scale: Array = 1 / np.sqrt(v1 + self.eps) / np.sqrt(v2 + self.eps)
+        return scale
