@@ -534,12 +534,6 @@ MUTATIONS = (
         "((name, entries[..., :count]), (twin, entries[..., :count]))",
         "attention: marginals of the second input",
     ),
-    Mutation(
-        "ntc/passes/fold.py",
-        "_LINEAR = (Window2, Reduce, DiagScale, Attend)",
-        "_LINEAR = (Window2, Reduce, DiagScale, Attend, Affine)",
-        "fold: zeros",
-    ),
 )
 
 
