@@ -27,6 +27,7 @@ from ntc.ir.op import Array
 from ntc.ir.parser import parse_graph
 from ntc.ir.printer import show
 from ntc.ir.resampling import Method, resize_matrix
+from ntc.ir.schema import Padding
 from ntc.ir.types import CovarianceType
 from ntc.ir.verify import verify
 from ntc.passes.pipeline import OPTIMIZE, run
@@ -34,6 +35,7 @@ from ntc.passes.translate import Translate
 from tests.assertions import assert_close
 from tests.strategies import trials
 from tests.test_golden import VALUES, assert_agrees
+from tests.test_rules import assert_rules_exact
 
 IMAGE = nn.input(6, 5, 2)
 conv = nn.conv(8, 3, w_std=1.2, b_std=0.3)
@@ -242,6 +244,15 @@ def test_a_transposed_convolution_of_stride_one_is_a_convolution() -> None:
         transposed = IMAGE >> nn.conv_transpose(8, 3, 1, padding, 1.2, 0.3)
         plain = IMAGE >> nn.conv(8, 3, 1, padding, w_std=1.2, b_std=0.3)
         assert_close(kernels(transposed, x, x)["ntk"], kernels(plain, x, x)["ntk"], "exact")
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", "circular"])
+@pytest.mark.parametrize(("window", "stride"), [(2, 1), (3, 2), (2, 3), (4, 2)])
+def test_transposed_convolutions_are_those_of_lax(window: int, stride: int, padding: Padding) -> None:
+    """Protects where outputs begin and how many there are, for odd and even paddings: `jax.lax.conv_transpose`, of
+    which the finite layer is made (but for circular)."""
+    network = nn.input(3, 1) >> nn.conv_transpose(1, window, stride, padding, 1.2, 0.3)
+    assert_rules_exact(network.graph(), examples(network, 1), examples(network, 1, seed=1))
 
 
 def test_groups_after_a_layer_are_a_convolution() -> None:
