@@ -125,8 +125,8 @@ def test_padding_then_valid_is_same() -> None:
 def test_transposing_the_image_transposes_the_kernel() -> None:
     """Protects the order of axes of `transpose`, in the reference and in a program that tracks unequal offsets."""
     x, y = examples(nn.input(4, 3, 2, 1), 2), examples(nn.input(4, 3, 2, 1), 3, seed=1)
-    layers = [nn.conv(8, (3, 1, 2)), nn.relu(), nn.avg_pool((2, 1, 1)), nn.flatten(), nn.dense(1)]
-    turned = [nn.conv(8, (2, 3, 1)), nn.relu(), nn.avg_pool((1, 2, 1)), nn.flatten(), nn.dense(1)]
+    layers = [nn.conv(8, (3, 1, 2)), nn.relu(), nn.avg_pool((2, 1, 1)), nn.global_avg_pool(), nn.dense(1)]
+    turned = [nn.conv(8, (2, 3, 1)), nn.relu(), nn.avg_pool((1, 2, 1)), nn.global_avg_pool(), nn.dense(1)]
     plain = nn.input(4, 3, 2, 1) >> nn.serial(*layers)
     network = nn.input(4, 3, 2, 1) >> nn.transpose((2, 0, 1)) >> nn.serial(*turned)
     for label, value in kernels(plain, x, y).items():
@@ -241,8 +241,8 @@ def test_a_transposed_convolution_of_stride_one_is_a_convolution() -> None:
     """Protects the scale, by a layer that is known."""
     x = examples(IMAGE, 2)
     for padding in ("same", "circular"):
-        transposed = IMAGE >> nn.conv_transpose(8, 3, 1, padding, 1.2, 0.3)
-        plain = IMAGE >> nn.conv(8, 3, 1, padding, w_std=1.2, b_std=0.3)
+        transposed = IMAGE >> conv >> nn.conv_transpose(8, 3, 1, padding, 1.2, 0.3)
+        plain = IMAGE >> conv >> nn.conv(8, 3, 1, padding, w_std=1.2, b_std=0.3)
         assert_close(kernels(transposed, x, x)["ntk"], kernels(plain, x, x)["ntk"], "exact")
 
 
