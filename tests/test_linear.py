@@ -27,6 +27,7 @@ from ntc.ir.op import Array
 from ntc.ir.parser import parse_graph
 from ntc.ir.printer import show
 from ntc.ir.resampling import Method, resize_matrix
+from ntc.ir.schema import Padding
 from ntc.ir.types import CovarianceType
 from ntc.ir.verify import verify
 from ntc.passes.pipeline import OPTIMIZE, run
@@ -34,6 +35,7 @@ from ntc.passes.translate import Translate
 from tests.assertions import assert_close
 from tests.strategies import trials
 from tests.test_golden import VALUES, assert_agrees
+from tests.test_rules import assert_rules_exact
 
 IMAGE = nn.input(6, 5, 2)
 conv = nn.conv(8, 3, w_std=1.2, b_std=0.3)
@@ -123,8 +125,8 @@ def test_padding_then_valid_is_same() -> None:
 def test_transposing_the_image_transposes_the_kernel() -> None:
     """Protects the order of axes of `transpose`, in the reference and in a program that tracks unequal offsets."""
     x, y = examples(nn.input(4, 3, 2, 1), 2), examples(nn.input(4, 3, 2, 1), 3, seed=1)
-    layers = [nn.conv(8, (3, 1, 2)), nn.relu(), nn.avg_pool((2, 1, 1)), nn.flatten(), nn.dense(1)]
-    turned = [nn.conv(8, (2, 3, 1)), nn.relu(), nn.avg_pool((1, 2, 1)), nn.flatten(), nn.dense(1)]
+    layers = [nn.conv(8, (3, 1, 2)), nn.relu(), nn.avg_pool((2, 1, 1)), nn.global_avg_pool(), nn.dense(1)]
+    turned = [nn.conv(8, (2, 3, 1)), nn.relu(), nn.avg_pool((1, 2, 1)), nn.global_avg_pool(), nn.dense(1)]
     plain = nn.input(4, 3, 2, 1) >> nn.serial(*layers)
     network = nn.input(4, 3, 2, 1) >> nn.transpose((2, 0, 1)) >> nn.serial(*turned)
     for label, value in kernels(plain, x, y).items():
@@ -239,9 +241,18 @@ def test_a_transposed_convolution_of_stride_one_is_a_convolution() -> None:
     """Protects the scale, by a layer that is known."""
     x = examples(IMAGE, 2)
     for padding in ("same", "circular"):
-        transposed = IMAGE >> nn.conv_transpose(8, 3, 1, padding, 1.2, 0.3)
-        plain = IMAGE >> nn.conv(8, 3, 1, padding, w_std=1.2, b_std=0.3)
+        transposed = IMAGE >> conv >> nn.conv_transpose(8, 3, 1, padding, 1.2, 0.3)
+        plain = IMAGE >> conv >> nn.conv(8, 3, 1, padding, w_std=1.2, b_std=0.3)
         assert_close(kernels(transposed, x, x)["ntk"], kernels(plain, x, x)["ntk"], "exact")
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", "circular"])
+@pytest.mark.parametrize(("window", "stride"), [(2, 1), (3, 2), (2, 3), (4, 2)])
+def test_transposed_convolutions_are_those_of_lax(window: int, stride: int, padding: Padding) -> None:
+    """Protects where outputs begin and how many there are, for odd and even paddings: `jax.lax.conv_transpose`, of
+    which the finite layer is made (but for circular)."""
+    network = nn.input(3, 1) >> nn.conv_transpose(1, window, stride, padding, 1.2, 0.3)
+    assert_rules_exact(network.graph(), examples(network, 1), examples(network, 1, seed=1))
 
 
 def test_groups_after_a_layer_are_a_convolution() -> None:
