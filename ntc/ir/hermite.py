@@ -32,7 +32,7 @@ def _basis() -> tuple[Array, Array, Array]:
     functions[0], functions[1] = half, z * half
     for n in range(1, TERMS - 1):
         functions[n + 1] = (z * functions[n] - sqrt(n) * functions[n - 1]) / sqrt(n + 1)
-    weight = half * (z[1] - z[0]) / sqrt(2 * pi)
+    weight = half * (2 * _END / (_NODES - 1)) / sqrt(2 * pi)
     return z, weight * half, (functions * weight).T
 
 

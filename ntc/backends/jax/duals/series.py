@@ -55,7 +55,7 @@ class Expansion:
         own = root(v)
         values = self._function(own[..., None] * jnp.asarray(z, v.dtype))
         half = np.exp(-(z**2) / 4)
-        weight = half * (z[1] - z[0]) / sqrt(2 * pi)
+        weight = half * (2 * _END / (_NODES - 1)) / sqrt(2 * pi)
         degrees = np.array([0, 1, *(self.first + self.step * np.arange(TERMS[str(v.dtype)]))])
         basis = _basis(z, degrees[-1] + 1, v.dtype)[degrees]
         weighted = values * jnp.asarray(weight, v.dtype)
