@@ -116,7 +116,7 @@ def test_random_networks_hold_every_op() -> None:
     def seen(graphs: SearchStrategy[Graph]) -> set[str]:
         found: set[str] = set()
 
-        @settings(max_examples=200, derandomize=True, database=None)
+        @settings(max_examples=600, derandomize=True, database=None)
         @given(graphs)
         def collect(graph: Graph) -> None:
             found.update(node.op.name for node in graph.nodes)

@@ -33,8 +33,8 @@ alone, at variances of 0.25 to 10 and correlations from -1 to 1, both included, 
 to be special. The truth is mpmath's at the ends, and two-dimensional quadrature in between.
 
 Closed forms hold at any variance. A series is cut off: where the terms left out exceed 1e-7 of the whole in float64,
-1e-4 in float32, 1e-9 in the reference, the kernel is NaN rather than wrong; bring the inputs or `w_std` to a smaller scale
-then. The largest variances of pre-activations with finite kernels, of the NNGP and of the NTK:
+1e-4 in float32, 1e-9 in the reference, the kernel is NaN rather than wrong; bring the inputs or `w_std` to a
+smaller scale then. The largest variances of pre-activations with finite kernels, of the NNGP and of the NTK:
 
 | series | float64: NNGP | NTK | float32: NNGP | NTK |
 |---|---|---|---|---|
