@@ -26,8 +26,8 @@ from ntc.ir import ops
 from ntc.ir.op import Array
 from ntc.ir.ops import Elementwise, PiecewiseLinear
 from tests.assertions import assert_close
+from tests.formulas import phi, slope
 from tests.strategies import trials
-from tests.test_rules import phi
 
 ACTIVATIONS: list[Elementwise] = [
     ops.Relu(),
@@ -39,20 +39,15 @@ ACTIVATIONS: list[Elementwise] = [
     ops.Erf(),
     ops.Erf(1.5, 0.4, -0.7),
     ops.Erf(-0.5, 3.0, 0.2),
+    ops.RectifiedMonomial(1),
+    ops.RectifiedMonomial(2),
+    ops.RectifiedMonomial(5),
 ]
+"""What the quadrature below resolves at any variance: functions of a kink at zero. The others are in
+`test_activations`."""
 CORRELATIONS = [-1.0, -1 + 1e-9, -0.999, -0.6, -1e-7, 0.0, 0.3, 0.9, 0.9999, 1 - 1e-9, 1.0]
 VARIANCES = [(1.0, 1.0), (0.3, 2.0), (1e-6, 1e-6), (1e-3, 1e3), (1e6, 1.0), (1e6, 1e6), (1e-6, 1e6)]
 ids = pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
-
-
-def slope(activation: Elementwise) -> Callable[[Array], Array]:
-    """The derivative of the nonlinearity away from zero."""
-    if isinstance(activation, PiecewiseLinear):
-        below, above = activation.slopes
-        return lambda x: np.where(x < 0, below, above)
-    assert isinstance(activation, ops.Erf)
-    a, b = activation.a, activation.b
-    return lambda x: 2 * a * b / np.sqrt(pi) * np.exp(-((b * x) ** 2))
 
 
 @lru_cache
@@ -129,10 +124,11 @@ def integrals(activation: Elementwise) -> tuple[Any, Any]:
     """The two integrals of the JAX backend as functions of (phi, k, v1, v2, same)."""
     row = family(activation)
 
-    def of_variances(function: Any) -> Any:
-        return lambda phi, k, v1, v2, same: function(phi, k, row.marginal(v1), row.marginal(v2), same)
+    def of_variances(function: Any, slope: bool) -> Any:
+        marginal = row.marginal_of(activation, slope)
+        return lambda phi, k, v1, v2, same: function(phi, k, marginal(v1), marginal(v2), same)
 
-    return of_variances(row.dual), of_variances(row.dual_dot)
+    return of_variances(row.dual, False), of_variances(row.dual_dot, True)
 
 
 def jax_integrals(activation: Elementwise, k: Array, v1: Array, v2: Array) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, seed, settings
+from hypothesis.strategies import SearchStrategy
 
 import ntc
 from ntc.backends.jax.duals import FAMILIES
@@ -24,7 +25,7 @@ from ntc.ir.graph import Graph
 from ntc.ir.kernel import KERNEL_OPS
 from ntc.ir.ops import TENSOR_OPS, Elementwise
 from ntc.passes.pipeline import PASSES
-from tests.strategies import JOINS, tensor_graphs
+from tests.strategies import JOINS, ONE_DEEP, tensor_graphs
 
 PACKAGE = Path(ntc.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -109,20 +110,26 @@ def test_names_are_those_of_the_classes() -> None:
 
 
 def test_random_networks_hold_every_op() -> None:
-    """Protects the random tests: every layer occurs in the networks they draw, but for `aggregate`, whose patterns
-    belong to the inputs; `tests/test_aggregate.py` has those."""
-    seen: set[str] = set()
+    """Protects the random tests: every layer occurs in the networks they draw, those that are computed or those that
+    are only written; but for `aggregate`, whose patterns belong to the inputs: `tests/test_aggregate.py` has those."""
 
-    @settings(max_examples=200, database=None)
-    @given(tensor_graphs())
-    def collect(graph: Graph) -> None:
-        seen.update(node.op.name for node in graph.nodes)
+    def seen(graphs: SearchStrategy[Graph], wanted: set[str]) -> set[str]:
+        found: set[str] = set()
 
-    known = set(TENSOR_OPS) - {"aggregate"}
-    for number in range(10):
-        if seen != known:
-            seed(number)(collect)()
-    assert seen == known
+        @settings(max_examples=300, database=None)
+        @given(graphs)
+        def collect(graph: Graph) -> None:
+            found.update(node.op.name for node in graph.nodes)
+
+        for number in range(10):
+            if not wanted <= found:
+                seed(number)(collect)()
+        return found
+
+    deep = {name for name, op in TENSOR_OPS.items() if not issubclass(op, ONE_DEEP)} - {"aggregate"}
+    assert seen(tensor_graphs(), deep) == deep
+    every = set(TENSOR_OPS) - {"aggregate"}
+    assert seen(tensor_graphs(extreme=True), every) == every
 
 
 def room(module: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntc.backends.jax import duals
+from ntc.backends.jax.duals import relu as duals
 from ntc.ir.op import Array
 
 _GRID = np.unique(

@@ -30,6 +30,7 @@ from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.op import Array, TensorOp, Weight
 from ntc.passes.translate import Translate
 from tests.assertions import assert_close
+from tests.formulas import phi
 from tests.strategies import (
     ACTIVATIONS,
     LAYERS,
@@ -226,24 +227,6 @@ def test_finite_activations_are_the_formula(op: type[TensorOp], data: st.DataObj
     with jax.enable_x64(True):
         found = np.asarray(row(activation, {}, jnp.asarray(x)))
     assert_close(found, phi(activation)(x), "rounding", scale=1.0)
-
-
-def phi(activation: TensorOp) -> Callable[[Array], Array]:
-    """The nonlinearity, from its docstring's formula."""
-    from scipy.special import erf
-
-    match activation:
-        case ops.Erf(a, b, c):
-            return lambda x: a * erf(b * x) + c
-        case ops.AbRelu(a, b):
-            return lambda x: np.where(x < 0, a * x, b * x)
-        case ops.LeakyRelu(alpha):
-            return lambda x: np.where(x < 0, alpha * x, x)
-        case ops.Abs():
-            return np.abs
-        case ops.Relu():
-            return lambda x: np.maximum(x, 0)
-    raise NotImplementedError(activation)
 
 
 def test_parameters_are_drawn_for_every_op() -> None:

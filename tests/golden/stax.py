@@ -143,7 +143,15 @@ def Aggregate(axis: int) -> Layer:  # noqa: N802
 
 
 Relu, LeakyRelu, ABRelu, Abs = nn.relu, nn.leaky_relu, nn.ab_relu, nn.abs
-Erf, Identity = nn.erf, nn.identity
+Erf, Identity, Sign, Gelu, Sigmoid_like = nn.erf, nn.identity, nn.sign, nn.gelu, nn.sigmoid_like
+Sin, Cos, Rbf, Exp, Gaussian, ExpNormalized = nn.sin, nn.cos, nn.rbf, nn.exp, nn.gaussian, nn.exp_normalized
+Gabor, Hermite, Monomial, RectifiedMonomial = nn.gabor, nn.hermite, nn.monomial, nn.rectified_monomial
+
+
+def Polynomial(coef: list[float]) -> Layer:  # noqa: N802
+    return nn.polynomial(tuple(coef))
+
+
 GlobalSumPool, Flatten = nn.global_sum_pool, nn.flatten
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ntc.backends.jax.block import Block
 from ntc.backends.jax.duals import family
 from ntc.ir.graph import Node
+from ntc.ir.kernel import DualDot
 
 Key = tuple[str, Any]
 """A marginal, and the function of its variances that integrals take (a root, say)."""
@@ -22,17 +23,20 @@ Keys = tuple[Key, ...]
 def root_keys(node: Node) -> tuple[Key, Key]:
     """What an integral needs of the marginals of x1 and x2."""
     op: Any = node.op
-    function = family(op.phi).marginal
+    function = family(op.phi).marginal_of(op.phi, isinstance(op, DualDot))
     return (node.operands[1], function), (node.operands[2], function)
 
 
 def root(block: Block, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """What integrals take of a marginal: (*positions, examples)."""
+    """What integrals take of a marginal: (*positions, examples), or (terms, *positions, examples)."""
     return function(jnp.squeeze(block.positionwise(), block.rank))
 
 
 class Roots:
-    """What integrals take of marginals: (*positions, examples), alone or stacked for the blocks of a run."""
+    """What integrals take of marginals: (*positions, examples), alone or stacked for the blocks of a run.
+
+    There may be terms before the positions, as many for every example.
+    """
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._wanted = list(dict.fromkeys(keys))

@@ -32,7 +32,8 @@ class Scope:
       types: of the values of the graph.
       boundary: makes XLA store values.
       x1, x2: the inputs of these examples, (examples, *spatial, channels).
-      roots1: what integrals take of the marginals of x1, (*positions, rows); stacked for the blocks of a run.
+      roots1: what integrals take of the marginals of x1, (*positions, rows); stacked for the blocks of a run, and
+        with terms before the positions where they take several numbers.
       roots2: the same of x2, for all examples.
       margins: zeros around the positions of values that filters read.
       readers: the nodes that read a value.
@@ -102,7 +103,7 @@ class Scope:
             sliced = known in self.tables
             x = self.tables[known] if sliced else self._second(known[0], type_)
             shift = lanes.from_table if sliced else lanes.shifted
-            self.shifted[known] = jax.vmap(shift)(x) if len(nodes) > 1 else shift(x)
+            self.shifted[known] = _over(self._leading(known, x.ndim - sliced, type_), shift)(x)
 
     def _needed(self, nodes: tuple[Node, ...]) -> Any:
         """What a node, or the nodes at one place of all blocks, need of second examples at p'; None if nothing."""
@@ -121,6 +122,10 @@ class Scope:
         assert self.roots2 is not None
         return self.roots2(key)
 
+    def _leading(self, known: Any, axes: int, type_: CovarianceType) -> int:
+        """How many axes stand before the positions: of the blocks of a run, and of terms."""
+        return 0 if known[0][0] == "x2" else axes - len(type_.spatial) - 1
+
     def prepare(self, items: Iterable[Item]) -> None:
         """Makes tables of which every chunk of lanes takes slices, where that is cheaper than to gather."""
         if not isinstance(self.columns, int) or self.columns >= _MANY_COLUMNS:
@@ -132,7 +137,7 @@ class Scope:
                 lanes = self.lanes(type_)
                 if known and lanes.in_one_row:
                     x = self._second(known[0], type_)
-                    self.tables[known] = jax.vmap(lanes.table)(x) if len(nodes) > 1 else lanes.table(x)
+                    self.tables[known] = _over(self._leading(known, x.ndim, type_), lanes.table)(x)
 
     def marginals(self, node: Node) -> tuple[jax.Array, jax.Array]:
         """What the integral takes of the marginals at p and at p', to broadcast against its entries."""
@@ -141,7 +146,8 @@ class Scope:
         if len(type_.batch) == 2:
             return self.roots1[key1,][..., None], self.shifted[(key2,), layout_of(type_)]
         first, second = self.root(*key1), self.root(*key2)
-        return jnp.tile(jnp.expand_dims(first, first.ndim - 1), type_.lanes), self.lanes(type_).shifted(second)
+        shifted = _over(second.ndim - len(type_.spatial) - 1, self.lanes(type_).shifted)(second)
+        return jnp.tile(jnp.expand_dims(first, first.ndim - 1), type_.lanes), shifted
 
     def root(self, name: str, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
         """What integrals take of a marginal at hand, computed once."""
@@ -234,6 +240,13 @@ class Scope:
                 jnp.zeros(*self._shape(node)) if before is None else self.values[before].with_margins(margins).array
             )
         return tuple(arrays)
+
+
+def _over(axes: int, function: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """The function on every entry of so many leading axes."""
+    for _ in range(axes):
+        function = jax.vmap(function)
+    return function
 
 
 def is_cross_integral(node: Node) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ntc.ir.op import TensorOp
-from ntc.ir.ops.activation import AbRelu, Abs, Elementwise, Erf, LeakyRelu, PiecewiseLinear, Relu
+from ntc.ir.ops.activation import AbRelu, Abs, Elementwise, Erf, ErrorFunction, LeakyRelu, PiecewiseLinear, Relu, Sign
 from ntc.ir.ops.affine import AffineLayer
 from ntc.ir.ops.aggregate import Aggregate
+from ntc.ir.ops.analytic import Analytic, GeluTanh, Mish, Sigmoid, Softplus, Swish, Tanh
 from ntc.ir.ops.attention import SelfAttention
 from ntc.ir.ops.channels import DepthwiseConv, GroupedConv
 from ntc.ir.ops.concat_spatial import ConcatSpatial
@@ -14,10 +15,13 @@ from ntc.ir.ops.conv_local import ConvLocal
 from ntc.ir.ops.conv_transpose import ConvTranspose
 from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
+from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
 from ntc.ir.ops.join import Concat, Product, Sum
 from ntc.ir.ops.layer_norm import LayerNorm
 from ntc.ir.ops.linear import Matrix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
+from ntc.ir.ops.periodic import Cos, Gabor, Rbf, Sin, Sinusoid
+from ntc.ir.ops.polynomial import Hermite, Monomial, Polynomial, PolynomialFamily, RectifiedMonomial
 from ntc.ir.ops.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntc.ir.ops.shape import Flatten, Identity, Index
 
@@ -31,6 +35,26 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         AbRelu,
         Abs,
         Erf,
+        Sign,
+        SigmoidLike,
+        Gelu,
+        Sin,
+        Cos,
+        Rbf,
+        Gabor,
+        Gaussian,
+        Exp,
+        ExpNormalized,
+        Hermite,
+        Monomial,
+        Polynomial,
+        RectifiedMonomial,
+        Tanh,
+        Sigmoid,
+        Swish,
+        Softplus,
+        Mish,
+        GeluTanh,
         Identity,
         Mask,
         AvgPool,
@@ -66,6 +90,7 @@ __all__ = [
     "Abs",
     "AffineLayer",
     "Aggregate",
+    "Analytic",
     "AvgPool",
     "Concat",
     "ConcatSpatial",
@@ -73,30 +98,53 @@ __all__ = [
     "ConvLocal",
     "ConvTranspose",
     "Convolution",
+    "Cos",
     "Dense",
     "DepthwiseConv",
     "Dropout",
     "Elementwise",
     "Erf",
+    "ErrorFunction",
+    "Exp",
+    "ExpNormalized",
     "Flatten",
+    "Gabor",
+    "Gaussian",
+    "Gelu",
+    "GeluTanh",
     "GlobalAvgPool",
     "GlobalSumPool",
     "GroupedConv",
+    "Hermite",
     "Identity",
     "Index",
     "LayerNorm",
     "LeakyRelu",
     "Mask",
     "Matrix",
+    "Mish",
+    "Monomial",
     "Pad",
     "PiecewiseLinear",
+    "Polynomial",
+    "PolynomialFamily",
     "Product",
+    "Rbf",
+    "RectifiedMonomial",
     "Relu",
     "Resize",
     "Scale",
     "SelfAttention",
+    "Sigmoid",
+    "SigmoidLike",
+    "Sign",
+    "Sin",
+    "Sinusoid",
     "Slice",
+    "Softplus",
     "Sum",
     "SumPool",
+    "Swish",
+    "Tanh",
     "Transpose",
 ]

@@ -148,18 +148,34 @@ class Abs(PiecewiseLinear):
 
 
 @frozen
-class Erf(Elementwise):
-    """phi(x) = a erf(b x) + c.
+class Sign(Elementwise):
+    """phi(x) = -1, 0 or 1: the sign of x.
 
-    E[phi phi]   = 2 a^2 / pi asin(s K / sqrt((1 + s v1) (1 + s v2))) + c^2,  s = 2 b^2
-    E[phi' phi'] = 2 a^2 s / pi / sqrt((1 + s v1) (1 + s v2) - s^2 K^2)
-    Source: Williams 1997, eq. 11 (of which the second is the derivative by K).
+    E[phi phi] = 2 asin(K / sqrt(v1 v2)) / pi, zero where a variance is zero;  E[phi' phi'] is taken as zero, as phi' is
+    zero almost everywhere: the NTK is that of the weights above alone, as a gradient passes through no sign.
+    Source: Cho & Saul 2009, eq. 6 (order 0, as sign(x) = 2 step(x) - 1); the NTK as in Novak et al. 2020.
     """
 
-    name: ClassVar[str] = "erf"
-    a: Finite = 1.0
-    b: Finite = 1.0
-    c: Finite = 0.0
+    name: ClassVar[str] = "sign"
+
+    @property
+    def odd(self) -> bool:
+        return True
+
+    def dual(self, k: Array, v1: Array, v2: Array) -> Array:
+        angle = np.arctan2(k, np.sqrt(np.maximum(v1 * v2 - k**2, 0.0)))
+        return np.where(v1 * v2 > 0, 2 / pi * angle, 0.0)
+
+    def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
+        return np.zeros_like(k + v1 + v2)
+
+
+class ErrorFunction(Elementwise):
+    """phi(x) = a erf(b x) + c."""
+
+    a: Finite
+    b: Finite
+    c: Finite
 
     @property
     def odd(self) -> bool:
@@ -175,3 +191,18 @@ class Erf(Elementwise):
         determinant = 1 + s * (v1 + v2) + s**2 * np.maximum(v1 * v2 - k**2, 0.0)  # never below 1
         slope: Array = 2 / pi * self.a**2 * s / np.sqrt(determinant)
         return slope
+
+
+@frozen
+class Erf(ErrorFunction):
+    """phi(x) = a erf(b x) + c.
+
+    E[phi phi]   = 2 a^2 / pi asin(s K / sqrt((1 + s v1) (1 + s v2))) + c^2,  s = 2 b^2
+    E[phi' phi'] = 2 a^2 s / pi / sqrt((1 + s v1) (1 + s v2) - s^2 K^2)
+    Source: Williams 1997, eq. 11 (of which the second is the derivative by K).
+    """
+
+    name: ClassVar[str] = "erf"
+    a: Finite = 1.0
+    b: Finite = 1.0
+    c: Finite = 0.0

@@ -1,0 +1,39 @@
+"""Gaussian integrals of the nonlinearities in JAX, stable in float32, finite and differentiable at the ends.
+
+One row per family of nonlinearities. What depends on one example alone is computed once per example and not per
+pair: `marginal` of its variances; `dual` and `dual_dot` take that of both examples. `same` marks the entries of an
+example and position with themselves, whose correlation is one whatever the rounding of k: None if there are none,
+True if there are no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ntc.backends.jax.duals import erf, exponential, layer_norm, polynomial, relu, series
+from ntc.backends.jax.duals.family import Family
+from ntc.ir import ops
+from ntc.ir.op import Activation
+
+FAMILIES: Mapping[type[Any], Family] = {
+    ops.PiecewiseLinear: relu.FAMILY,
+    ops.ErrorFunction: erf.ERROR_FUNCTION,
+    ops.Gelu: erf.GELU,
+    ops.Sinusoid: exponential.SINUSOID,
+    ops.Rbf: exponential.RBF,
+    ops.Gabor: exponential.GABOR,
+    ops.Gaussian: exponential.GAUSSIAN,
+    ops.Exp: exponential.EXP,
+    ops.ExpNormalized: exponential.EXP_NORMALIZED,
+    ops.PolynomialFamily: polynomial.POLYNOMIAL,
+    ops.RectifiedMonomial: polynomial.RECTIFIED_MONOMIAL,
+    ops.Sign: polynomial.SIGN,
+    ops.Analytic: series.FAMILY,
+    ops.LayerNorm: layer_norm.FAMILY,
+}
+
+
+def family(phi: Activation) -> Family:
+    """The row of a nonlinearity, or of the family it belongs to."""
+    return next(FAMILIES[cls] for cls in type(phi).__mro__ if cls in FAMILIES)

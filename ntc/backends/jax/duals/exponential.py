@@ -1,0 +1,106 @@
+"""Integrals of exponentials, sinusoids and Gaussians."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from ntc.backends.jax.duals.family import Family, Same, root, settled, variance, where
+from ntc.backends.jax.duals.relu import cosine_of
+from ntc.ir.ops import Exp, ExpNormalized, Gabor, Gaussian, Rbf, Sinusoid
+
+
+def _odd_wave(k: jax.Array, total: jax.Array) -> jax.Array:
+    """exp(-total / 2) sinh(k), total = v1 + v2: E[sin(u) sin(v)], without overflow or cancellation.
+
+    One of the two terms is zero, as is its part of k.
+    """
+    above, below = jnp.maximum(k, 0), jnp.minimum(k, 0)
+    positive = -jnp.exp(above - total / 2) * jnp.expm1(-2 * above)
+    negative = jnp.exp(-below - total / 2) * jnp.expm1(2 * below)
+    return (positive + negative) / 2
+
+
+def _mixed(phi: Sinusoid, k: jax.Array, total: jax.Array, weight: float) -> jax.Array:
+    square = phi.b**2
+    odd = _odd_wave(square * k, square * total)
+    return odd if weight == 0 else odd + weight * jnp.exp(-square * (total / 2 + k))
+
+
+def _sinusoid_dual(phi: Sinusoid, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    k, _ = settled(k, v1, v2, same)
+    return phi.a**2 * _mixed(phi, k, v1 + v2, phi.weight)
+
+
+def _sinusoid_dual_dot(phi: Sinusoid, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    k, _ = settled(k, v1, v2, same)
+    return (phi.a * phi.b) ** 2 * _mixed(phi, k, v1 + v2, 1 - phi.weight)
+
+
+def _rbf_dual(phi: Rbf, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    k, _ = settled(k, v1, v2, same)
+    return jnp.exp(-phi.gamma * jnp.maximum(v1 + v2 - 2 * k, 0))
+
+
+def _rbf_dual_dot(phi: Rbf, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    return 2 * phi.gamma * _rbf_dual(phi, k, v1, v2, same)
+
+
+def _gabor_dual(phi: Gabor, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    k, gap = settled(k, v1, v2, same)
+    d = 1 + 2 * (v1 + v2) + 4 * gap
+    return _odd_wave(k / d, (v1 + v2 + 4 * gap) / d) / jnp.sqrt(d)
+
+
+def _gabor_dual_dot(phi: Gabor, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    k, gap = settled(k, v1, v2, same)
+    total = v1 + v2
+    d = 1 + 2 * total + 4 * gap
+    sines = _odd_wave(k / d, (total + 4 * gap) / d)
+    cosines = sines + jnp.exp(-((total + 4 * gap) / 2 + k) / d)
+    p, q = 1 + 2 * total + 4 * (v1 * v2 + k**2), 4 * k * (2 + 3 * total + 4 * gap)
+    return (p / d * cosines + q / d * sines) / (d * jnp.sqrt(d))
+
+
+def _gaussian_dual(phi: Gaussian, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    _, gap = settled(k, v1, v2, same)
+    return phi.a**2 / jnp.sqrt(1 - 2 * phi.b * (v1 + v2) + 4 * phi.b**2 * gap)
+
+
+def _gaussian_dual_dot(phi: Gaussian, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    k, gap = settled(k, v1, v2, same)
+    determinant = 1 - 2 * phi.b * (v1 + v2) + 4 * phi.b**2 * gap
+    return 4 * (phi.a * phi.b) ** 2 * k / (determinant * jnp.sqrt(determinant))
+
+
+def _exp_dual(phi: Exp, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    k, _ = settled(k, v1, v2, same)
+    return phi.a**2 * jnp.exp(phi.b**2 * ((v1 + v2) / 2 + k))
+
+
+def _exp_dual_dot(phi: Exp, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
+    return phi.b**2 * _exp_dual(phi, k, v1, v2, same)
+
+
+def _normalized(phi: ExpNormalized, k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
+    positive = norm > 0
+    cosine = cosine_of(k, where(positive, norm, 1.0), same)
+    cosine = jnp.where(positive, jnp.clip(cosine, -1, 1), 1)
+    return jnp.exp(phi.gamma * (cosine + phi.shift))
+
+
+def _normalized_dual(phi: ExpNormalized, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
+    norm = root1 * root2
+    return norm * _normalized(phi, k, norm, same)
+
+
+def _normalized_dual_dot(phi: ExpNormalized, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
+    return phi.gamma * _normalized(phi, k, root1 * root2, same)
+
+
+SINUSOID = Family(variance, _sinusoid_dual, _sinusoid_dual_dot)
+RBF = Family(variance, _rbf_dual, _rbf_dual_dot)
+GABOR = Family(variance, _gabor_dual, _gabor_dual_dot)
+GAUSSIAN = Family(variance, _gaussian_dual, _gaussian_dual_dot)
+EXP = Family(variance, _exp_dual, _exp_dual_dot)
+EXP_NORMALIZED = Family(root, _normalized_dual, _normalized_dual_dot)

@@ -1,0 +1,121 @@
+"""Integrals of functions without a closed form: series in the correlation.
+
+Its coefficients are those of one example, so they are what is taken of its marginal: an array (1 + terms, ...), of
+which the first is the root of the variance. The sum over terms runs in a loop: no array has the size of terms times
+entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import pi, sqrt
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ntc.backends.jax.duals.family import Family, Same, root
+from ntc.backends.jax.finite.activations import ROWS
+from ntc.ir.ops import Analytic
+
+TERMS = {"float32": 256, "float64": 512}
+"""Of the series after those of degree 0 and 1; twice the degree where every other one is zero."""
+
+LEFT_OUT = {"float32": 1e-4, "float64": 1e-7}
+"""Largest part of the whole that the terms left out may be; else they are NaN, and so are the kernels."""
+
+_END = 13.0
+_NODES = 521
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """From variances (...) to their roots and coefficients (1 + terms, ...), of phi or of its derivative."""
+
+    phi: Analytic
+    slope: bool
+
+    @property
+    def step(self) -> int:
+        """Between the degrees from the third term on."""
+        return 1 if self.phi.parity is None else 2
+
+    @property
+    def first(self) -> int:
+        """Degree of the third term, after those of degree 0 and 1."""
+        if self.phi.parity is None:
+            return 2
+        return 3 if self.phi.parity != self.slope else 2
+
+    def __call__(self, v: jax.Array) -> jax.Array:
+        z = np.linspace(-_END, _END, _NODES)
+        own = root(v)
+        values = self._function(own[..., None] * jnp.asarray(z, v.dtype))
+        half = np.exp(-(z**2) / 4)
+        weight = half * (2 * _END / (_NODES - 1)) / sqrt(2 * pi)
+        degrees = np.array([0, 1, *(self.first + self.step * np.arange(TERMS[str(v.dtype)]))])
+        basis = _basis(z, degrees[-1] + 1, v.dtype)[degrees]
+        weighted = values * jnp.asarray(weight, v.dtype)
+        found = jnp.einsum("...z,lz->l...", weighted, basis, precision=lax.Precision.HIGHEST)
+        whole = jnp.sum(values * weighted * jnp.asarray(half, v.dtype), -1)
+        enough = whole - jnp.sum(found**2, 0) <= LEFT_OUT[str(v.dtype)] * whole
+        return jnp.concatenate([own[None], jnp.where(enough, found, jnp.nan)])
+
+    def _function(self, x: jax.Array) -> jax.Array:
+        def phi(x: jax.Array) -> jax.Array:
+            return ROWS[type(self.phi)](self.phi, {}, x)
+
+        return jax.jvp(phi, (x,), (jnp.ones_like(x),))[1] if self.slope else phi(x)
+
+
+def _basis(z: np.ndarray[Any, Any], terms: int, dtype: Any) -> jax.Array:
+    """Hermite polynomials of norm one times exp(-z^2 / 4), which keeps them bounded: (terms, nodes)."""
+    nodes = jnp.asarray(z, dtype)
+    start = jnp.asarray(np.exp(-(z**2) / 4), dtype)
+
+    def step(last: tuple[jax.Array, jax.Array], n: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        below, here = last
+        above = (nodes * here - jnp.sqrt(n) * below) / jnp.sqrt(n + 1)
+        return (here, above), here
+
+    _, rows = lax.scan(step, (jnp.zeros_like(start), start), jnp.arange(terms, dtype=dtype))
+    return rows
+
+
+def _sum(expansion: Expansion, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same) -> jax.Array:
+    (root1, zero1, one1), (root2, zero2, one2) = m1[:3], m2[:3]
+    norm = root1 * root2
+    positive = norm > 0
+    cosine = jnp.where(positive, jnp.clip(k / jnp.where(positive, norm, 1), -1, 1), 1)
+    if same is not None:
+        cosine = jnp.where(same, 1, cosine)
+    factor = cosine**expansion.step
+
+    def step(total: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, tuple[()]]:
+        return total * factor + pair[0] * pair[1], ()
+
+    rest, _ = lax.scan(step, jnp.zeros_like(cosine), (m1[3:], m2[3:]), reverse=True, unroll=8)
+    total: jax.Array = zero1 * zero2 + one1 * one2 * cosine + rest * cosine**expansion.first
+    return total
+
+
+def _dual(phi: Analytic, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same) -> jax.Array:
+    return _sum(Expansion(phi, False), k, m1, m2, same)
+
+
+def _dual_dot(phi: Analytic, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same) -> jax.Array:
+    return _sum(Expansion(phi, True), k, m1, m2, same)
+
+
+@dataclass(frozen=True)
+class Series(Family):
+    """The family whose marginals depend on the function."""
+
+    def marginal_of(self, phi: Any, slope: bool) -> Callable[[jax.Array], jax.Array]:
+        return Expansion(phi, slope)
+
+
+FAMILY = Series(root, _dual, _dual_dot)

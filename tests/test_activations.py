@@ -1,0 +1,201 @@
+"""The nonlinearities without a kink, and that with a jump: their integrals, and programs of one layer of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntc import nn
+from ntc.backends.reference import interpret
+from ntc.compiler import build
+from ntc.errors import ParameterError
+from ntc.frontend.layers import Apply, Network
+from ntc.ir import ops
+from ntc.ir.op import Array
+from ntc.ir.ops import TENSOR_OPS, Elementwise
+from ntc.ir.types import Between
+from ntc.passes.translate import Translate
+from tests.assertions import assert_close
+from tests.formulas import phi, slope, smooth_quadrature
+from tests.strategies import trials
+from tests.test_integrals import integrals, jax_integrals, sizes
+
+SMOOTH: list[Elementwise] = [
+    ops.SigmoidLike(),
+    ops.Gelu(),
+    ops.Sin(),
+    ops.Sin(1.1, 0.8, 0.3),
+    ops.Cos(0.9, 1.2, -0.2),
+    ops.Rbf(0.8),
+    ops.Gabor(),
+    ops.Gaussian(1.1, -0.7),
+    ops.Exp(0.7, 0.6),
+    ops.Hermite(0),
+    ops.Hermite(1),
+    ops.Hermite(4),
+    ops.Hermite(5),
+    ops.Monomial(0),
+    ops.Monomial(1),
+    ops.Monomial(4),
+    ops.Monomial(7),
+    ops.Polynomial(()),
+    ops.Polynomial((0.3, -0.5, 0.2, 0.1)),
+    ops.Tanh(),
+    ops.Sigmoid(),
+    ops.Swish(),
+    ops.Softplus(),
+    ops.Mish(),
+    ops.GeluTanh(),
+]
+OTHERS: list[Elementwise] = [ops.ExpNormalized(0.9), ops.Sign(), ops.RectifiedMonomial(0), ops.RectifiedMonomial(3)]
+CORRELATIONS = [-1.0, -0.999, -0.6, -1e-7, 0.0, 0.3, 0.9, 0.9999, 1.0]
+VARIANCES = [(1.0, 1.0), (0.3, 2.0), (1e-6, 1e-6), (1e-3, 10.0), (10.0, 10.0), (0.0, 2.0), (0.0, 0.0)]
+smooth = pytest.mark.parametrize("activation", SMOOTH, ids=str)
+every = pytest.mark.parametrize("activation", SMOOTH + OTHERS, ids=str)
+
+
+def grid() -> tuple[Array, Array, Array, Array]:
+    """Correlation, K and both variances, for all of the above."""
+    rows = [(c, c * np.sqrt(v1 * v2), v1, v2) for v1, v2 in VARIANCES for c in CORRELATIONS]
+    correlation, k, v1, v2 = np.array(rows).T
+    return correlation, k, v1, v2
+
+
+@smooth
+def test_reference_agrees_with_quadrature(activation: Elementwise) -> None:
+    """Protects dual and dual_dot of the reference: 1e-10 of their size, at zero variance and both ends as well."""
+    correlation, k, v1, v2 = grid()
+    for function, f, size in zip(
+        (activation.dual, activation.dual_dot),
+        (phi(activation), slope(activation)),
+        sizes(activation, k, v1, v2),
+        strict=True,
+    ):
+        points = zip(correlation, v1, v2, strict=True)
+        expected = np.array([smooth_quadrature(f, c, x, y) for c, x, y in points])
+        assert np.all(np.abs(function(k, v1, v2) - expected) <= 1e-10 * size + 1e-300)
+
+
+@every
+def test_jax_agrees_with_the_reference(activation: Elementwise) -> None:
+    """Protects the JAX integrals: float64 to 1e-10 of their size, float32 to 3e-5, as an exponent of 20 is known to
+    20 eps; but of a jump to twice the root of eps, as the angle of a correlation of nearly one is known to that."""
+    _, k, v1, v2 = grid()
+    wide = [x.astype(np.float32).astype(np.float64) for x in (k, v1, v2)]
+    for arguments, dtype, bound in (((k, v1, v2), np.float64, 1e-10), (wide, np.float32, 3e-5)):
+        expected = [activation.dual(*arguments), activation.dual_dot(*arguments)]
+        found = jax_integrals(activation, *(x.astype(dtype) for x in arguments))
+        jump = activation in (ops.Sign(), ops.RectifiedMonomial(0))
+        for value, wanted, size in zip(found, expected, sizes(activation, *arguments), strict=True):
+            limit = (1e-3 if dtype == np.float32 else 1e-7) if jump else bound
+            assert np.all(np.abs(value - wanted) <= limit * np.maximum(size, 1e-30))
+
+
+@every
+def test_an_entry_with_itself_is_exact(activation: Elementwise) -> None:
+    """Protects `same`: where it is set, the correlation is one whatever k, alone or as a mask, and at variance zero."""
+    v = np.array([0.0, 1e-3, 1.0, 4.0])
+    expected = activation.dual(v, v, v), activation.dual_dot(v, v, v)
+    with jax.enable_x64(True):
+        k, given_v = jnp.asarray(v * (1 - 1e-9)), jnp.asarray(v)
+        for same in (True, jnp.ones(4, bool)):
+            for function, wanted in zip(integrals(activation), expected, strict=True):
+                found = function(activation, k, given_v, given_v, same)
+                assert_close(np.broadcast_to(found, (4,)), wanted, "exact", scale=1e-30)
+
+
+@every
+@trials(2)
+@given(st.integers(0, 2**32 - 1))
+def test_dual_dot_is_the_derivative_of_dual(activation: Elementwise, seed: int) -> None:
+    """Protects dual_dot (Price 1958), and derivatives by k, at 20 points; a jump has none."""
+    if activation in (ops.Sign(), ops.RectifiedMonomial(0)):
+        return
+    random = np.random.default_rng(seed)
+    v1, v2 = 10 ** random.uniform(-3, 1, (2, 20))
+    k = 0.999 * random.uniform(-1, 1, 20) * np.sqrt(v1 * v2)
+    with jax.enable_x64(True):
+        dual, dual_dot = integrals(activation)
+        first, second = jnp.asarray(v1), jnp.asarray(v2)
+        found = jax.grad(lambda k: dual(activation, k, first, second, None).sum())(jnp.asarray(k))
+        expected = dual_dot(activation, jnp.asarray(k), first, second, None)
+    _, size = sizes(activation, k, v1, v2)
+    assert np.all(np.abs(found - expected) <= 1e-9 * size + 1e-30)
+
+
+@every
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_derivatives_are_finite_at_the_ends(activation: Elementwise, dtype: type[np.floating[Any]]) -> None:
+    """Protects gradients at equal, opposite and zero inputs: correlation one, minus one, variance zero."""
+    with jax.enable_x64(True):
+        k, v1, v2 = (jnp.asarray(x, dtype) for x in ([1.0, -1.0, 0.0, 0.0, 2.0], [1.0, 1, 0, 0, 4], [1.0, 1, 0, 1, 1]))
+        for function in integrals(activation):
+            gradient = jax.jit(jax.grad(lambda *a, f=function: f(activation, *a, None).sum(), (0, 1, 2)))
+            assert np.isfinite(np.stack(gradient(k, v1, v2))).all()
+
+
+def network(activation: Elementwise) -> Network:
+    """One layer of it on images, with a band of offsets."""
+    dense, conv = nn.dense(8, 1.1, 0.2), nn.conv(8, 3, w_std=1.1, b_std=0.2)
+    return nn.input(4, 3, 2) >> conv >> Apply(activation) >> nn.avg_pool(2, 1) >> nn.flatten() >> dense
+
+
+@every
+def test_programs_agree_with_the_reference(activation: Elementwise) -> None:
+    """Protects the backend on these nonlinearities: float64 to 1e-10 in general position, of x with itself too."""
+    graph = network(activation).graph()
+    x = np.random.default_rng(0).normal(size=(4, 4, 3, 2))
+    program = build(graph, dtype="float64")
+    for arrays in ((x[:2], x[2:]), (x,)):
+        found = program(*arrays)
+        between: Between = "cross" if len(arrays) == 2 else "self"
+        expected = interpret(Translate(dtype="f64", between=between)(graph), *arrays)
+        assert_close(found.nngp, expected["nngp"], "float64")
+        assert_close(found.ntk, expected["ntk"], "float64")
+
+
+@every
+def test_kernels_of_special_inputs_are_finite(activation: Elementwise) -> None:
+    """Protects zero, equal and opposite inputs without biases, in both precisions."""
+    vectors = nn.input(3) >> nn.dense(8) >> Apply(activation) >> nn.dense(8)
+    x = np.array([[0.0, 0.0, 0.0], [1.0, -0.5, 0.3], [1.0, -0.5, 0.3], [-1.0, 0.5, -0.3]])
+    for dtype in ("float32", "float64"):
+        for value in build(vectors, dtype=dtype)(x):  # type: ignore[arg-type]
+            assert np.isfinite(np.asarray(value)).all()
+
+
+def test_a_growing_gaussian_is_refused() -> None:
+    """Protects from integrals that are infinite."""
+    with pytest.raises(ParameterError, match="b = 0\\.5"):
+        nn.gaussian(1.0, 0.5)
+
+
+def test_degrees_are_bounded() -> None:
+    """Protects from factorials beyond the numbers."""
+    for layer in (nn.monomial, nn.hermite, nn.rectified_monomial):
+        with pytest.raises(ParameterError, match="degree"):
+            layer(31)
+        with pytest.raises(ParameterError, match="degree"):
+            layer(-1)
+
+
+def test_the_document_lists_every_nonlinearity() -> None:
+    """Protects docs/activations.md, which `python -m tools.activation_errors` writes."""
+    text = (Path(__file__).parents[1] / "docs" / "activations.md").read_text()
+    for op in TENSOR_OPS.values():
+        assert not issubclass(op, Elementwise) or f"| `{op.name}" in text, op.name
+
+
+@pytest.mark.parametrize("activation", [ops.Tanh(), ops.Swish()], ids=str)
+def test_a_series_that_is_too_short_is_nan(activation: Elementwise) -> None:
+    """Protects from a number that is wrong: at a variance of a million the terms left out are not small."""
+    k, v = np.array([0.9e6]), np.array([1e6])
+    for value in (activation.dual_dot(k, v, v), *(jax_integrals(activation, k, v, v)[1:])):
+        assert np.isnan(value).all()
