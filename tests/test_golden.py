@@ -80,6 +80,7 @@ SUPPORTED = [
     "aggregate",
     "mask_gap",
     "mask_flat",
+    "mask_attention",
     "repeat",
     "wide_resnet",
     "myrtle5",

@@ -204,6 +204,8 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "key_channels": 1,
         "value_channels": 1,
         "heads": 1,
+        "degree": 1,
+        "coefficients": (1.0,),
     }
     return {p.name: by_name[p.name] for p in parameters(op) if required(p)}
 

@@ -28,6 +28,13 @@ def padded(width: int = 6, value: float = np.nan) -> Array:
 POOLED: dict[str, Layer] = {
     "dense": nn.serial(nn.dense(8, 1.2, 0.3), nn.relu(), nn.global_avg_pool(), nn.dense(2)),
     "conv": nn.serial(nn.conv(8, 3, b_std=0.3), nn.erf(c=0.5), nn.conv(8, 3), nn.global_avg_pool()),
+    "attention": nn.serial(
+        nn.conv(8, 3, b_std=0.3), nn.self_attention(8, 8, 8, 2, b_std=0.2), nn.relu(), nn.global_avg_pool()
+    ),
+    "attention_linear": nn.serial(
+        nn.dense(8, b_std=0.3), nn.self_attention(8, 8, 8, 2, False, "linear", b_std=0.2), nn.global_avg_pool()
+    ),
+    "normalized": nn.serial(nn.conv(8, 3, b_std=0.3), nn.layer_norm(), nn.gelu(), nn.scale(2.0), nn.global_avg_pool()),
     "residual": nn.serial(
         nn.conv(8, 3, b_std=0.3), nn.sum(nn.identity(), nn.serial(nn.relu(), nn.conv(8, 5))), nn.global_sum_pool()
     ),
@@ -81,6 +88,12 @@ def test_errors_say_what_is_wrong() -> None:
     two = nn.serial(nn.conv(3, 2, padding="valid"), nn.conv(3, 2, padding="valid"))
     with pytest.raises(UnsupportedError, match="different positions"):
         network(nn.sum(nn.conv(3, 3, padding="valid"), two)).graph()
+    with pytest.raises(UnsupportedError, match="no rule for inputs with masked"):
+        network(nn.resize((3,))).graph()
+    with pytest.raises(UnsupportedError, match="no rule for inputs with masked"):
+        network(nn.concat_spatial(nn.dense(3), nn.dense(3))).graph()
+    with pytest.raises(UnsupportedError, match="spatial_axes has no rule"):
+        network(nn.dense(3), nn.layer_norm("all")).graph()
     program = ntc.build(nn.input(6, 2) >> nn.dense(3))
     with pytest.raises(InputError, match="the network has none"):
         program(padded(), mask1=np.zeros((3, 6), bool))

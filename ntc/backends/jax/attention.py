@@ -14,12 +14,15 @@ from jax import lax
 from ntc.backends.jax.block import Lanes, along_axis
 
 
-def attention_weights(op: Any, v: jax.Array) -> jax.Array:
-    """mechanism(scale V), a softmax over p' of every p."""
+def attention_weights(op: Any, v: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """mechanism(scale V), a softmax over p' of every p; zero where p' is masked."""
     scores = op.scale * _matrices(v)
+    there = jnp.ones_like(scores) if mask is None else jnp.einsum("...qq->...q", _matrices(mask))[..., None, :]
     match op.mechanism:
         case "softmax":
-            weights = jax.nn.softmax(scores, axis=-1)
+            exponentials = there * jnp.exp(scores - lax.stop_gradient(scores.max(-1, keepdims=True)))
+            total = exponentials.sum(-1, keepdims=True)
+            weights = exponentials / jnp.where(total == 0, 1, total)
         case "linear":
             weights = scores
         case "absolute":
@@ -28,7 +31,7 @@ def attention_weights(op: Any, v: jax.Array) -> jax.Array:
             weights = jnp.maximum(scores, 0)
         case _:
             raise NotImplementedError(op.mechanism)
-    return _from_matrices(weights, v.shape)
+    return _from_matrices(there * weights, v.shape)
 
 
 def attended(k: jax.Array, g1: jax.Array, g2: jax.Array, single: bool) -> jax.Array:

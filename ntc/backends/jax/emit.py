@@ -253,7 +253,8 @@ def _diagonal_mean(scope: Scope, node: Node, type_: CovarianceType, operands: li
 
 def _attention_weights(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    return from_dense(attention_weights(op, to_dense(operands[0])), type_)
+    v, *mask = map(to_dense, operands)
+    return from_dense(attention_weights(op, v, mask[0] if mask else None), type_)
 
 
 def _attend(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:

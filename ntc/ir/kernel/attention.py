@@ -10,8 +10,8 @@ import numpy as np
 from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import spread_positions
 from ntc.ir.kernel.pointwise import Pointwise
-from ntc.ir.offsets import Offsets
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.offsets import DIAGONAL, Offsets
+from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance, same_type
 from ntc.ir.schema import Scale, frozen
 from ntc.ir.types import CovarianceType, Spatial, Type
 
@@ -31,15 +31,18 @@ class AttentionWeights(KernelOp):
     """G[p, q] = mechanism(scale V[p, q]) of each example alone, with V its covariance of positions.
 
     softmax: e^(scale V[p, q]) / sum over r of e^(scale V[p, r]); linear, absolute and rectified: scale V, |scale V|
-    and max(scale V, 0). G is not symmetric. Source: Hron et al. 2020 (arXiv:2006.10540).
+    and max(scale V, 0). G is not symmetric. A second operand says which positions q are not masked, by its entries
+    with q = q'; the weights of others are zero, and softmax leaves them out. Source: Hron et al. 2020
+    (arXiv:2006.10540).
     """
 
     name: ClassVar[str] = "attention_weights"
+    arity: ClassVar[tuple[int, int]] = (1, 2)
     mechanism: Mechanism = "softmax"
     scale: Scale = 1.0
 
     def result(self, *operands: Type) -> CovarianceType:
-        (v,) = map(covariance, operands)
+        v = same_type(operands)
         if len(v.batch) != 1 or not v.spatial:
             raise VerifyError(f"attention_weights takes a marginal with positions, got {v}")
         return CovarianceType.dense(v.dtype, v.batch, v.spatial)
@@ -49,21 +52,26 @@ class AttentionWeights(KernelOp):
         return 10
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
-        return (_everywhere(operands[0].spatial),)
+        diagonal = (DIAGONAL,) * len(operands[0].spatial)
+        return _everywhere(operands[0].spatial), *(diagonal for _ in operands[1:])
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         scores = self.scale * matrices(operands[0], 1)
+        there = np.ones(scores.shape)
+        if len(operands) == 2:
+            there = there * np.einsum("nqq->nq", matrices(operands[1], 1))[:, None]
         match self.mechanism:
             case "softmax":
-                exponentials = np.exp(scores - scores.max(-1, keepdims=True))
-                weights = exponentials / exponentials.sum(-1, keepdims=True)
+                exponentials = there * np.exp(scores - scores.max(-1, keepdims=True))
+                total = exponentials.sum(-1, keepdims=True)
+                weights = exponentials / np.where(total == 0, 1, total)
             case "linear":
                 weights = scores
             case "absolute":
                 weights = np.abs(scores)
             case "rectified":
                 weights = np.maximum(scores, 0.0)
-        return from_matrices(weights, result.spatial)
+        return from_matrices(there * weights, result.spatial)
 
 
 @frozen

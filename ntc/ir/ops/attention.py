@@ -10,6 +10,7 @@ from ntc.ir.kernel import Add, Affine, Attend, AttentionWeights, EmbedPositions,
 from ntc.ir.kernel.attention import Decay, Distance, Mechanism
 from ntc.ir.op import Emit, Pair, TensorOp, Value, Weight
 from ntc.ir.schema import Count, Scale, frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -76,6 +77,14 @@ class SelfAttention(TensorOp):
     def distribution(self, *xs: TensorType) -> Distribution:
         return Distribution.GAUSSIAN
 
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        if self.embedding and not self.linear_scaling:
+            raise UnsupportedError(
+                "self_attention: linear_scaling = false has no rule for embeddings of masked positions",
+                hint="linear_scaling = true, or embedding = none",
+            )
+        return Strided.every(x.spatial)
+
     def weights(self, x: TensorType) -> dict[str, Weight]:
         own = self.embedding_width(x) if self.embedding == "concatenated" else 0
         n, values = x.channels + own, x.channels + (own if self.embed_values else 0)
@@ -131,7 +140,11 @@ class SelfAttention(TensorOp):
 
     def _attended(self, emit: Emit, x: Pair, k: Value) -> Value:
         weights = AttentionWeights(self.mechanism, self.w_query_std * self.w_key_std)
-        g1, g2 = (emit(weights, self._embedded(emit, x, v), name="weights") for v in (x.v1, x.v2))
+        sides = (x.v1, x.mask1), (x.v2, x.mask2)
+        g1, g2 = (
+            emit(weights, self._embedded(emit, x, v), *(() if mask is None else (mask,)), name="weights")
+            for v, mask in sides
+        )
         return emit(Attend(), self._values(emit, x, k), g1, g2)
 
     def _total(self, emit: Emit, k: Value, x: Pair) -> Value:

@@ -8,9 +8,10 @@ from typing import ClassVar
 from ntc.errors import ShapeError
 from ntc.ir.kernel import Add, Window
 from ntc.ir.kernel.linear import SpatialAxis
-from ntc.ir.op import Emit, Pair, Value
+from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.ops.join import Uncorrelated
 from ntc.ir.schema import MAX_EXTENT, frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Spatial, TensorType
 
 
@@ -46,6 +47,9 @@ class ConcatSpatial(Uncorrelated):
 
     def _others(self, spatial: Spatial) -> Spatial:
         return (*spatial[: self.axis], *spatial[self.axis + 1 :])
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return TensorOp.visible(self, x)  # not that of other joins: positions move
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return self._blocks(emit, xs, [x.k for x in xs])

@@ -9,6 +9,7 @@ from pydantic import Field
 from ntc.ir.kernel import DiagScale
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -26,6 +27,7 @@ class Dropout(TensorOp):
     """
 
     name: ClassVar[str] = "dropout"
+    fills_masked: ClassVar[bool] = False
     keep: Annotated[float, Field(ge=1e-6, le=1)]
     mode: Literal["train", "test"] = "train"
 
@@ -46,6 +48,9 @@ class Dropout(TensorOp):
         if x.distribution is Distribution.GAUSSIAN and self.mode == "train" and self.keep < 1:
             return Distribution.CENTERED  # a mixture of a Gaussian and zero
         return x.distribution
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return Strided.every(x.spatial)
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return self._scaled(emit, xs[0].k)

@@ -12,6 +12,7 @@ from ntc.ir.kernel import DiagonalMean, Dual, DualDot, Mul
 from ntc.ir.kernel.diagonal import SpatialAxes
 from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -28,6 +29,7 @@ class LayerNorm(TensorOp, Activation):
     """
 
     name: ClassVar[str] = "layer_norm"
+    fills_masked: ClassVar[bool] = False
     spatial_axes: Literal["all"] | SpatialAxes | None = None
     eps: Annotated[float, Field(ge=0, le=1e100)] = 1e-12
 
@@ -61,6 +63,15 @@ class LayerNorm(TensorOp, Activation):
                 hint="put it after dense or conv, before the nonlinearity",
             )
         return x.distribution
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        if self.axes(x.spatial):
+            raise UnsupportedError(
+                "layer_norm: spatial_axes has no rule for inputs with masked positions",
+                hint="normalise over channels alone",
+                parameter="spatial_axes",
+            )
+        return Strided.every(x.spatial)
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         (x,) = xs

@@ -15,7 +15,7 @@ from ntc.ir.kernel.linear import Rows, SpatialAxis
 from ntc.ir.op import Emit, KernelOp, Pair, TensorOp, Value
 from ntc.ir.resampling import Method
 from ntc.ir.schema import MAX_EXTENT, Extent, Finite, frozen
-from ntc.ir.sliding import compact, per_axis
+from ntc.ir.sliding import Strided, compact, per_axis
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 Bound = Annotated[int, Field(ge=-MAX_EXTENT, le=MAX_EXTENT)] | None
@@ -97,6 +97,9 @@ class Slice(FixedLinear):
                 hint="give one number, or none, per spatial axis",
             )
         return given
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return tuple(Strided(axis[0], axis.step, len(axis)) for axis in self.ranges(x.spatial))
 
     def outputs(self, spatial: Spatial) -> Spatial:
         return tuple(map(len, self.ranges(spatial)))
@@ -234,6 +237,9 @@ class Scale(FixedLinear):
 
     def outputs(self, spatial: Spatial) -> Spatial:
         return spatial
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return Strided.every(x.spatial)
 
     def kernel_op(self, spatial: Spatial) -> KernelOp:
         return Affine(abs(self.factor))

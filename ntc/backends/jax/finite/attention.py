@@ -18,7 +18,9 @@ from ntc.ir.kernel.attention import matrices
 _einsum = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
 
 
-def _self_attention(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
+def _self_attention(
+    op: Any, weights: Mapping[str, jax.Array], x: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
     spatial = x.shape[1:-1]
     own = x.reshape(len(x), prod(spatial), x.shape[-1])
     with_positions = embedded(op, weights, own, spatial) if op.embedding else own
@@ -26,17 +28,19 @@ def _self_attention(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> 
     queries = keys if op.linear_scaling else _einsum("npi,hid->nhpd", with_positions, weights["query"])
     values = _einsum("npi,hid->nhpd", with_positions if op.embed_values else own, weights["value"])
     scores = op.score_scale * _einsum("nhpd,nhqd->nhpq", queries, keys)
-    heads = _einsum("nhpq,nhqd->nphd", _MECHANISMS[op.mechanism](scores), values)
+    there = jnp.ones(own.shape[:2], bool) if mask is None else mask.reshape(own.shape[:2])
+    attention = _MECHANISMS[op.mechanism](scores, there[:, None, None])
+    heads = _einsum("nhpq,nhqd->nphd", jnp.where(there[:, None, None], attention, 0), values)
     y = _einsum("npi,ij->npj", heads.reshape(*heads.shape[:2], -1), weights["out"])
     y = y + weights["b"] if "b" in weights else y
     return y.reshape(len(x), *spatial, -1)
 
 
-_MECHANISMS: Mapping[str, Callable[[jax.Array], jax.Array]] = {
-    "softmax": lambda scores: jax.nn.softmax(scores, axis=-1),
-    "linear": lambda scores: scores,
-    "absolute": jnp.abs,
-    "rectified": lambda scores: jnp.maximum(scores, 0),
+_MECHANISMS: Mapping[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "softmax": lambda scores, there: jax.nn.softmax(scores, axis=-1, where=there),
+    "linear": lambda scores, there: scores,
+    "absolute": lambda scores, there: jnp.abs(scores),
+    "rectified": lambda scores, there: jnp.maximum(scores, 0),
 }
 
 

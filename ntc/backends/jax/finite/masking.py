@@ -15,7 +15,7 @@ from ntc.ir.types import TensorType
 
 Mask = jax.Array | None
 
-READ_MASK = (ops.GlobalAvgPool,)
+READ_MASK = (ops.GlobalAvgPool, ops.SelfAttention)
 """Ops whose row takes the mask of its input."""
 
 
