@@ -13,6 +13,7 @@ from ntc.frontend.elaborate import load_graph, read_graph
 from ntc.ir.printer import show
 from ntc.passes.pipeline import OPTIMIZE, run
 from ntc.passes.translate import Translate
+from tools import layers
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -75,3 +76,8 @@ def test_files_named_in_the_readme_exist() -> None:
     """Protects links and commands."""
     for name in re.findall(r"\]\((?!http)([^)]+)\)|(?<=ntc )\w+ (examples/\S+\.nt)", README):
         assert (ROOT / "".join(name)).exists(), name
+
+
+def test_the_page_of_layers_is_up_to_date() -> None:
+    """Protects docs/layers.md, which `python -m tools.layers` writes."""
+    assert layers.DOCUMENT.read_text() == layers.document()
