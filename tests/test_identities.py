@@ -169,6 +169,16 @@ body = nn.serial(nn.dense(8, 1.2, 0.1), nn.relu())
         same("repeat is unrolled", X >> nn.repeat(3, body), X >> body >> body >> body),
         same("repeat 0 is nothing", X >> nn.repeat(0, body) >> pre, X >> pre),
         same("sum of one", X >> nn.sum(pre) >> nn.relu(), X >> pre >> nn.relu()),
+        same(
+            "a value and itself are twice the value",
+            X >> body >> nn.sum(nn.identity(), nn.identity()) >> pre,
+            X >> body >> nn.scale(2.0) >> pre,
+        ),
+        same(
+            "a value three times, and another",
+            X >> body >> nn.sum(nn.identity(), nn.dense(8, 2.0), nn.identity(), nn.identity()) >> pre,
+            X >> body >> nn.sum(nn.scale(3.0), nn.dense(8, 2.0)) >> pre,
+        ),
         same("product of one", X >> nn.product(pre) >> nn.relu(), X >> pre >> nn.relu()),
         same("concat of one", X >> nn.concat(pre) >> nn.relu(), X >> pre >> nn.relu()),
         same("concat of equals", X >> nn.concat(body, body) >> pre, X >> body >> pre),

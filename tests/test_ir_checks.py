@@ -268,7 +268,7 @@ def appended(*steps: TensorOp) -> TensorGraphBuilder:
     [
         (ops.Relu(), ["x"], "NotGaussianError", "is not Gaussian"),
         (ops.Product(), ["x", "x"], "DependenceError", "branches 1 and 2 are not independent"),
-        (ops.Sum(), ["dense1", "dense1"], "DependenceError", "%dense1"),
+        (ops.Product(), ["dense1", "dense1"], "DependenceError", "%dense1"),
         (ops.Sum(), ["x", "flatten1"], "ShapeError", "differ in shape"),
         (ops.Sum(), ["dense1", "dense2"], "ShapeError", "differ in shape"),
         (ops.Sum(), ["relu1", "relu2"], "UnsupportedError", "2 of its branches have a mean other than zero"),

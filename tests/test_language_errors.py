@@ -138,7 +138,7 @@ MEANING = [
     Row(in_model("«sum»(dense(2), dense(3))"), ShapeError, "branches differ in shape"),
     Row(in_model("«relu»"), NotGaussianError, "not Gaussian", "put dense or conv"),
     Row(in_model("dense(3) |> relu |> «erf»"), NotGaussianError, "not Gaussian"),
-    Row(in_model("dense(3) |> «sum»(identity, identity)"), DependenceError, "branches 1 and 2 are not independent"),
+    Row(in_model("dense(3) |> «sum»(identity, scale(2.0))"), DependenceError, "branches 1 and 2 are not independent"),
     Row(in_model("dense(3) |> «product»(relu, relu)"), DependenceError, "not independent"),
     Row(
         in_model("«sum»(dense(3) |> relu, dense(3) |> relu)"),

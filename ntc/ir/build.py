@@ -13,6 +13,7 @@ from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
 from ntc.ir.op import TensorOp
 from ntc.ir.ops.aggregate import Aggregate
 from ntc.ir.ops.mask import Mask
+from ntc.ir.ops.shape import Identity
 from ntc.ir.sliding import Strided
 from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
 
@@ -35,6 +36,7 @@ class TensorGraphBuilder:
         self._sources = {name: 1}  # bit 0 is the input, bit i the i-th layer with weights
         self._weighted = [name]
         self._visible: dict[str, Positions] = {}
+        self._origins = {name: name}  # the value that a chain of identities passes on
         self._alike: set[str] = set()  # values whose channels are independent and of one law
         self._nodes: list[Node] = []
         self._locations: dict[str, Location | None] = {name: location}
@@ -54,8 +56,9 @@ class TensorGraphBuilder:
         """
         try:
             self._check_count(op, operands)
-            type_ = self._result(op, operands)
-            self._check_independence(op, operands)
+            distinct = self._distinct(op, operands)
+            type_ = self._result(op, distinct)
+            self._check_independence(op, distinct)
             self._check_width(op, operands)
             self._check_mask(op, operands)
             self._check_pattern(op, operands)
@@ -73,6 +76,7 @@ class TensorGraphBuilder:
         ):
             self._alike.add(name)
         self._locations[name] = location
+        self._origins[name] = self._origins[operands[0]] if isinstance(op, Identity) else name
         if visible is not None:
             self._visible[name] = visible
         self._sources[name] = self._source_bits(op, name, operands)
@@ -87,6 +91,10 @@ class TensorGraphBuilder:
             raise LimitError(f"the network has more than {MAX_OPS} ops", hint="use fewer repetitions")
         if not operands or (op.arity is not None and len(operands) != op.arity):
             raise ShapeError(f"{op.name} takes {op.arity or 'one or more'} inputs, got {len(operands)}")
+
+    def _distinct(self, op: TensorOp, operands: Sequence[str]) -> Sequence[str]:
+        """The operands, without repetitions of one value if the op knows what to do with them."""
+        return list({self._origins[x]: x for x in operands}.values()) if op.adds_operands else operands
 
     def _result(self, op: TensorOp, operands: Sequence[str]) -> TensorType:
         type_ = op.result(*(self._types[x] for x in operands))

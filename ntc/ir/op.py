@@ -116,6 +116,9 @@ class TensorOp(Op):
     fills_masked: ClassVar[bool] = True
     """Whether masked positions, which are zero, may become anything else."""
 
+    adds_operands: ClassVar[bool] = False
+    """Whether the rules hold as well where several operands are one value, which then count once for independence."""
+
     independent_operands: ClassVar[bool] = False
     """Whether the rules hold only if no two operands share random weights."""
 

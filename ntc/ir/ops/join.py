@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import ClassVar
 
 from ntc.errors import ShapeError, UnsupportedError
@@ -51,21 +53,28 @@ class Uncorrelated(Join):
 
 @frozen
 class Sum(Uncorrelated):
-    """y = x_1 + ... + x_r, branches uncorrelated.
+    """y = x_1 + ... + x_r, branches uncorrelated, or one value.
 
-    K' = K_1 + ... + K_r,  T' = T_1 + ... + T_r.
+    K' = c_1^2 K_1 + ... + c_r^2 K_r,  T' = c_1^2 T_1 + ... + c_r^2 T_r,  for a value that c_i of the branches are.
     The cross terms E[x_i x_j] vanish if the branches end in different dense or conv layers, or if they share
     no random weights and at most one of them has a mean other than zero; anything else is refused.
     Source: Novak et al. 2020 (arXiv:1912.02803), Table 1 (residual networks).
     """
 
     name: ClassVar[str] = "sum"
+    adds_operands: ClassVar[bool] = True
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
-        return emit(Add(), *(x.k for x in xs))
+        return self._sum(emit, xs, lambda x: x.k)
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
-        return emit(Add(), *(x.t for x in xs))
+        return self._sum(emit, xs, lambda x: x.t)
+
+    def _sum(self, emit: Emit, xs: tuple[Pair, ...], part: Callable[[Pair], Value]) -> Value:
+        counts = Counter(x.k for x in xs)
+        values = {x.k: part(x) for x in xs}
+        weights = () if set(counts.values()) == {1} else tuple(float(count**2) for count in counts.values())
+        return emit(Add(weights), *values.values())
 
 
 @frozen
