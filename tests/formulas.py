@@ -216,7 +216,7 @@ def kinked_quadrature(
     root1, root2, other = sqrt(v1), sqrt(v2), sqrt((1 - correlation) * (1 + correlation))
     ends = np.linspace(-13, 13, 27)
     steep = [x / root1 for x in where] + [x / root2 / correlation for x in where if correlation]
-    steps = np.array([0, *10.0 ** np.arange(-8, 1), *-(10.0 ** np.arange(-8, 1))])
+    steps = np.outer([-1, 1], [0, *4.0 ** np.arange(-13, 1)]).ravel()
     z, weight = _panels(np.unique(np.clip([*ends, *(x + d for x in steep for d in steps)], -13, 13)))
     mean = correlation * z
     inner = f(root2 * mean)

@@ -99,7 +99,7 @@ def _dual(phi: ExponentialLinear, k: jax.Array, root1: jax.Array, root2: jax.Arr
     total = phi.above**2 * norm * (sine + (pi - theta) * cosine)
     total += phi.depth**2 * _over_angle(both_below, pi - theta)
     total += phi.above * phi.depth * _over_angle(one_below, theta)
-    return _known(total / (2 * pi), p1, p2)
+    return _known(jnp.where(norm > 0, total / (2 * pi), 0), p1, p2)
 
 
 def _dual_dot(phi: ExponentialLinear, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
