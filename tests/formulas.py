@@ -55,6 +55,16 @@ def _closed(activation: TensorOp) -> tuple[Function, Function] | None:
                 lambda m, x: _choose(m, x < 0, below * x, above * x),
                 lambda m, x: _choose(m, x < 0, below + 0 * x, above + 0 * x),
             )
+        case ops.Relu6():
+            return _clipped(0, 6)
+        case ops.HardTanh():
+            return _clipped(-1, 1)
+        case ops.ExponentialLinear():
+            above, depth, decay = activation.above, activation.depth, activation.decay
+            return (
+                lambda m, x: above * (x + abs(x)) / 2 + depth * m.expm1((x - abs(x)) / (2 * decay)),
+                lambda m, x: _choose(m, x > 0, above + 0 * x, depth / decay * m.exp((x - abs(x)) / (2 * decay))),
+            )
         case ErrorFunction():
             a, b, c = activation.a, activation.b, activation.c
             return lambda m, x: a * m.erf(b * x) + c, lambda m, x: 2 * a * b / sqrt(pi) * m.exp(-((b * x) ** 2))
@@ -85,6 +95,23 @@ def _closed(activation: TensorOp) -> tuple[Function, Function] | None:
         case ops.Exp(a, b):
             return lambda m, x: a * m.exp(b * x), lambda m, x: a * b * m.exp(b * x)
     return None
+
+
+def _clipped(low: float, high: float) -> tuple[Function, Function]:
+    return (
+        lambda m, x: _choose(m, x < low, low + 0 * x, _choose(m, x > high, high + 0 * x, x)),
+        lambda m, x: _choose(m, x < low, 0 * x, _choose(m, x > high, 0 * x, 1 + 0 * x)),
+    )
+
+
+def kinks(activation: TensorOp) -> tuple[float, ...]:
+    """Where the derivative jumps, or one of higher order does."""
+    match activation:
+        case ops.Hinges():
+            return tuple(one.sign * one.distance for one in activation.hinges)
+        case ops.ExponentialLinear():
+            return (0.0,)
+    return ()
 
 
 def _analytic(activation: TensorOp) -> tuple[Function, Function] | None:
@@ -179,3 +206,31 @@ def smooth_quadrature(f: Callable[[Array], Array], correlation: float, v1: float
     other = sqrt((1 - correlation) * (1 + correlation))
     u, v = sqrt(v1) * z[:, None], sqrt(v2) * (correlation * z[:, None] + other * z)
     return float(weight @ (f(u) * f(v)) @ weight)
+
+
+def kinked_quadrature(
+    f: Callable[[Array], Array], where: tuple[float, ...], correlation: float, v1: float, v2: float
+) -> float:
+    """E[f(u) f(v)], both variances above zero, on Gauss-Legendre panels between the kinks of f: first over v given u,
+    then over u, on panels that shrink towards where a kink of v crosses its mean."""
+    root1, root2, other = sqrt(v1), sqrt(v2), sqrt((1 - correlation) * (1 + correlation))
+    ends = np.linspace(-13, 13, 27)
+    steep = [x / root1 for x in where] + [x / root2 / correlation for x in where if correlation]
+    steps = np.outer([-1, 1], [0, *4.0 ** np.arange(-13, 1)]).ravel()
+    z, weight = _panels(np.unique(np.clip([*ends, *(x + d for x in steep for d in steps)], -13, 13)))
+    mean = correlation * z
+    inner = f(root2 * mean)
+    if other > 0:
+        own = [np.clip((x / root2 - mean) / other, -13, 13) for x in where]
+        y, weight_y = _panels(np.sort(np.stack([*(np.full_like(z, x) for x in ends[::2]), *own], -1), -1))
+        values = f(root2 * (mean[:, None] + other * y))
+        inner = np.sum(values * weight_y * np.exp(-(y**2) / 2), -1) / sqrt(2 * pi)
+    return float(np.sum(f(root1 * z) * inner * weight * np.exp(-(z**2) / 2)) / sqrt(2 * pi))
+
+
+def _panels(ends: Array) -> tuple[Array, Array]:
+    """Nodes and weights between consecutive ends, which are last."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    middle, half = (ends[..., 1:] + ends[..., :-1])[..., None] / 2, (ends[..., 1:] - ends[..., :-1])[..., None] / 2
+    shape = *ends.shape[:-1], -1
+    return (middle + half * nodes).reshape(shape), (half * weights).reshape(shape)

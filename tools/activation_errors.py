@@ -17,8 +17,8 @@ import numpy as np
 
 from ntc.ir import ops
 from ntc.ir.op import Array
-from ntc.ir.ops import Analytic, Elementwise, PiecewiseLinear
-from tests.formulas import formula, phi, slope, smooth_quadrature
+from ntc.ir.ops import Analytic, Elementwise, ExponentialLinear, PiecewiseLinear
+from tests.formulas import formula, kinked_quadrature, kinks, phi, slope, smooth_quadrature
 from tests.test_activations import OTHERS, SMOOTH
 from tests.test_integrals import ACTIVATIONS, jax_integrals, quadrature, sizes
 
@@ -48,6 +48,11 @@ smaller scale then. The largest variances of pre-activations with finite kernels
 A series costs one multiplication and addition per term, entry and layer, 512 terms in float64 and 256 in float32, and
 keeps as many numbers per example and position.
 
+`elu`, `selu` and `celu` are sums over angles (40 in float64, 24 in float32), which are as good as the table says up to
+a standard deviation of ten times the length on which the exponential falls, then slowly lose digits: 1e-10 in float64
+and 1e-6 in float32 at 64 times, beyond which they are NaN. `relu6` and `hard_tanh` are differences of straight pieces:
+they lose digits in proportion to the variance where it is far above the square of their bounds.
+
 `sign` and `rectified_monomial(0)` have a jump: their derivative counts as zero, and the NTK is that of the weights
 above alone. `exp_normalized` is not elementwise but at unit variance; its dual is its definition.
 
@@ -69,10 +74,18 @@ def truth(activation: Elementwise, derivative: bool) -> Array:
     function, other = (slope if derivative else phi)(activation), formula(activation)[derivative]
     kinked = isinstance(activation, PiecewiseLinear | ops.Sign | ops.RectifiedMonomial)
     inside = quadrature if kinked else smooth_quadrature
+    shifted = kinks(activation)
+    if shifted:
+        return np.array(
+            [
+                _at_end(other, *x, shifted) if abs(x[0]) == 1 else kinked_quadrature(function, shifted, *x)
+                for x in points()
+            ]
+        )
     return np.array([_at_end(other, *x) if abs(x[0]) == 1 else inside(function, *x) for x in points()])
 
 
-def _at_end(function: Any, sign: float, v1: float, v2: float) -> float:
+def _at_end(function: Any, sign: float, v1: float, v2: float, where: tuple[float, ...] = ()) -> float:
     """E[f(u) f(v)] of u = sqrt(v1) z, v = +-sqrt(v2) z."""
     with mpmath.workdps(20):
         root1, root2 = mpmath.sqrt(v1), sign * mpmath.sqrt(v2)
@@ -80,7 +93,8 @@ def _at_end(function: Any, sign: float, v1: float, v2: float) -> float:
         def integrand(z: Any) -> Any:
             return function(mpmath, root1 * z) * function(mpmath, root2 * z) * mpmath.npdf(z)
 
-        return float(mpmath.quad(integrand, [-14, -6, -2, 0, 2, 6, 14]))
+        own = {*(x / root1 for x in where), *(x / root2 for x in where)}
+        return float(mpmath.quad(integrand, sorted({mpmath.mpf(x) for x in (-14, -6, -2, 0, 2, 6, 14)} | own)))
 
 
 def errors(activation: Elementwise) -> list[float]:
@@ -107,6 +121,7 @@ def row(activation: Elementwise) -> str:
     shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in vars(activation).values() if v != ())
     name = f"{activation.name}({shown})" if shown else activation.name
     method = "series" if isinstance(activation, Analytic) else "closed form"
+    method = "angle" if isinstance(activation, ExponentialLinear) else method
     if isinstance(activation, ops.ExpNormalized):
         return f"| `{name}` | definition | | | | | | |"
     cells = " | ".join(f"{error:.0e}" if error > 0 else "0" for error in errors(activation))

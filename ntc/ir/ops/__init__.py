@@ -15,7 +15,9 @@ from ntc.ir.ops.conv_local import ConvLocal
 from ntc.ir.ops.conv_transpose import ConvTranspose
 from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
+from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
 from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
+from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
 from ntc.ir.ops.layer_norm import LayerNorm
 from ntc.ir.ops.linear import Matrix, Pad, Resize, Scale, Slice, Transpose
@@ -55,6 +57,11 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Softplus,
         Mish,
         GeluTanh,
+        Relu6,
+        HardTanh,
+        Elu,
+        Selu,
+        Celu,
         Identity,
         Mask,
         AvgPool,
@@ -92,6 +99,7 @@ __all__ = [
     "Aggregate",
     "Analytic",
     "AvgPool",
+    "Celu",
     "Concat",
     "ConcatSpatial",
     "Conv",
@@ -103,10 +111,12 @@ __all__ = [
     "DepthwiseConv",
     "Dropout",
     "Elementwise",
+    "Elu",
     "Erf",
     "ErrorFunction",
     "Exp",
     "ExpNormalized",
+    "ExponentialLinear",
     "Flatten",
     "Gabor",
     "Gaussian",
@@ -115,7 +125,9 @@ __all__ = [
     "GlobalAvgPool",
     "GlobalSumPool",
     "GroupedConv",
+    "HardTanh",
     "Hermite",
+    "Hinges",
     "Identity",
     "Index",
     "LayerNorm",
@@ -132,9 +144,11 @@ __all__ = [
     "Rbf",
     "RectifiedMonomial",
     "Relu",
+    "Relu6",
     "Resize",
     "Scale",
     "SelfAttention",
+    "Selu",
     "Sigmoid",
     "SigmoidLike",
     "Sign",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ntc.backends.jax.duals import erf, exponential, layer_norm, polynomial, relu, series
+from ntc.backends.jax.duals import elu, erf, exponential, hinges, layer_norm, polynomial, relu, series
 from ntc.backends.jax.duals.family import Family
 from ntc.ir import ops
 from ntc.ir.op import Activation
@@ -30,6 +30,8 @@ FAMILIES: Mapping[type[Any], Family] = {
     ops.RectifiedMonomial: polynomial.RECTIFIED_MONOMIAL,
     ops.Sign: polynomial.SIGN,
     ops.Analytic: series.FAMILY,
+    ops.Hinges: hinges.FAMILY,
+    ops.ExponentialLinear: elu.FAMILY,
     ops.LayerNorm: layer_norm.FAMILY,
 }
 

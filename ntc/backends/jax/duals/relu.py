@@ -15,7 +15,7 @@ from ntc.backends.jax.polynomials import HALF_ANGLE, HALF_SPACE, polynomial
 from ntc.ir.ops import PiecewiseLinear
 
 
-def _angle(k: jax.Array, norm: jax.Array, same: Same) -> tuple[jax.Array, jax.Array, jax.Array]:
+def angle_of(k: jax.Array, norm: jax.Array, same: Same) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The angle of correlation, its cosine and sine. A variance of zero counts as correlation one.
 
     At correlation +-1 the derivatives of angle and sine are infinite but cancel in the integrals; they are set
@@ -35,13 +35,13 @@ def _angle(k: jax.Array, norm: jax.Array, same: Same) -> tuple[jax.Array, jax.Ar
 
 def _half_space(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:
     """(sin + (pi - angle) cos) / (2 pi) at the angle of correlation: the dual of relu at unit variances."""
-    angle, cosine, sine = _angle(k, norm, same)
+    angle, cosine, sine = angle_of(k, norm, same)
     return (sine + (pi - angle) * cosine) / (2 * pi)
 
 
 def _half_angle(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:
     """(pi - angle) / (2 pi): the dual_dot of relu."""
-    return (pi - _angle(k, norm, same)[0]) / (2 * pi)
+    return (pi - angle_of(k, norm, same)[0]) / (2 * pi)
 
 
 def cosine_of(k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
@@ -85,6 +85,11 @@ def _in_float32(exact: Callable[..., jax.Array], fast: Callable[..., jax.Array])
 
 _dual_of_relu = _in_float32(_half_space, _fast_half_space)
 _dual_dot_of_relu = _in_float32(_half_angle, _fast_half_angle)
+
+
+def half_space(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:
+    """(sin + (pi - angle) cos) / (2 pi): the mean of the product of both variables where they are above zero."""
+    return _dual_of_relu(k, norm, same)
 
 
 def half_angle(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:

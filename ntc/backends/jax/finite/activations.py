@@ -120,6 +120,18 @@ def _gelu_tanh(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
     return jax.nn.gelu(x, approximate=True)
 
 
+def _hinges(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
+    kinks = (one.weight * jnp.maximum(one.sign * x - one.distance, 0) for one in op.hinges)
+    y: jax.Array = sum(kinks, op.slope * x)
+    return y
+
+
+def _exponential_linear(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
+    below: jax.Array = op.depth * jnp.expm1(jnp.minimum(x, 0) / op.decay)
+    y: jax.Array = op.above * jnp.maximum(x, 0) + below
+    return y
+
+
 ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     PiecewiseLinear: _piecewise_linear,
     ops.ErrorFunction: _erf,
@@ -142,4 +154,6 @@ ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     ops.Softplus: _softplus,
     ops.Mish: _mish,
     ops.GeluTanh: _gelu_tanh,
+    ops.Hinges: _hinges,
+    ops.ExponentialLinear: _exponential_linear,
 }
