@@ -90,7 +90,11 @@ ONE_NONLINEAR_LAYER: dict[str, Network] = {
     >> top(),
     "conv_local": LINE >> nn.conv_local(W, 3, w_std=1.2, b_std=0.3) >> nn.relu() >> nn.global_avg_pool() >> top(),
     "grouped_conv": LINE >> conv() >> nn.relu() >> nn.grouped_conv(4, 2, 2, w_std=1.2) >> nn.global_avg_pool() >> top(),
-    "separable_conv": LINE >> conv() >> nn.relu() >> nn.depthwise_conv(3, 2, w_std=1.2, b_std=0.3) >> top(),
+    "separable_conv": LINE
+    >> nn.conv(2, 3, w_std=1.2, b_std=0.3)
+    >> nn.relu()
+    >> nn.depthwise_conv(3, 2, w_std=1.2, b_std=0.3)
+    >> nn.dense(1, 1.3, 0.2),
     "side_by_side": LINE >> nn.concat_spatial(conv(), conv(stride=2)) >> nn.relu() >> nn.global_avg_pool() >> top(),
     "conv_standard": LINE
     >> nn.conv(W, 3, w_std=1.2, b_std=0.3, parameterization="standard")
