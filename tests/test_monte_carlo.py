@@ -49,6 +49,8 @@ ONE_NONLINEAR_LAYER: dict[str, Network] = {
     "leaky_relu": DENSE >> hidden() >> nn.leaky_relu(0.3) >> top(),
     "ab_relu": DENSE >> hidden() >> nn.ab_relu(-0.5, 1.5) >> top(),
     "abs": DENSE >> hidden() >> nn.abs() >> top(),
+    "hard_tanh": DENSE >> hidden() >> nn.hard_tanh() >> top(),
+    "elu": DENSE >> hidden() >> nn.elu(1.5) >> top(),
     "erf": DENSE >> hidden() >> nn.erf() >> top(),
     "erf_shifted": DENSE >> hidden() >> nn.erf(1.2, 0.8, 0.5) >> top(),
     "erf_no_readout": DENSE >> hidden() >> nn.erf(1.2, 0.8),
