@@ -56,10 +56,12 @@ ONE_DEEP = (
     ops.PolynomialFamily,
     ops.RectifiedMonomial,
     ops.Analytic,
+    ops.Hinges,
+    ops.ExponentialLinear,
 )
 """Nonlinearities that amplify relative errors (by exponentials and powers of variances, or a jump), so that deep
-networks of them agree to no tolerance or overflow, and series, which are NaN at the variances that deep networks reach.
-`test_activations` has them in networks of one such layer."""
+networks of them agree to no tolerance or overflow; series, which are NaN at the variances that deep networks reach; and
+those whose reference is slow. `test_activations` has them in networks of one such layer."""
 DEEP: tuple[type[TensorOp], ...] = tuple(op for op in ACTIVATIONS if not issubclass(op, ONE_DEEP))
 JOINS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if op.arity is None)
 OTHERS: tuple[type[TensorOp], ...] = tuple(
