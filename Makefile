@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/python examples/digits.py --output out
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -116,12 +116,12 @@ def test_random_networks_hold_every_op() -> None:
     def seen(graphs: SearchStrategy[Graph], wanted: set[str]) -> set[str]:
         found: set[str] = set()
 
-        @settings(max_examples=300, database=None)
+        @settings(max_examples=100, database=None)
         @given(graphs)
         def collect(graph: Graph) -> None:
             found.update(node.op.name for node in graph.nodes)
 
-        for number in range(10):
+        for number in range(30):
             if not wanted <= found:
                 seed(number)(collect)()
         return found
