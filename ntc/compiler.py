@@ -11,6 +11,8 @@ from ntc.ir.construct import construct
 from ntc.ir.graph import Graph
 from ntc.ir.types import Between, DType, Kernel, Target
 from ntc.ir.verify import verify
+from ntc.passes.base import Pass
+from ntc.passes.distance import Distance
 from ntc.passes.lower_conv import LowerConv
 from ntc.passes.pipeline import OPTIMIZE, Observer, run
 from ntc.passes.translate import Translate
@@ -30,13 +32,18 @@ def lower(
     optimize: bool = True,
     target: Target = "cpu",
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
+    form: Literal["auto", "covariance", "distance"] = "auto",
 ) -> Graph:
     """The kernel graph of a tensor graph, optimised for the target unless told otherwise."""
     if dtype not in DTYPES:
         raise ParameterError(f"dtype should be float32 or float64, got {dtype}")
     translate = construct(Translate, (tuple(kernels), DTYPES[dtype], between), {})
-    lower_conv = construct(LowerConv, (target, conv_lowering), {})
-    return run(graph, [translate, *((*OPTIMIZE[:-1], lower_conv) if optimize else ())], observer)
+    own: dict[type[Pass], Pass] = {
+        Distance: construct(Distance, (form,), {}),
+        LowerConv: construct(LowerConv, (target, conv_lowering), {}),
+    }
+    passes = [own.get(type(pass_), pass_) for pass_ in OPTIMIZE] if optimize else []
+    return run(graph, [translate, *passes], observer)
 
 
 def build(
@@ -46,6 +53,7 @@ def build(
     dtype: Literal["float32", "float64"] = "float32",
     observer: Observer | None = None,
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
+    form: Literal["auto", "covariance", "distance"] = "auto",
 ) -> Program:
     """Compiles a network to a program for its kernels.
 
@@ -57,6 +65,8 @@ def build(
       observer: sees the graph after every pass.
       conv_lowering: how convolutions are summed: along one axis after the other, over all taps at once, or as
         products with banded matrices; auto chooses by a count of operations on the target.
+      form: of what relu and its kin read: covariances, or distances, which keep the digits by which inputs differ that
+        are nearly equal; auto is distances in float32.
 
     Raises:
       NtcError: the network is not well formed; see `ntc.errors` for the kinds.
@@ -66,7 +76,9 @@ def build(
     if target not in get_args(Target):
         raise ParameterError(f"target should be cpu, cuda or tpu, got {target}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
-    graphs = _Lowered(lambda between: lower(graph, between, kernels, dtype, observer, True, target, conv_lowering))
+    graphs = _Lowered(
+        lambda between: lower(graph, between, kernels, dtype, observer, True, target, conv_lowering, form)
+    )
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]

@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntc.backends.jax import distances
 from ntc.backends.jax.attention import attended, attention_weights, position_covariance
 from ntc.backends.jax.block import Block, live_mask, repeat_columns
+from ntc.backends.jax.distances import FEW_CHANNELS
 from ntc.backends.jax.duals import family
 from ntc.backends.jax.linear import applied, permuted
 from ntc.backends.jax.whole import diagonal_mean, filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
@@ -41,7 +43,12 @@ def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]
         return _marginal_gram(scope, op, type_)
     first = jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank)
     second = scope.shifted[("x2", op.crop), layout_of(type_)]
-    return _products(_features(op, first), _features(op, jnp.squeeze(second, rank)))
+    features = _features(op, first), _features(op, jnp.squeeze(second, rank))
+    products = _products(*features)
+    if op.gives == "covariance":
+        return products
+    same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
+    return distances.gram(*features, products, distances.own_entries(scope, type_), same)
 
 
 def _features(op: kernel.Gram, x: jax.Array) -> jax.Array:
@@ -56,14 +63,11 @@ def _features(op: kernel.Gram, x: jax.Array) -> jax.Array:
 def _products(first: jax.Array, second: jax.Array) -> jax.Array:
     """(*positions, rows, channels) with (*positions, columns, channels): means of products over channels."""
     channels = first.shape[-1]
-    if first.ndim > 2 and channels <= _FEW_CHANNELS:  # small products: as additions, which XLA fuses
+    if first.ndim > 2 and channels <= FEW_CHANNELS:  # small products: as additions, which XLA fuses
         terms = [first[..., :, None, c] * second[..., None, :, c] for c in range(channels)]
         return reduce(add, terms) / channels
     products = jnp.einsum("...nz,...mz->...nm", first, second, precision=jax.lax.Precision.HIGHEST)
     return products / channels
-
-
-_FEW_CHANNELS = 16
 
 
 def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
@@ -75,7 +79,7 @@ def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
     lanes, channels = scope.lanes(type_).number, x.shape[-1]
     first = jnp.broadcast_to(jnp.expand_dims(x, rank), (*x.shape[:rank], lanes, *x.shape[rank:]))
     first = first.reshape(*x.shape[:rank], 1, -1, channels)
-    if channels <= _FEW_CHANNELS:
+    if channels <= FEW_CHANNELS:
         return reduce(add, [first[..., c] * second[..., c] for c in range(channels)]) / channels
     return (first * second).mean(-1)
 
@@ -90,7 +94,7 @@ def _constant(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
 
 def _affine(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    return _scale_shift(operands[0].interior, op.w_std**2, op.b_std**2)
+    return distances.with_bias(scope, type_, _scale_shift(operands[0].interior, op.w_std**2, 0), op.b_std)
 
 
 def _scale_shift(x: jax.Array, scale: float, shift: float) -> jax.Array:
@@ -122,12 +126,18 @@ def _aligned(block: Block, type_: CovarianceType) -> jax.Array:
 
 def _integral(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    integrals = family(op.phi)
     first, second = scope.marginals(node)
-    may_be_same = node.operands[1] == node.operands[2] or scope.equal is not None
-    same = _same_entry(scope, type_) if may_be_same else None
+    if isinstance(op, kernel.Covariance) or op.reads == "distance":
+        return distances.integral(scope, op, type_, _aligned(operands[0], type_), (first, second))
+    integrals = family(op.phi)
+    same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
     function = integrals.dual if isinstance(op, kernel.Dual) else integrals.dual_dot
     return function(op.phi, _aligned(operands[0], type_), first, second, same)
+
+
+def _may_be_same(scope: Scope, type_: CovarianceType) -> bool:
+    """Whether entries of an example with itself may be among the value's."""
+    return len(set(type_.batch)) == 1 or scope.equal is not None
 
 
 def _same_entry(scope: Scope, type_: CovarianceType) -> Any:
@@ -150,7 +160,7 @@ def _window(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
         x = filtered(block, op, scope.lanes(type_), masks, scope.boundary)
     else:
         x = filtered_anywhere(block, geometry, type_)
-    return _scale_shift(x, op.w_std**2 / op.taps, op.b_std**2)
+    return distances.with_bias(scope, type_, _scale_shift(x, op.w_std**2 / op.taps, 0), op.b_std)
 
 
 def _window2(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
@@ -284,6 +294,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Div: _div,
     kernel.Dual: _integral,
     kernel.DualDot: _integral,
+    kernel.Covariance: _integral,
     kernel.Window: _window,
     kernel.Window2: _window2,
     kernel.Reduce: _reduce,

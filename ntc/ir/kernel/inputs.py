@@ -9,9 +9,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ntc.errors import VerifyError
+from ntc.ir.kernel.dense import on_diagonal
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
 from ntc.ir.schema import MAX_EXTENT, Count, Finite, Masked, frozen
-from ntc.ir.types import ArrayType, CovarianceType, DType, Spatial, Type
+from ntc.ir.types import ArrayType, CovarianceType, DType, Form, Spatial, Type
 
 
 @frozen
@@ -20,7 +21,7 @@ class Gram(KernelOp):
 
     Of the positions from start to stop alone, where `crop` is (start, stop) of every axis. Entries that are `masked`
     count as zeros. If `channels` is given, further channels of the arrays are something else: the pattern of a graph.
-    Source: Novak et al. 2019, eq. 5.
+    With `gives` distance, |x1[n, p] - x2[m, p]|^2 / (2 channels) where p' = p. Source: Novak et al. 2019, eq. 5.
     """
 
     name: ClassVar[str] = "gram"
@@ -28,6 +29,10 @@ class Gram(KernelOp):
     crop: tuple[Annotated[int, Field(ge=0, le=MAX_EXTENT)], ...] = ()
     masked: Masked | None = None
     channels: Count | None = None
+    gives: Form = "covariance"
+
+    def form(self, *operands: CovarianceType) -> Form:
+        return self.gives
 
     @property
     def cropped(self) -> tuple[slice, ...]:
@@ -39,6 +44,8 @@ class Gram(KernelOp):
         layouts = {(x.dtype, x.spatial, x.channels) for x in arrays}
         if len(arrays) != len(operands) or len(layouts) != 1:
             raise VerifyError("gram takes one or two input arrays of one shape")
+        if self.gives == "distance" and len(arrays) != 2:
+            raise VerifyError("gram gives distances between two inputs")
         spatial = arrays[0].spatial
         if self.crop:
             inside = [0 <= low < high for low, high in zip(self.crop[::2], self.crop[1::2], strict=False)]
@@ -64,7 +71,9 @@ class Gram(KernelOp):
         if len(operands) == 2:
             first, second = first[:, None], second[None, :]
         mean: Array = np.sum(first * second, axis=-1) / operands[0].shape[-1]
-        return mean
+        if self.gives == "covariance":
+            return mean
+        return np.where(on_diagonal(result), np.sum((first - second) ** 2, axis=-1) / (2 * operands[0].shape[-1]), mean)
 
     def _features(self, x: Array) -> Array:
         x = x[..., : self.channels]

@@ -1,0 +1,59 @@
+"""How far float32 is from float64: both kernels of every benchmark network, from distant inputs to equal ones."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+import ntc
+from benchmarks.cases import CASES, Case
+from benchmarks.measure import markdown
+from ntc.ir.op import Array
+
+DISTANCES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 0.0)
+"""|x - x'| / |x|."""
+
+FORMS: tuple[Literal["covariance", "distance"], ...] = ("covariance", "distance")
+
+EXAMPLES = 2
+"""Pairs of inputs per distance, of which the larger error counts."""
+
+
+def main() -> str:
+    """Rows are a network and a kernel, columns distances; entries are |float32 - float64| / |float64|."""
+    rows: list[tuple[object, ...]] = []
+    for name, case in CASES.items():
+        if name in ("deep", "small", "fully_connected_self"):
+            continue
+        for (kernel, form), errors in errors_of(case).items():
+            rows.append((case.title, kernel, form, *(f"{error:.0e}" for error in errors)))
+            print(rows[-1], flush=True)
+    return markdown(("network", "kernel", "form", *(f"{distance:g}" for distance in DISTANCES)), rows)
+
+
+def errors_of(case: Case) -> dict[tuple[str, str], Array]:
+    """The largest relative error at every distance, by kernel and form. Programs see the same numbers, of float32."""
+    graph = ntc.load_graph(case.file, case.model, case.parameters)
+    x, near = inputs(case.shape)
+    exact = ntc.build(graph, dtype="float64")(x, near)
+    errors = {}
+    for form in FORMS:
+        found = ntc.build(graph, form=form)(x, near)
+        for kernel in ("nngp", "ntk"):
+            single, double = (np.asarray(getattr(kernels, kernel), np.float64) for kernels in (found, exact))
+            own = np.arange(EXAMPLES)
+            ratio = np.abs(single / double - 1).reshape(EXAMPLES, EXAMPLES, -1)[own, own]
+            errors[kernel, form] = ratio.max(0)
+    return errors
+
+
+def inputs(shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Examples, and as many at every distance from each, (examples * distances, ...)."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(EXAMPLES, *shape)).astype(np.float32)
+    direction = random.normal(size=(EXAMPLES, *shape))
+    axes = tuple(range(1, x.ndim))
+    direction *= np.sqrt(np.sum(x**2, axes, keepdims=True) / np.sum(direction**2, axes, keepdims=True))
+    near = np.stack([x + distance * direction for distance in DISTANCES], axis=1)
+    return x, near.reshape(-1, *shape).astype(np.float32)
