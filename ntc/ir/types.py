@@ -17,7 +17,7 @@ Between = Literal["cross", "self", "diagonal"]
 symmetric matrix); every one of x with itself alone."""
 
 Form = Literal["covariance", "distance"]
-"""What an entry is. `distance`: where p' = p it is D = (v1 + v2) / 2 - K, half of E[(u - v)^2], elsewhere K. K of two
+"""What an entry is. `distance`: where p' = p it is D = (v1 + v2) / 2 - K, half of E[(u - v)^2], elsewhere -K. K of two
 inputs that are nearly equal has lost the digits by which they differ; D has them."""
 
 Target = Literal["cpu", "cuda", "tpu"]

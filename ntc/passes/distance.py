@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from ntc.ir.graph import Graph, Node
+from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.kernel import Add, Affine, Covariance, Dual, DualDot, GaussianIntegral, Gram, Reduce, Select, Window
+from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import covariance
 from ntc.ir.ops import PiecewiseLinear
 from ntc.ir.schema import frozen
-from ntc.ir.types import CovarianceType
 from ntc.passes.base import Pass
-
-Readers = Mapping[str, list[Node]]
-Marginals = tuple[str, str]
 
 
 @frozen
@@ -35,84 +33,55 @@ class Distance(Pass):
         """The graph with some values in the distance form."""
         if self.form == "covariance":
             return graph
-        chosen = _Choice(graph, self.form == "distance").chosen()
-        return _Rewriter(graph, chosen).graph() if chosen else graph
+        return _Rewriter(graph, chosen(graph, every_type=self.form == "distance")).graph()
 
 
-class _Choice:
-    """Which values take the distance form, and their marginals."""
+def chosen(graph: Graph, every_type: bool) -> frozenset[str]:
+    """The values that can be computed in this form and are of use in it, or are like those that are.
 
-    def __init__(self, graph: Graph, every_type: bool) -> None:
-        self._graph, self._every_type = graph, every_type
-        self._readers: dict[str, list[Node]] = {}
-        for node in graph.nodes:
-            for operand in dict.fromkeys(node.operands):
-                self._readers.setdefault(operand, []).append(node)
-        self._known = {(node.op, node.operands): node.name for node in graph.nodes}
-        self._outputs = {output.value for output in graph.outputs}
+    A value is of use that a kinked nonlinearity reads, or from which one that is of use is computed. The last block of
+    a network is often of none, but a backend runs repeated blocks in a loop where they are all alike.
+    """
+    candidates: dict[str, Node] = {}
+    for node in graph.nodes:
+        if (every_type or covariance(node.type).dtype == "f32") and _is_candidate(node, candidates):
+            candidates[node.name] = node
+    useful: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.name in useful or is_kinked(node):
+            useful.update(node.operands[:1] if isinstance(node.op, Dual | DualDot) else node.operands)
+    found = useful.intersection(candidates)
+    kinds = Counter((candidates[name].op, candidates[name].type) for name in found)
+    alike: set[str] = set()
+    for name, node in candidates.items():
+        operands = _operands(node)
+        begins = isinstance(node.op, Dual) or not alike.isdisjoint(operands)
+        if name not in found and begins and kinds[node.op, node.type] >= _REPEATED and operands:
+            alike |= {name} if (found | alike).issuperset(operands) else set()
+    return frozenset(found | alike)
 
-    def chosen(self) -> dict[str, Marginals | None]:
-        """The largest set of values of which every one can be computed in this form and is of use in it; with the
-        marginals by which a value is converted back, None where nothing needs that."""
-        found: dict[str, Marginals | None] = {}
-        for node in self._graph.nodes:
-            if self._is_candidate(node, found):
-                found[node.name] = self._marginals(node, found)
-        while True:
-            useful = self._useful(found)
-            kept = {x: m for x, m in found.items() if x in useful and (m or not self._is_converted(x, found))}
-            kept = {x: m for x, m in kept.items() if self._is_candidate(self._graph.definitions[x], kept)}
-            if kept == found:
-                return found
-            found = kept
 
-    def _is_candidate(self, node: Node, found: Iterable[str]) -> bool:
-        type_ = covariance(node.type)
-        if len(type_.batch) == 1 or not (self._every_type or type_.dtype == "f32"):
-            return False
-        op = node.op
-        if isinstance(op, Gram):
-            return len(node.operands) == 2 and op.gives == "covariance" and type(op) is Gram
-        if isinstance(op, Dual):
-            return is_kinked(node) and node.operands[0] in found
-        return is_linear(node) and all(x in found for x in node.operands)
+_REPEATED = 2
+"""So many like it, and one more are a loop."""
 
-    def _marginals(self, node: Node, found: Mapping[str, Marginals | None]) -> Marginals | None:
-        """The variances of a value: those of the integrals that read it, or those computed from its operands' in the
-        way in which it is computed."""
-        for reader in self._readers.get(node.name, ()):
-            if isinstance(reader.op, GaussianIntegral) and reader.operands[0] == node.name:
-                return reader.operands[1], reader.operands[2]
-        sides = []
-        for side in (0, 1):
-            if isinstance(node.op, Gram):
-                operands: tuple[str, ...] = (node.operands[side],)
-            elif isinstance(node.op, Dual):
-                operands = (node.operands[1 + side],) * 3
-            else:
-                below = [found[x] for x in node.operands]
-                if not all(below):
-                    return None
-                operands = tuple(x[side] for x in below if x)
-            name = self._known.get((node.op, operands))
-            if name is None:
-                return None
-            sides.append(name)
-        return sides[0], sides[1]
 
-    def _useful(self, found: Iterable[str]) -> set[str]:
-        useful: set[str] = set()
-        for node in reversed(self._graph.nodes):
-            if node.name in found and any(self._is_use(node.name, x, useful) for x in self._readers.get(node.name, ())):
-                useful.add(node.name)
-        return useful
+def _operands(node: Node) -> tuple[str, ...]:
+    """Those between two examples."""
+    return node.operands[:1] if isinstance(node.op, Dual) else node.operands
 
-    def _is_use(self, name: str, reader: Node, useful: Iterable[str]) -> bool:
-        return is_kinked(reader) if isinstance(reader.op, GaussianIntegral) else reader.name in useful
 
-    def _is_converted(self, name: str, found: Iterable[str]) -> bool:
-        readers = self._readers.get(name, ())
-        return name in self._outputs or any(not (is_kinked(x) or x.name in found) for x in readers)
+def _is_candidate(node: Node, candidates: Collection[str]) -> bool:
+    """Whether the value can be computed in the distance form. What is all bias has been folded."""
+    op = node.op
+    if len(covariance(node.type).batch) == 1:
+        return False
+    if isinstance(op, Gram):
+        return type(op) is Gram and op.gives == "covariance"
+    if isinstance(op, Dual) and not is_kinked(node):
+        return False
+    linear = isinstance(op, Add | Select | Dual) or (isinstance(op, Reduce) and op.reduction == "trace")
+    linear = linear or (isinstance(op, Affine | Window) and op.w_std > 0)
+    return linear and all(x in candidates for x in _operands(node))
 
 
 def is_kinked(node: Node) -> bool:
@@ -120,56 +89,74 @@ def is_kinked(node: Node) -> bool:
     return isinstance(node.op, Dual | DualDot) and isinstance(node.op.phi, PiecewiseLinear)
 
 
-def is_linear(node: Node) -> bool:
-    """Whether the op makes distances of distances. What is all bias has been folded."""
-    op = node.op
-    if isinstance(op, Affine | Window):
-        return op.w_std > 0
-    return isinstance(op, Add | Select) or (isinstance(op, Reduce) and op.reduction == "trace")
-
-
 class _Rewriter:
     """Writes the graph in which some values are in the distance form."""
 
-    def __init__(self, graph: Graph, chosen: Mapping[str, Marginals | None]) -> None:
+    def __init__(self, graph: Graph, chosen: Collection[str]) -> None:
         self._graph, self._chosen = graph, chosen
-        self._converted: dict[str, str] = {}
         self._nodes: list[Node] = []
+        self._types = dict(graph.types)
+        self._known = {(node.op, node.operands): node.name for node in graph.nodes}
+        self._marginals = {
+            node.operands[0]: node.operands[1:] for node in graph.nodes if isinstance(node.op, GaussianIntegral)
+        }
+        self._covariances: dict[str, str] = {}
 
     def graph(self) -> Graph:
         """The new graph."""
         for node in self._graph.nodes:
-            self._nodes.append(self._rewritten(node))
+            rewritten = self._rewritten(node)
+            self._nodes.append(rewritten)
         outputs = tuple(replace(x, value=self._covariance(x.value)) for x in self._graph.outputs)
         return replace(self._graph, nodes=tuple(self._nodes), outputs=outputs)
 
     def _rewritten(self, node: Node) -> Node:
         op = node.op
-        chosen = node.name in self._chosen
         if isinstance(op, Dual | DualDot) and is_kinked(node) and node.operands[0] in self._chosen:
             op = replace(op, reads="distance")
-        elif not chosen:
+        elif node.name not in self._chosen:
             node = replace(node, operands=tuple(map(self._covariance, node.operands)))
-        if not chosen:
+        if node.name not in self._chosen:
             return replace(node, op=op)
         if isinstance(op, Gram | Dual):
             op = replace(op, gives="distance")
         return replace(node, op=op, type=covariance(node.type).with_form("distance"))
 
     def _covariance(self, name: str) -> str:
-        """The value as a covariance."""
+        """The value as a covariance, made before its first reader."""
         if name not in self._chosen:
             return name
-        if name not in self._converted:
-            marginals = self._chosen[name]
-            assert marginals is not None
+        if name not in self._covariances:
             node = self._graph.definitions[name]
-            type_: CovarianceType = covariance(node.type).with_form("covariance")
-            self._converted[name] = self._unique(f"{name}c")
-            self._nodes.append(Node(self._converted[name], Covariance(), (name, *marginals), type_, node.location))
-        return self._converted[name]
+            operands = (name, self._marginal(node, 0), self._marginal(node, 1))
+            self._covariances[name] = self._unique(f"{name}c")
+            self._append(Node(self._covariances[name], Covariance(), operands, node.type, node.location))
+        return self._covariances[name]
+
+    def _marginal(self, node: Node, side: int) -> str:
+        """The variances of a value: those of the integrals that read it, or computed from its operands' as it is."""
+        if node.name in self._marginals:
+            return self._marginals[node.name][side]
+        op = kernel_op(node)
+        if isinstance(op, Gram):
+            operands: tuple[str, ...] = (node.operands[side],)
+        elif isinstance(op, Dual):
+            operands = (node.operands[1 + side],) * 3
+        else:
+            operands = tuple(self._marginal(self._graph.definitions[x], side) for x in node.operands)
+        if (op, operands) not in self._known:
+            type_ = op.result(*(self._types[x] for x in operands))
+            name = self._unique(f"{node.name}v{side + 1}")
+            diagonal = type_.with_offsets((DIAGONAL,) * len(type_.spatial))
+            self._append(Node(name, op, operands, diagonal, node.location))
+            self._known[op, operands] = name
+        return self._known[op, operands]
+
+    def _append(self, node: Node) -> None:
+        self._nodes.append(node)
+        self._types[node.name] = node.type
 
     def _unique(self, name: str) -> str:
-        while name in self._graph.types:
+        while name in self._types:
             name += "_"
         return name

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ntc.backends.jax.block import repeat_columns
+from ntc.backends.jax.block import layout_of
 from ntc.backends.jax.duals import distance
 from ntc.backends.jax.duals.distance import Own
 from ntc.backends.jax.duals.family import Same
@@ -31,7 +31,7 @@ the angle t = sqrt(2 D / v), 20 times eps at most. Below, it is summed from diff
 
 def own_entries(scope: Scope, type_: CovarianceType) -> Own:
     """Mask of the entries with p' = p, (lanes * columns); True if there are no others."""
-    return True if type_.lanes == 1 else repeat_columns(scope.lanes(type_).on_diagonal(), scope.columns)
+    return True if type_.lanes == 1 else scope.own[layout_of(type_)] > 0
 
 
 def integral(
@@ -63,7 +63,7 @@ def gram(first: jax.Array, second: jax.Array, products: jax.Array, own: Own, sam
         distances = reduce(add, [_squares(first, second, c) for c in range(channels)]) / (2 * channels)
     else:
         distances = _from_products(first, second, products, own, same)
-    return distances if own is True else jnp.where(own, distances, products)
+    return distances if own is True else jnp.where(own, distances, -products)
 
 
 def _from_products(first: jax.Array, second: jax.Array, products: jax.Array, own: Own, same: Same) -> jax.Array:
@@ -99,10 +99,10 @@ def _exact_rows(first: jax.Array, found: jax.Array, second: jax.Array, rows: jax
 
 
 def with_bias(scope: Scope, type_: CovarianceType, x: jax.Array, b_std: float) -> jax.Array:
-    """x with the variance of a bias added; to distances it adds nothing."""
+    """x with the variance of a bias added: where p' = p, to a distance nothing; elsewhere that holds -K."""
     if b_std == 0:
         return x
     if type_.form == "covariance":
         return x + b_std**2
     own = own_entries(scope, type_)
-    return x if own is True else x + jnp.where(own, 0, b_std**2).astype(x.dtype)
+    return x if own is True else x - jnp.where(own, 0, b_std**2).astype(x.dtype)

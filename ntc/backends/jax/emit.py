@@ -14,7 +14,7 @@ import numpy as np
 
 from ntc.backends.jax import distances
 from ntc.backends.jax.attention import attended, attention_weights, position_covariance
-from ntc.backends.jax.block import Block, live_mask, repeat_columns
+from ntc.backends.jax.block import Block, layout_of, live_mask, repeat_columns
 from ntc.backends.jax.distances import FEW_CHANNELS
 from ntc.backends.jax.duals import family
 from ntc.backends.jax.linear import applied, permuted
@@ -28,11 +28,6 @@ from ntc.ir.types import CovarianceType
 
 if TYPE_CHECKING:
     from ntc.backends.jax.scope import Scope
-
-
-def layout_of(type_: CovarianceType) -> tuple[Any, ...]:
-    """What the places of entries depend on."""
-    return type_.spatial, type_.offsets, type_.moduli
 
 
 def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:

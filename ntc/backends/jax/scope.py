@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.block import Block, Lanes, Margins, with_margins
+from ntc.backends.jax.block import Block, Lanes, Margins, layout_of, repeat_columns, with_margins
 from ntc.backends.jax.boundary import Boundary
-from ntc.backends.jax.emit import EMITTERS, layout_of
+from ntc.backends.jax.emit import EMITTERS
 from ntc.backends.jax.roots import Key, Keys, root, root_keys
 from ntc.backends.jax.windows import Masks
 from ntc.ir import kernel
@@ -43,6 +43,7 @@ class Scope:
       equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
       shifted: what belongs to second examples, brought to p' of the entries at hand.
       masks: of filters, for the lanes at hand.
+      own: which of the lanes at hand, repeated for all columns, have p' = p: 1 or 0.
       tables: from which `shifted` is sliced.
       values: blocks by name.
       found: what integrals take of marginals among the values.
@@ -62,6 +63,7 @@ class Scope:
     first_row: Any = 0
     shifted: dict[Any, jax.Array] = field(default_factory=dict)
     masks: dict[Any, Masks] = field(default_factory=dict)
+    own: dict[Any, jax.Array] = field(default_factory=dict)
     tables: dict[Any, jax.Array] = field(default_factory=dict)
     equal: jax.Array | None = None
     values: dict[str, Block] = field(default_factory=dict)
@@ -92,6 +94,9 @@ class Scope:
 
     def _bring(self, nodes: tuple[Node, ...]) -> None:
         op, type_ = nodes[0].op, covariance(nodes[0].type)
+        if type_.lanes > 1 and layout_of(type_) not in self.own and self._has_distances(nodes[0]):
+            mask = repeat_columns(self.lanes(type_).on_diagonal(), self.columns).astype(self.x1.dtype)
+            self.own[layout_of(type_)] = self.boundary.stored(lambda: mask)
         if isinstance(op, kernel.Window):
             geometry = op.axes(self.types[nodes[0].operands[0]])
             known = geometry, layout_of(type_)
@@ -104,6 +109,11 @@ class Scope:
             x = self.tables[known] if sliced else self._second(known[0], type_)
             shift = lanes.from_table if sliced else lanes.shifted
             self.shifted[known] = _over(self._leading(known, x.ndim - sliced, type_), shift)(x)
+
+    def _has_distances(self, node: Node) -> bool:
+        """Whether the node reads or gives a value in the distance form."""
+        types = [node.type, *(self.types[x] for x in node.operands)]
+        return any(isinstance(x, CovarianceType) and x.form == "distance" for x in types)
 
     def _needed(self, nodes: tuple[Node, ...]) -> Any:
         """What a node, or the nodes at one place of all blocks, need of second examples at p'; None if nothing."""
@@ -213,9 +223,8 @@ class Scope:
                 scope.emit(node)
             return tuple(scope.values[block[i].name].array for i in run.carried), results(scope)
 
-        integrals = [
-            x for x in block if isinstance(x.op, kernel.GaussianIntegral) and len(covariance(x.type).batch) == 2
-        ]
+        alike = {(root_keys(x), layout_of(covariance(x.type))): x for x in block if is_cross_integral(x)}
+        integrals = list(alike.values())  # one of those that read the same: XLA would bring that for each of them
         roots = [self._stacked_roots(run, block.index(node)) for node in integrals]
         carry, stacked = jax.lax.scan(step, self._before(run), roots, length=len(run.blocks))
         for position, array in zip(run.carried, carry, strict=True):

@@ -40,12 +40,14 @@ def on_diagonal(type_: CovarianceType) -> npt.NDArray[np.bool_]:
 
 def turned(type_: CovarianceType, x: Array, v1: Array, v2: Array) -> Array:
     """K of a value in the distance form, or the distance form of K, of variances `spread_variance`."""
-    return np.where(on_diagonal(type_), (v1 + v2) / 2 - x, x)
+    return np.where(on_diagonal(type_), (v1 + v2) / 2 - x, -x)
 
 
 def bias(type_: CovarianceType, b_std: float) -> Array:
-    """What a bias adds to every entry: nothing to a distance."""
-    return np.where(on_diagonal(type_) & (type_.form == "distance"), 0.0, b_std**2)
+    """What a bias adds to every entry of the type: b_std^2 to K, nothing to a distance."""
+    if type_.form == "covariance":
+        return np.array(b_std**2)
+    return np.where(on_diagonal(type_), 0.0, -(b_std**2))
 
 
 def tap(x: Array, axis: int, geometry: Sliding, number: int) -> Array:

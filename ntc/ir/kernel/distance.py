@@ -1,4 +1,4 @@
-"""Values in the distance form: D = (v1 + v2) / 2 - K where p' = p, K elsewhere."""
+"""Values in the distance form: D = (v1 + v2) / 2 - K where p' = p, -K elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ntc.ir.types import CovarianceType, Form, Type
 
 @frozen
 class Covariance(GaussianIntegral):
-    """K = (v1 + v2) / 2 - D where p' = p, of a value in the distance form."""
+    """K of a value in the distance form: (v1 + v2) / 2 - D where p' = p, the negative elsewhere."""
 
     name: ClassVar[str] = "covariance"
 

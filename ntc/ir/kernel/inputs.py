@@ -73,7 +73,8 @@ class Gram(KernelOp):
         mean: Array = np.sum(first * second, axis=-1) / operands[0].shape[-1]
         if self.gives == "covariance":
             return mean
-        return np.where(on_diagonal(result), np.sum((first - second) ** 2, axis=-1) / (2 * operands[0].shape[-1]), mean)
+        squares = np.sum((first - second) ** 2, axis=-1)
+        return np.where(on_diagonal(result), squares / (2 * operands[0].shape[-1]), -mean)
 
     def _features(self, x: Array) -> Array:
         x = x[..., : self.channels]

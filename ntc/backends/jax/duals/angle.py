@@ -64,8 +64,8 @@ def _square_of_sine(gap: jax.Array, norm: jax.Array) -> jax.Array:
 
 
 def _acute(h: jax.Array) -> jax.Array:
-    """s, of the angle or of its supplement."""
-    return lax.max(lax.min(h, 1 - h), lax.full_like(h, 0))
+    """s, of the angle or of its supplement; not below zero."""
+    return lax.max(where(h > 0.5, 1 - h, h), lax.full_like(h, 0))
 
 
 @jax.custom_jvp
@@ -82,7 +82,7 @@ def excess(gap: jax.Array, norm: jax.Array) -> jax.Array:
     """norm (sin(t) - t cos(t)) / (2 pi)."""
     h = _square_of_sine(gap, norm)
     s = _acute(h)
-    beyond = lax.max(h - 0.5, lax.full_like(h, 0))
+    beyond = where(h > 0.5, h - 0.5, 0.0)
     return norm * (s * lax.sqrt(s) * polynomial(_EXCESS[str(h.dtype)], s) + beyond)
 
 

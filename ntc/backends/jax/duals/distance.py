@@ -1,11 +1,12 @@
 """Integrals of relu and its kin from values in the distance form, without cancellation where inputs are nearly equal.
 
-With D = (v1 + v2) / 2 - K, roots r1 and r2 of the variances, and t the angle of correlation,
+With x = D = (v1 + v2) / 2 - K where p' = p and -K elsewhere, roots r1 and r2 of the variances, norm = r1 r2, and t the
+angle of correlation,
 
     norm - K        = D - (r1 - r2)^2 / 2
     E[phi' phi']    = (a^2 + b^2) / 2 - (b - a)^2 t / (2 pi)
     E[phi phi]      = (a^2 + b^2) / 2 K + (b - a)^2 norm (sin(t) - t cos(t)) / (2 pi)
-    D of phi        = (a^2 + b^2) / 2 D - (b - a)^2 norm (sin(t) - t cos(t)) / (2 pi)
+    x of phi        = (a^2 + b^2) / 2 x - (b - a)^2 norm (sin(t) - t cos(t)) / (2 pi)
 
 for the slopes a below and b above zero: Cho & Saul 2009, eq. 6, rewritten.
 """
@@ -29,9 +30,7 @@ def _gap(x: jax.Array, root1: jax.Array, root2: jax.Array, own: Own) -> tuple[ja
     """sqrt(v1 v2) - K and sqrt(v1 v2)."""
     norm = jnp.broadcast_to(root1 * root2, x.shape)
     half_square = (root1 - root2) ** 2 / 2
-    if own is True:
-        return x - half_square, norm
-    return jnp.where(own, x, -x) + jnp.where(own, -half_square, norm), norm
+    return x + (-half_square if own is True else jnp.where(own, -half_square, norm)), norm
 
 
 def dual(phi: PiecewiseLinear, x: jax.Array, root1: jax.Array, root2: jax.Array, own: Own, gives: Form) -> jax.Array:
@@ -40,9 +39,7 @@ def dual(phi: PiecewiseLinear, x: jax.Array, root1: jax.Array, root2: jax.Array,
     mean, difference = (a**2 + b**2) / 2, (b - a) ** 2
     gap, norm = _gap(x, root1, root2, own)
     bent = difference * excess(gap, norm)
-    if gives == "covariance":
-        return mean * (norm - gap) + bent
-    return mean * x + (-bent if own is True else jnp.where(own, -bent, bent))
+    return mean * x - bent if gives == "distance" else mean * (norm - gap) + bent
 
 
 def dual_dot(phi: PiecewiseLinear, x: jax.Array, root1: jax.Array, root2: jax.Array, own: Own) -> jax.Array:
@@ -52,6 +49,6 @@ def dual_dot(phi: PiecewiseLinear, x: jax.Array, root1: jax.Array, root2: jax.Ar
 
 
 def covariance(x: jax.Array, root1: jax.Array, root2: jax.Array, own: Own) -> jax.Array:
-    """K."""
-    k = (root1**2 + root2**2) / 2 - x
-    return k if own is True else jnp.where(own, k, x)
+    """K; of what integrals compute as well."""
+    gap, norm = _gap(x, root1, root2, own)
+    return norm - gap
