@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Add, Affine, Covariance, Dual, DualDot, GaussianIntegral, Gram, Reduce, Select, Window
+from ntc.ir.kernel import Add, Affine, Covariance, Dual, DualDot, GaussianIntegral, Gram, Less, Reduce, Select, Window
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import covariance
 from ntc.ir.ops import PiecewiseLinear
@@ -58,7 +58,20 @@ def chosen(graph: Graph, every_type: bool) -> frozenset[str]:
         begins = isinstance(node.op, Dual) or not alike.isdisjoint(operands)
         if name not in found and begins and kinds[node.op, node.type] >= _REPEATED and operands:
             alike |= {name} if (found | alike).issuperset(operands) else set()
-    return frozenset(found | alike)
+    found |= alike
+    return frozenset(found | _kernels_of_weights(graph, found))
+
+
+def _kernels_of_weights(graph: Graph, found: Collection[str]) -> set[str]:
+    """Sums of a value of this form and others, which are NTKs: they take the form as well, by the same variances, so
+    that it is left where these are at hand, not after every layer."""
+    sums: set[str] = set()
+    for node in graph.nodes:
+        if isinstance(node.op, Add) and len(covariance(node.type).batch) == 2 and node.name not in found:
+            inside = [x in found or x in sums for x in node.operands]
+            if all(inside) or (any(inside) and len(inside) == 2 and not node.op.weights):
+                sums.add(node.name)
+    return sums
 
 
 _REPEATED = 2
@@ -97,21 +110,24 @@ class _Rewriter:
         self._nodes: list[Node] = []
         self._types = dict(graph.types)
         self._known = {(node.op, node.operands): node.name for node in graph.nodes}
-        self._marginals = {
-            node.operands[0]: node.operands[1:] for node in graph.nodes if isinstance(node.op, GaussianIntegral)
-        }
+        self._marginals = {x.operands[0]: x.operands[1:] for x in graph.nodes if isinstance(x.op, GaussianIntegral)}
         self._covariances: dict[str, str] = {}
 
     def graph(self) -> Graph:
         """The new graph."""
         for node in self._graph.nodes:
-            rewritten = self._rewritten(node)
+            rewritten = self._rewritten(node)  # which may add what it reads
             self._nodes.append(rewritten)
         outputs = tuple(replace(x, value=self._covariance(x.value)) for x in self._graph.outputs)
         return replace(self._graph, nodes=tuple(self._nodes), outputs=outputs)
 
     def _rewritten(self, node: Node) -> Node:
         op = node.op
+        inside = [x for x in node.operands if x in self._chosen]
+        if isinstance(op, Add) and node.name in self._chosen and len(inside) == 1 < len(node.operands):
+            outside = [x for x in node.operands if x not in self._chosen]
+            type_ = covariance(node.type).with_form("distance")
+            return replace(node, op=Less(), operands=(*inside, *outside), type=type_)
         if isinstance(op, Dual | DualDot) and is_kinked(node) and node.operands[0] in self._chosen:
             op = replace(op, reads="distance")
         elif node.name not in self._chosen:
@@ -143,7 +159,10 @@ class _Rewriter:
         elif isinstance(op, Dual):
             operands = (node.operands[1 + side],) * 3
         else:
-            operands = tuple(self._marginal(self._graph.definitions[x], side) for x in node.operands)
+            inside = [x for x in node.operands if x in self._chosen]
+            operands = tuple(self._marginal(self._graph.definitions[x], side) for x in inside)
+            if len(inside) < len(node.operands):
+                return operands[0]
         if (op, operands) not in self._known:
             type_ = op.result(*(self._types[x] for x in operands))
             name = self._unique(f"{node.name}v{side + 1}")

@@ -20,7 +20,7 @@ from ntc.backends.jax.block import Block, Lanes, Margins
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.inputs import without_masked
 from ntc.backends.jax.roots import Keys, Roots, root_keys
-from ntc.backends.jax.scope import Scope, is_cross_integral
+from ntc.backends.jax.scope import Scope, Values, is_cross_integral
 from ntc.backends.jax.whole import to_dense
 from ntc.ir.graph import Graph, Node
 from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Window
@@ -337,7 +337,7 @@ class _Loop:
             x1=_examples(x1, first, count, axis=0),
             roots1={keys: _examples(x, first, count, axis=x.ndim - 1) for keys, x in roots.items()},
             first_row=first,
-            values={},
+            values=Values(),
         )
         for name, block in outside.items():
             scope.values[name] = _part(block, scope.lanes(block.type), first, count)

@@ -24,6 +24,29 @@ _REREADING = (kernel.Window, kernel.Window2, kernel.Mirror, kernel.Linear)
 """Ops that read an entry of their operand more than once."""
 
 
+class Values(dict[str, Block]):
+    """Blocks by name. Some are computed when they are first asked for: within the computation that reads them."""
+
+    def __init__(self, known: Mapping[str, Block] | None = None) -> None:
+        super().__init__(known or {})
+        self._deferred: dict[str, Callable[[], Block]] = {}
+
+    def defer(self, name: str, block: Callable[[], Block]) -> None:
+        """Adds a block that is computed when it is asked for."""
+        self._deferred[name] = block
+
+    def __missing__(self, name: str) -> Block:
+        return self._deferred[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._deferred
+
+    def settle(self) -> None:
+        """Computes all blocks that are not yet."""
+        for name in self._deferred:
+            self[name] = self[name]
+
+
 @dataclass
 class Scope:
     """What is known while the entries between some examples, in some lanes, are traced.
@@ -66,7 +89,7 @@ class Scope:
     own: dict[Any, jax.Array] = field(default_factory=dict)
     tables: dict[Any, jax.Array] = field(default_factory=dict)
     equal: jax.Array | None = None
-    values: dict[str, Block] = field(default_factory=dict)
+    values: Values = field(default_factory=Values)
     found: dict[Key, jax.Array] = field(default_factory=dict)
 
     @property
@@ -172,18 +195,24 @@ class Scope:
         if isinstance(item, Run):
             return self._emit_run(item, results)
         type_ = covariance(item.type)
-        operands = [self.values[x] for x in item.operands if x in self.values]
         margins = self.margins.get(item.name, ())
         if isinstance(item.op, kernel.GaussianIntegral) and not is_cross_integral(item):
             for key in root_keys(item):
                 self.root(*key)
 
         def compute() -> jax.Array:
-            return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
+            operands = [self.values[x] for x in item.operands if x in self.values]
+            with jax.named_scope(f"ntc.{item.name}"):
+                return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
 
-        with jax.named_scope(f"ntc.{item.name}"):
+        def block() -> Block:
             array = self.boundary.stored(compute) if self._is_stored(item) else compute()
-        self.values[item.name] = Block(array, self.lanes(type_), self.columns, margins)
+            return Block(array, self.lanes(type_), self.columns, margins)
+
+        if not self._is_stored(item) and len(self.readers.get(item.name, ())) == 1 and is_cross(item):
+            self.values.defer(item.name, block)
+        else:
+            self.values[item.name] = block()
         return ()
 
     def _is_stored(self, node: Node) -> bool:
@@ -208,10 +237,11 @@ class Scope:
     def _emit_run(self, run: Run, results: Callable[[Scope], Any]) -> Any:
         """One block in a loop. It is traced under the names of the second block, whose operands are in the first."""
         first, block, last = run.blocks[0], run.blocks[1], run.blocks[-1]
+        self.values.settle()
 
         def step(carry: tuple[jax.Array, ...], roots: Any) -> Any:
             scope = replace(
-                self, values=dict(self.values), found=dict(self.found), roots1={}, shifted=dict(self.shifted)
+                self, values=Values(self.values), found=dict(self.found), roots1={}, shifted=dict(self.shifted)
             )
             for position, array in zip(run.carried, carry, strict=True):
                 scope.values[first[position].name] = self._block(first[position], array)
