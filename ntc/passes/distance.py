@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Add, Affine, Covariance, Dual, DualDot, GaussianIntegral, Gram, Less, Reduce, Select, Window
+from ntc.ir.kernel import Add, Affine, Covariance, Dual, DualDot, GaussianIntegral, Gram, Reduce, Select, Window
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import covariance
 from ntc.ir.ops import PiecewiseLinear
@@ -23,7 +23,8 @@ class Distance(Pass):
     reads them. Leaves: the same values; integrals whose angle is known to the precision and not to its root.
 
     Attributes:
-      form: `auto` for values of float32 alone, `covariance` for none, `distance` for all.
+      form: `covariance` for none, `distance` for all; `auto` for those of float32 that track the diagonal alone. Where
+        more is tracked, entries near correlation one are few among those that are averaged, and the form costs time.
     """
 
     name: ClassVar[str] = "distance"
@@ -33,10 +34,10 @@ class Distance(Pass):
         """The graph with some values in the distance form."""
         if self.form == "covariance":
             return graph
-        return _Rewriter(graph, chosen(graph, every_type=self.form == "distance")).graph()
+        return _Rewriter(graph, chosen(graph, everywhere=self.form == "distance")).graph()
 
 
-def chosen(graph: Graph, every_type: bool) -> frozenset[str]:
+def chosen(graph: Graph, everywhere: bool) -> frozenset[str]:
     """The values that can be computed in this form and are of use in it, or are like those that are.
 
     A value is of use that a kinked nonlinearity reads, or from which one that is of use is computed. The last block of
@@ -44,12 +45,13 @@ def chosen(graph: Graph, every_type: bool) -> frozenset[str]:
     """
     candidates: dict[str, Node] = {}
     for node in graph.nodes:
-        if (every_type or covariance(node.type).dtype == "f32") and _is_candidate(node, candidates):
+        type_ = covariance(node.type)
+        if (everywhere or (type_.dtype == "f32" and type_.lanes == 1)) and _is_candidate(node, candidates):
             candidates[node.name] = node
     useful: set[str] = set()
     for node in reversed(graph.nodes):
-        if node.name in useful or is_kinked(node):
-            useful.update(node.operands[:1] if isinstance(node.op, Dual | DualDot) else node.operands)
+        if is_kinked(node) or (node.name in useful and node.name in candidates):
+            useful.update(_operands(node))
     found = useful.intersection(candidates)
     kinds = Counter((candidates[name].op, candidates[name].type) for name in found)
     alike: set[str] = set()
@@ -58,20 +60,7 @@ def chosen(graph: Graph, every_type: bool) -> frozenset[str]:
         begins = isinstance(node.op, Dual) or not alike.isdisjoint(operands)
         if name not in found and begins and kinds[node.op, node.type] >= _REPEATED and operands:
             alike |= {name} if (found | alike).issuperset(operands) else set()
-    found |= alike
-    return frozenset(found | _kernels_of_weights(graph, found))
-
-
-def _kernels_of_weights(graph: Graph, found: Collection[str]) -> set[str]:
-    """Sums of a value of this form and others, which are NTKs: they take the form as well, by the same variances, so
-    that it is left where these are at hand, not after every layer."""
-    sums: set[str] = set()
-    for node in graph.nodes:
-        if isinstance(node.op, Add) and len(covariance(node.type).batch) == 2 and node.name not in found:
-            inside = [x in found or x in sums for x in node.operands]
-            if all(inside) or (any(inside) and len(inside) == 2 and not node.op.weights):
-                sums.add(node.name)
-    return sums
+    return frozenset(found | alike)
 
 
 _REPEATED = 2
@@ -80,7 +69,7 @@ _REPEATED = 2
 
 def _operands(node: Node) -> tuple[str, ...]:
     """Those between two examples."""
-    return node.operands[:1] if isinstance(node.op, Dual) else node.operands
+    return node.operands[:1] if isinstance(node.op, GaussianIntegral) else node.operands
 
 
 def _is_candidate(node: Node, candidates: Collection[str]) -> bool:
@@ -123,11 +112,6 @@ class _Rewriter:
 
     def _rewritten(self, node: Node) -> Node:
         op = node.op
-        inside = [x for x in node.operands if x in self._chosen]
-        if isinstance(op, Add) and node.name in self._chosen and len(inside) == 1 < len(node.operands):
-            outside = [x for x in node.operands if x not in self._chosen]
-            type_ = covariance(node.type).with_form("distance")
-            return replace(node, op=Less(), operands=(*inside, *outside), type=type_)
         if isinstance(op, Dual | DualDot) and is_kinked(node) and node.operands[0] in self._chosen:
             op = replace(op, reads="distance")
         elif node.name not in self._chosen:
@@ -159,10 +143,7 @@ class _Rewriter:
         elif isinstance(op, Dual):
             operands = (node.operands[1 + side],) * 3
         else:
-            inside = [x for x in node.operands if x in self._chosen]
-            operands = tuple(self._marginal(self._graph.definitions[x], side) for x in inside)
-            if len(inside) < len(node.operands):
-                return operands[0]
+            operands = tuple(self._marginal(self._graph.definitions[x], side) for x in node.operands)
         if (op, operands) not in self._known:
             type_ = op.result(*(self._types[x] for x in operands))
             name = self._unique(f"{node.name}v{side + 1}")

@@ -103,11 +103,6 @@ def _add(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block])
     return reduce(add, [_scale_shift(_aligned(x, type_), w, 0) for w, x in zip(weights, operands, strict=True)])
 
 
-def _less(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
-    first, second = (_aligned(x, type_) for x in operands)
-    return first - second
-
-
 def _mul(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     return reduce(mul, [_aligned(x, type_) for x in operands])
 
@@ -290,7 +285,6 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Constant: _constant,
     kernel.Affine: _affine,
     kernel.Add: _add,
-    kernel.Less: _less,
     kernel.Mul: _mul,
     kernel.Div: _div,
     kernel.Dual: _integral,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ntc.ir.kernel.attention import Attend, AttentionWeights, EmbedPositions, Spread
 from ntc.ir.kernel.diagonal import DiagonalMean, DiagScale
-from ntc.ir.kernel.distance import Covariance, Less
+from ntc.ir.kernel.distance import Covariance
 from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Gram, Unmasked
 from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
@@ -27,7 +27,6 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Dual,
         DualDot,
         Covariance,
-        Less,
         Window,
         Window2,
         Reduce,
@@ -68,7 +67,6 @@ __all__ = [
     "GaussianIntegral",
     "Gram",
     "Interpolate",
-    "Less",
     "Linear",
     "Mirror",
     "Mul",

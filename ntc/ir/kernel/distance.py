@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import spread_variance, turned
-from ntc.ir.kernel.pointwise import GaussianIntegral, Pointwise
+from ntc.ir.kernel.pointwise import GaussianIntegral
 from ntc.ir.op import Array
 from ntc.ir.schema import frozen
 from ntc.ir.types import CovarianceType, Form, Type
@@ -28,19 +28,3 @@ class Covariance(GaussianIntegral):
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return turned(result, operands[0], *spread_variance(result, *operands[1:]))
-
-
-@frozen
-class Less(Pointwise):
-    """X - T of a value X in the distance form of K: that form, by the variances of K, of K + T."""
-
-    name: ClassVar[str] = "less"
-    arity: ClassVar[tuple[int, int]] = (2, 2)
-
-    def form(self, *operands: CovarianceType) -> Form:
-        if tuple(x.form for x in operands) != ("distance", "covariance"):
-            raise VerifyError("less takes a distance and a covariance")
-        return "distance"
-
-    def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return operands[0] - operands[1]

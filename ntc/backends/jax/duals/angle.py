@@ -1,13 +1,13 @@
 """Functions of the angle t between two variables, from what their covariance is short of the product of roots.
 
-With gap = norm - K, norm = sqrt(v1 v2), and h = gap / (2 norm) = sin(t / 2)^2,
+With gap = sqrt(v1 v2) - K, scale = sqrt(v1 v2) / 2, and q = gap / scale = 4 sin(t / 2)^2,
 
-    t                      = 2 sqrt(s) f(s)
-    sin(t) - t cos(t)      = s sqrt(s) g(s)           for h <= 1/2, where s = h,
+    t                      = sqrt(s) f(s)
+    sin(t) - t cos(t)      = s sqrt(s) g(s)           for q <= 2, where s = q,
 
-and for h > 1/2 by those of the supplement of t, where s = 1 - h. f and g are power series that converge on [0, 1/2];
-they are interpolated at Chebyshev points when the module is loaded. Nothing cancels at small angles, and no correlation
-is clamped to one: an angle is known to the precision where the gap is.
+and for q > 2 by those of the supplement of t, where s = 4 - q. f and g are power series that converge on [0, 2]; they
+are interpolated at Chebyshev points when the module is loaded. Nothing cancels at small angles, and no correlation is
+clamped to one: an angle is known to the precision where the gap is.
 """
 
 from __future__ import annotations
@@ -46,49 +46,51 @@ def _excess_series() -> Polynomial:
 
 
 def _fitted(series: Polynomial) -> dict[str, Coefficients]:
-    """Of the interpolating polynomial on [0, 1/2], lowest degree first, by precision."""
-    fits = {name: Chebyshev.interpolate(series, degree, domain=[0, 0.5]) for name, degree in _DEGREES.items()}
+    """Of the polynomial in s that interpolates a series in s / 4 on [0, 2], lowest degree first, by precision."""
+    fits = {
+        name: Chebyshev.interpolate(lambda s: series(s / 4), degree, domain=[0, 2]) for name, degree in _DEGREES.items()
+    }
     return {
         name: tuple(fit.convert(kind=Polynomial, domain=[-1, 1], window=[-1, 1]).coef.tolist())
         for name, fit in fits.items()
     }
 
 
-_TURN = _fitted(_arcsine_series() / pi)
-_EXCESS = _fitted(_excess_series())
+_TURN = _fitted(_arcsine_series() / (2 * pi))
+"""Of t / (2 pi sqrt(s))."""
+
+_EXCESS = _fitted(_excess_series() / 2)
+"""Of 4 (sin(t) - t cos(t)) / (2 pi s^(3/2))."""
 
 
-def _square_of_sine(gap: jax.Array, norm: jax.Array) -> jax.Array:
-    """h = sin(t / 2)^2, up to rounding. A variance of zero counts as correlation one."""
-    return where(norm > 0, gap / (2 * norm), 0.0)
-
-
-def _acute(h: jax.Array) -> jax.Array:
-    """s, of the angle or of its supplement; not below zero."""
-    return lax.max(where(h > 0.5, 1 - h, h), lax.full_like(h, 0))
-
-
-@jax.custom_jvp
-def turn(gap: jax.Array, norm: jax.Array) -> jax.Array:
-    """t / (2 pi), the share of a full turn. Derivatives are those of the formula, zero where they are infinite."""
-    h = _square_of_sine(gap, norm)
-    s = _acute(h)
-    acute = lax.sqrt(s) * polynomial(_TURN[str(h.dtype)], s)
-    return where(h > 0.5, 0.5 - acute, acute)
+def _chord(gap: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """q, and s up to rounding. A variance of zero counts as correlation one."""
+    q = where(scale > 0, gap / scale, 0.0)
+    return q, lax.min(lax.abs(q), lax.abs(4 - q))  # rounding may take them below zero: absolute values are fastest
 
 
 @jax.custom_jvp
-def excess(gap: jax.Array, norm: jax.Array) -> jax.Array:
-    """norm (sin(t) - t cos(t)) / (2 pi)."""
-    h = _square_of_sine(gap, norm)
-    s = _acute(h)
-    beyond = where(h > 0.5, h - 0.5, 0.0)
-    return norm * (s * lax.sqrt(s) * polynomial(_EXCESS[str(h.dtype)], s) + beyond)
+def overlap(gap: jax.Array, scale: jax.Array) -> jax.Array:
+    """(pi - t) / (2 pi), the probability that both variables are above zero.
+
+    Derivatives are those of the formula, zero where they are infinite.
+    """
+    q, s = _chord(gap, scale)
+    acute = lax.sqrt(s) * polynomial(_TURN[str(q.dtype)], s)
+    return where(q > 2, acute, 0.5 - acute)
 
 
-def _half_sine(gap: jax.Array, norm: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """h, and sin(t) / 2, with derivative zero at the ends."""
-    h = jnp.clip(jnp.where(norm > 0, gap / (2 * jnp.where(norm > 0, norm, 1)), 0), 0, 1)
+@jax.custom_jvp
+def excess(gap: jax.Array, scale: jax.Array) -> jax.Array:
+    """2 sqrt(v1 v2) (sin(t) - t cos(t)) / (2 pi)."""
+    q, s = _chord(gap, scale)
+    return scale * (s * lax.sqrt(s) * polynomial(_EXCESS[str(q.dtype)], s) + where(q > 2, q - 2, 0.0))
+
+
+def _half_sine(gap: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """sin(t / 2)^2, and sin(t) / 2 with derivative zero at the ends."""
+    positive = scale > 0
+    h = jnp.clip(jnp.where(positive, gap / (4 * jnp.where(positive, scale, 1)), 0), 0, 1)
     product = h * (1 - h)
     inside = product > 0
     return h, jnp.where(inside, jnp.sqrt(jnp.where(inside, product, 1)), 0)
@@ -97,19 +99,19 @@ def _half_sine(gap: jax.Array, norm: jax.Array) -> tuple[jax.Array, jax.Array]:
 _Pair = tuple[jax.Array, jax.Array]
 
 
-@turn.defjvp
-def _turn_jvp(primals: _Pair, tangents: _Pair) -> _Pair:
-    """dt = (d gap - (1 - cos(t)) d norm) / (norm sin(t))."""
-    gap, norm = primals
-    h, sine = _half_sine(gap, norm)
-    below = 4 * pi * norm * sine
+@overlap.defjvp
+def _overlap_jvp(primals: _Pair, tangents: _Pair) -> _Pair:
+    """-dt / (2 pi), dt = (d gap - 2 (1 - cos(t)) d scale) / (2 scale sin(t))."""
+    gap, scale = primals
+    h, sine = _half_sine(gap, scale)
+    below = 8 * pi * scale * sine
     slope = jnp.where(below > 0, 1 / jnp.where(below > 0, below, 1), 0)
-    return turn(gap, norm), slope * (tangents[0] - 2 * h * tangents[1])
+    return overlap(gap, scale), slope * (4 * h * tangents[1] - tangents[0])
 
 
 @excess.defjvp
 def _excess_jvp(primals: _Pair, tangents: _Pair) -> _Pair:
-    """By the gap it is t / (2 pi), by the norm (sin(t) - t) / (2 pi)."""
-    gap, norm = primals
-    angle, sine = turn(gap, norm), _half_sine(gap, norm)[1]
-    return excess(gap, norm), angle * tangents[0] + (sine / pi - angle) * tangents[1]
+    """By the gap it is 2 t / (2 pi), by the scale 4 (sin(t) - t) / (2 pi)."""
+    gap, scale = primals
+    angle, sine = 0.5 - overlap(gap, scale), _half_sine(gap, scale)[1]
+    return excess(gap, scale), 2 * angle * tangents[0] + 4 * (sine / pi - angle) * tangents[1]
