@@ -17,6 +17,7 @@ from ntc.compiler import build
 from ntc.frontend.elaborate import load_graph
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph
+from ntc.passes.pipeline import OPTIMIZE
 
 MODEL = """\
 # A small network.
