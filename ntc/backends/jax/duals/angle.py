@@ -64,9 +64,10 @@ _EXCESS = _fitted(_excess_series() / 2)
 
 
 def _chord(gap: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """q, and s up to rounding. A variance of zero counts as correlation one."""
+    """q, and s, which is in [0, 2] whatever rounding makes of q. A variance of zero counts as correlation one."""
     q = where(scale > 0, gap / scale, 0.0)
-    return q, lax.min(lax.abs(q), lax.abs(4 - q))  # rounding may take them below zero: absolute values are fastest
+    nearer = lax.min(lax.abs(q), lax.abs(4 - q))  # absolute values are faster than bounds
+    return q, lax.min(nearer, lax.full_like(q, 2))
 
 
 @jax.custom_jvp
