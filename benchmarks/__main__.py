@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import chunk_size, conv_lowering, duals, networks, peer, scaling
+from benchmarks import accuracy, chunk_size, conv_lowering, duals, networks, peer, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
 BENCHMARKS = {
+    "accuracy": accuracy.main,
     "duals": duals.main,
     "networks": networks.main,
     "chunk_size": chunk_size.main,
