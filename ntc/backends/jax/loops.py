@@ -159,7 +159,7 @@ class _Program:
     def scope(self, group: Group) -> Scope:
         """For all examples and lanes."""
         scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, self.margins, equal=self.equal)
-        scope.readers = readers_of(self.graph.nodes)
+        scope.readers, scope.kept = readers_of(self.graph.nodes), frozenset(kept(group))
         for name in read_from_outside(group):
             if name in self.values:
                 scope.values[name] = self.values[name].with_margins(self.margins.get(name, ()))

@@ -25,25 +25,25 @@ _REREADING = (kernel.Window, kernel.Window2, kernel.Mirror, kernel.Linear)
 
 
 class Values(dict[str, Block]):
-    """Blocks by name. Some are computed when they are first asked for: within the computation that reads them."""
+    """Blocks by name. Some, of one reader each, are computed when that asks for them: within its own computation."""
 
     def __init__(self, known: Mapping[str, Block] | None = None) -> None:
         super().__init__(known or {})
         self._deferred: dict[str, Callable[[], Block]] = {}
 
     def defer(self, name: str, block: Callable[[], Block]) -> None:
-        """Adds a block that is computed when it is asked for."""
+        """Adds a block that is computed when it is asked for, once."""
         self._deferred[name] = block
 
     def __missing__(self, name: str) -> Block:
-        return self._deferred[name]()
+        return self._deferred.pop(name)()
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self._deferred
 
     def settle(self) -> None:
-        """Computes all blocks that are not yet."""
-        for name in self._deferred:
+        """Computes all blocks that have not been asked for."""
+        for name in list(self._deferred):
             self[name] = self[name]
 
 
@@ -60,6 +60,7 @@ class Scope:
       roots2: the same of x2, for all examples.
       margins: zeros around the positions of values that filters read.
       readers: the nodes that read a value.
+      kept: values that something else reads as well.
       start, count: the lanes at hand, or rows of lanes; None are all.
       by_row: whether these are rows.
       first_row: index among all examples of the first row.
@@ -80,6 +81,7 @@ class Scope:
     roots2: Callable[[Keys], jax.Array] | None = None
     margins: Mapping[str, Margins] = field(default_factory=dict)
     readers: Mapping[str, Sequence[Node]] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
     start: jax.Array | None = None
     count: int = 0
     by_row: bool = False
@@ -209,7 +211,8 @@ class Scope:
             array = self.boundary.stored(compute) if self._is_stored(item) else compute()
             return Block(array, self.lanes(type_), self.columns, margins)
 
-        if not self._is_stored(item) and len(self.readers.get(item.name, ())) == 1 and is_cross(item):
+        alone = len(self.readers.get(item.name, ())) == 1 and item.name not in self.kept
+        if alone and is_cross(item) and not self._is_stored(item):
             self.values.defer(item.name, block)
         else:
             self.values[item.name] = block()
@@ -243,6 +246,7 @@ class Scope:
             scope = replace(
                 self, values=Values(self.values), found=dict(self.found), roots1={}, shifted=dict(self.shifted)
             )
+            scope.kept = frozenset(block[i].name for i in run.carried)
             for position, array in zip(run.carried, carry, strict=True):
                 scope.values[first[position].name] = self._block(first[position], array)
             for node, (root1, root2) in zip(integrals, roots, strict=True):
