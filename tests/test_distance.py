@@ -193,6 +193,14 @@ def test_where_the_form_is_taken() -> None:
     assert forms(lower(NETWORKS["smooth"].graph(), form="distance")) == {"covariance"}
 
 
+def test_variances_are_not_those_that_normalisation_reads() -> None:
+    """Protects conversions: layer norm over positions reads averaged variances, which are not those of the value."""
+    norm = nn.serial(nn.layer_norm((0,)), nn.conv(8, 3))
+    network = nn.input(5, 3) >> _conv >> nn.sum(norm, nn.serial(nn.relu(), _conv)) >> nn.relu() >> nn.flatten()
+    x = general(network, 2)
+    assert_kernels(build(network)(x), reference(network.graph(), "self", x), "float32", "float32")
+
+
 def test_what_reads_covariances_refuses_distances() -> None:
     """Protects against wrong numbers: a product of distances, an integral that reads the other form, and a sum of both
     forms are errors."""

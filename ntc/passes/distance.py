@@ -99,7 +99,7 @@ class _Rewriter:
         self._nodes: list[Node] = []
         self._types = dict(graph.types)
         self._known = {(node.op, node.operands): node.name for node in graph.nodes}
-        self._marginals = {x.operands[0]: x.operands[1:] for x in graph.nodes if isinstance(x.op, GaussianIntegral)}
+        self._marginals = {x.operands[0]: x.operands[1:] for x in graph.nodes if is_kinked(x)}
         self._covariances: dict[str, str] = {}
 
     def graph(self) -> Graph:
@@ -134,7 +134,8 @@ class _Rewriter:
         return self._covariances[name]
 
     def _marginal(self, node: Node, side: int) -> str:
-        """The variances of a value: those of the integrals that read it, or computed from its operands' as it is."""
+        """The variances of a value: those of a kinked integral that reads it (normalisation reads others), or computed
+        from its operands' as it is."""
         if node.name in self._marginals:
             return self._marginals[node.name][side]
         op = kernel_op(node)
