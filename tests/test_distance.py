@@ -25,13 +25,14 @@ from ntc.ir.verify import verify
 from ntc.passes.distance import Distance
 from ntc.passes.pipeline import OPTIMIZE, run
 from ntc.passes.translate import Translate
-from tests.assertions import assert_close
+from tests.assertions import Tolerance, assert_close
 from tests.networks import NETWORKS, inputs
 from tests.strategies import examples, repetitive_graphs, tensor_graphs, trials
 from tests.test_programs import assert_kernels, reference, rounded, small_chunks
 
 BEFORE = OPTIMIZE[: OPTIMIZE.index(Distance())]
 DISTANCES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 0.0)
+_FLOAT32: tuple[Tolerance, Tolerance] = ("float32", "float32")
 _conv = nn.conv(8, 3, w_std=1.5, b_std=0.1)
 _block = nn.serial(nn.relu(), _conv, nn.relu(), _conv)
 
@@ -196,9 +197,17 @@ def test_where_the_form_is_taken() -> None:
 def test_variances_are_not_those_that_normalisation_reads() -> None:
     """Protects conversions: layer norm over positions reads averaged variances, which are not those of the value."""
     norm = nn.serial(nn.layer_norm((0,)), nn.conv(8, 3))
-    network = nn.input(5, 3) >> _conv >> nn.sum(norm, nn.serial(nn.relu(), _conv)) >> nn.relu() >> nn.flatten()
+    network = nn.input(5, 3) >> _conv >> nn.sum(nn.serial(nn.relu(), _conv), norm) >> nn.relu() >> nn.flatten()
     x = general(network, 2)
     assert_kernels(build(network)(x), reference(network.graph(), "self", x), "float32", "float32")
+
+
+def test_an_output_that_is_read_once() -> None:
+    """Protects values that are computed where they are read: what is returned as well is there for both."""
+    network = nn.input(4, 3) >> _conv >> nn.relu() >> _conv
+    x = general(network, 3)
+    with small_chunks(300):
+        assert_kernels(build(network)(x[:2], x[2:]), reference(network.graph(), "cross", x[:2], x[2:]), *_FLOAT32)
 
 
 def test_what_reads_covariances_refuses_distances() -> None:
