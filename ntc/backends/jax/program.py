@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax.sharding import Mesh
 
 from ntc.backends.jax import finite
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
-from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
+from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
+from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, compute_tiles, padded, workers
 from ntc.backends.jax.tiles import Tiling, default_memory
 from ntc.errors import UnsupportedError
 from ntc.ir.graph import RESULT, Graph, kernel_label
@@ -67,6 +69,7 @@ class Program:
       target: the platform it runs on: cpu, cuda or tpu.
       dtype: of the inputs and of all arithmetic. float64 does not need `jax_enable_x64`.
       kernels: which kernels are computed.
+      devices: over how many devices the pairs of examples of a call are split.
     """
 
     def __init__(
@@ -75,10 +78,13 @@ class Program:
         graphs: Mapping[Between, Graph],
         target: Target = "cpu",
         functions: Mapping[Between, Any] | None = None,
+        devices: int | Mesh = 1,
     ) -> None:
         self.network = network
         self.graphs = graphs
         self.target = target
+        self.devices = devices.size if isinstance(devices, Mesh) else devices
+        self._devices = devices
         self._executables: dict[object, Any] = {}
         self._lock = Lock()
         self._stored = functions is not None
@@ -243,10 +249,32 @@ class Program:
             side = min(tiling.rows, tiling.columns)
             tiling = Tiling(side, side)
         result: Values = {k: np.empty(self._shape(k, n1, n2), x1.dtype) for k in self._labels}
+        if self.devices > 1:
+            tiling = even(tiling, self.devices, n1, n2, x2 is None)
+            self._shard(TiledMatrix(x1, x2, tiling, result), progress)
+            return result
         several = tiling.rows < n1 or tiling.columns < n2
         functions = self._tile_functions(x2 is None and several)
-        TiledMatrix(*functions, x1, x2, tiling, result).compute(workers(self.target), progress)
+        compute_tiles(TiledMatrix(x1, x2, tiling, result), *functions, workers(self.target), progress)
         return result
+
+    @cached_property
+    def _mesh(self) -> Mesh:
+        return device_mesh(self._devices, self.target)
+
+    def _shard(self, matrix: TiledMatrix, progress: Progress | None) -> None:
+        """Fills a matrix on all devices."""
+
+        def compiled(*arguments: jax.Array) -> Any:
+            key = "sharded", matrix.symmetric, *(x.shape for x in arguments), matrix.tiling
+            with self._lock:
+                if key not in self._executables:
+                    tile = emit(self.graphs["cross"], self.target)
+                    function = sharded(tile, self._mesh, matrix.tiling, matrix.symmetric)
+                    self._executables[key] = function.lower(*arguments).compile(COMPILER_OPTIONS[self.target])
+                return self._executables[key]
+
+        ShardedMatrix(self._mesh, matrix).compute(compiled, progress)
 
     def _tile_functions(self, symmetric: bool) -> tuple[Callable[..., Values], Callable[..., Values]]:
         """k(rows, columns) and k(rows, rows) of one tile.
