@@ -245,6 +245,7 @@ def tensor_graphs(
     extreme: bool = False,
     least_channels: int = 1,
     without: Sequence[type[TensorOp]] = (),
+    least_steps: int = 1,
 ) -> Graph:
     """A random network of every kind of op but some. With several channels, examples in general position stay so."""
     shape = draw(input_shapes(most_positions, least_channels))
@@ -252,7 +253,7 @@ def tensor_graphs(
     x = growing.builder.input
     if draw(st.sampled_from([False, False, True])):
         x = growing.add(draw(ops_of(ops.Mask, 0)), x) or x
-    for _ in range(draw(st.integers(1, most_steps))):
+    for _ in range(draw(st.integers(least_steps, most_steps))):
         match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation", "other"])):
             case "layer":
                 x = growing.step(x, LAYERS)

@@ -28,6 +28,7 @@ TESTS = (
     "test_activations",
     "test_normalization",
     "test_attention",
+    "test_outputs",
     "test_programs",
     "test_monte_carlo",
     "test_golden",
@@ -564,6 +565,54 @@ MUTATIONS = (
         "((name, entries[..., :count]), (twin, entries[..., count:]))",
         "((name, entries[..., :count]), (twin, entries[..., :count]))",
         "attention: marginals of the second input",
+    ),
+    Mutation(
+        "ntc/ir/kernel/pointwise.py",
+        "self.phi.dual(np.zeros_like(operands[0]), *",
+        "self.phi.dual(operands[0], *",
+        "dual_mean: covariance zero, in the reference",
+    ),
+    Mutation(
+        "ntc/backends/jax/emit.py",
+        "jnp.zeros_like(k), first, second, None",
+        "k, first, second, None",
+        "dual_mean: covariance zero, in programs",
+    ),
+    Mutation(
+        "ntc/ir/ops/layer_norm.py",
+        "emit(Add((1.0, -1.0)), value, mean",
+        "emit(Add((1.0, 1.0)), value, mean",
+        "layer_norm after a nonlinearity: the mean is taken off",
+    ),
+    Mutation(
+        "ntc/ir/ops/layer_norm.py",
+        "without_mean(x.k, below.k, below.v1, below.v2)",
+        "x.k",
+        "layer_norm after a nonlinearity: the mean of the covariance",
+    ),
+    Mutation(
+        "ntc/ir/kernel/inputs.py",
+        "x[:, self.start : self.start + prod(self.shape)]",
+        "x[:, : prod(self.shape)]",
+        "several inputs: where each begins",
+    ),
+    Mutation(
+        "ntc/ir/packing.py",
+        "names[: names.index(name)]",
+        "names[: names.index(name) + 1]",
+        "several inputs: those that come before",
+    ),
+    Mutation(
+        "ntc/backends/jax/program.py",
+        'Kernels(found.get(kernel_label(x, "nngp")),',
+        'Kernels(found.get(kernel_label(RESULT, "nngp")),',
+        "named outputs: which value has the name, in programs",
+    ),
+    Mutation(
+        "ntc/passes/translate.py",
+        "pair = pairs[output.value]",
+        "pair = pairs[graph.outputs[-1].value]",
+        "named outputs: which value has the name, in the rules",
     ),
 )
 
