@@ -276,9 +276,11 @@ class _Loop:
             scope.prepare(self.items)
             self.tables.update(scope.tables)
             starts: Any = np.arange(steps, dtype=np.int32) * self._count
-            (totals, stored), _ = lax.scan(
-                lambda done, start: (self._lanes(start, *done), ()), (totals, stored), starts
-            )
+            @partial(jax.checkpoint, prevent_cse=False)
+            def lanes(done: tuple[Outputs, Outputs], start: jax.Array) -> tuple[tuple[Outputs, Outputs], tuple[()]]:
+                return self._lanes(start, *done), ()
+
+            (totals, stored), _ = lax.scan(lanes, (totals, stored), starts)
         return {name: self._whole(name, x) for name, x in {**totals, **stored}.items()}
 
     def _zeros(self, names: Iterable[str]) -> dict[str, jax.Array]:
@@ -325,7 +327,7 @@ class _Loop:
         if steps == 1:
             return rows((totals, stored), jnp.zeros((), jnp.int32))[0]
         firsts = jnp.arange(steps, dtype=jnp.int32) * self.chunk.rows
-        return lax.scan(jax.checkpoint(rows), (totals, stored), firsts)[0]
+        return lax.scan(jax.checkpoint(rows, prevent_cse=False), (totals, stored), firsts)[0]
 
     def _rows(
         self, template: Scope, outside: Mapping[str, Block], roots: Mapping[Keys, jax.Array], first: jax.Array

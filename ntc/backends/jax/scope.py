@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -168,6 +169,7 @@ class Scope:
             for key in root_keys(item):
                 self.root(*key)
 
+        @partial(jax.checkpoint, prevent_cse=False)
         def compute() -> jax.Array:
             return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
 
@@ -217,7 +219,7 @@ class Scope:
             x for x in block if isinstance(x.op, kernel.GaussianIntegral) and len(covariance(x.type).batch) == 2
         ]
         roots = [self._stacked_roots(run, block.index(node)) for node in integrals]
-        carry, stacked = jax.lax.scan(step, self._before(run), roots, length=len(run.blocks))
+        carry, stacked = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), self._before(run), roots, length=len(run.blocks))
         for position, array in zip(run.carried, carry, strict=True):
             self.values[last[position].name] = self._block(last[position], array)
         return stacked
