@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ntc.errors import ArtifactError, NtcError
 from ntc.ir.graph import Graph
 from ntc.ir.json import from_json, to_json
-from ntc.ir.types import ArrayType, Between, Target, TensorType
+from ntc.ir.packing import Packing
+from ntc.ir.types import ArrayType, Between, Target
 from ntc.ir.verify import verify
 
 if TYPE_CHECKING:
@@ -180,15 +181,14 @@ def _graph(members: dict[str, bytes], name: str, kind: str) -> Graph:
 
 
 def _check_belongs(network: Graph, graphs: dict[Between, Graph]) -> None:
-    """The kernel graphs take the network's inputs, one or two of them, and return the same kernels."""
-    type_ = network.inputs[0].type
-    assert isinstance(type_, TensorType)
+    """The kernel graphs take the network's inputs, of one or two examples, and return the same kernels."""
+    packing = Packing.of(network)
     first = graphs["cross"].inputs[0].type
     assert isinstance(first, ArrayType)
     labels = [output.label for output in graphs["cross"].outputs]
     for between, graph in graphs.items():
         batches = ("N", "M") if between == "cross" else ("N",)
-        inputs = tuple(ArrayType(first.dtype, batch, type_.spatial, type_.channels) for batch in batches)
+        inputs = tuple(packing.array(first.dtype, batch) for batch in batches)
         returned = ("N", "M") if between == "cross" else ("N", "N") if between == "self" else ("N",)
         fits = tuple(x.type for x in graph.inputs) == inputs and labels == [x.label for x in graph.outputs]
         if not fits or any(graph.covariance_of(x.value).batch != returned for x in graph.outputs):

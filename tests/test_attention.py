@@ -56,7 +56,7 @@ def flat(covariance: Array) -> Array:
 
 def random_inputs(network: Network, count: int, seed: int = 0) -> Array:
     """Examples in general position."""
-    return np.random.default_rng(seed).normal(size=(count, *network.spatial, network.channels))
+    return np.random.default_rng(seed).normal(size=(count, *network.first.spatial, network.first.channels))
 
 
 class Written:
@@ -123,10 +123,10 @@ class Written:
 @pytest.mark.parametrize("below", [LINE, IMAGE], ids=["line", "image"])
 def test_rules_are_the_sums(below: Network, data: st.DataObject) -> None:
     """Protects every parameter of the rules: K and T of each pair of examples by the formulas, position by position."""
-    op = data.draw(attentions(len(below.spatial)))
+    op = data.draw(attentions(len(below.first.spatial)))
     below = below >> _conv >> nn.relu()
     x1, x2 = random_inputs(below, 2), random_inputs(below, 1, seed=1)
-    written = Written(op, 8, below.spatial)
+    written = Written(op, 8, below.first.spatial)
     cross = {label: flat(value) for label, value in rules(below, x1, x2).items()}
     v1, v2 = (flat(rules(below, x)["nngp"]) for x in (x1, x2))
     found = {label: flat(value) for label, value in rules(below >> Apply(op), x1, x2).items()}
@@ -143,7 +143,7 @@ def test_programs_give_the_rules(data: st.DataObject) -> None:
     repeat, poolings and filters below and above; any chunk of lanes and rows."""
     draw = data.draw
     network = draw(st.sampled_from([LINE, IMAGE, nn.input(5, 3)])) >> _conv
-    op = draw(attentions(len(network.spatial)))
+    op = draw(attentions(len(network.first.spatial)))
     head = draw(st.sampled_from([nn.flatten(), nn.global_avg_pool(), nn.avg_pool(2), nn.index(), nn.identity()]))
     between = draw(st.sampled_from([nn.relu(), nn.identity(), nn.sum_pool(2, 1, "same")]))
     network = network >> between >> Apply(op) >> head
@@ -206,7 +206,7 @@ def test_large_scores_choose() -> None:
     below = LINE >> nn.dense(8) >> nn.layer_norm()
     network = below >> nn.self_attention(1, 1, 1, 1, w_key_std=1e3, w_query_std=1e3)
     for label, value in rules(below, x).items():
-        for found in (rules(network, x), build(network)(x)._asdict()):
+        for found in (rules(network, x), vars(build(network)(x))):
             expected = value + 2 * rules(below, x)["nngp"] if label == "ntk" else value
             assert_close(found[label], expected, "float32")
 

@@ -149,7 +149,7 @@ def deep(width: int) -> dict[str, Network]:
 
 def inputs(network: Network | Graph) -> Array:
     """Four examples, two of them close to parallel."""
-    shape = (*network.spatial, network.channels) if isinstance(network, Network) else ()
+    shape = (*network.first.spatial, network.first.channels) if isinstance(network, Network) else ()
     x = np.random.default_rng(1).normal(size=(4, *shape))
     x[3] = 0.9 * x[0] + 0.2 * x[1]
     return x

@@ -133,7 +133,7 @@ def read_array(path: Path, key: str | None = None) -> npt.NDArray[Any]:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             if key is not None:
-                raise InputError(f"{path} holds one array", hint="expected a .npz file with arrays x and y")
+                raise InputError(f"{path} holds one array", hint=f"expected a .npz file with {key} among its arrays")
             return loaded
         names = loaded.files
         wanted = key if key in names else names[0] if key is None and len(names) == 1 else None
@@ -143,6 +143,11 @@ def read_array(path: Path, key: str | None = None) -> npt.NDArray[Any]:
         return found
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise InputError(f"{path} is not a NumPy file of numbers ({error})", hint="write it with numpy.save") from None
+
+
+def read_examples(path: Path, inputs: tuple[str, ...]) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
+    """One array, or of a network of several inputs the arrays of a .npz file by their names. Raises InputError."""
+    return read_array(path) if len(inputs) == 1 else {name: read_array(path, name) for name in inputs}
 
 
 def write_arrays(path: Path, arrays: Mapping[Any, npt.NDArray[Any]]) -> None:

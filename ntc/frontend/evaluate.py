@@ -85,6 +85,10 @@ class Evaluator:
         yield from ()
         return expression.value
 
+    def _text(self, expression: ast.Text, scope: Scope) -> Steps:
+        yield from ()
+        return expression.value
+
     def _tuple(self, expression: ast.Tuple, scope: Scope) -> Steps:
         items = []
         for item in expression.items:
@@ -180,6 +184,7 @@ class Evaluator:
 
 _VISITORS: Mapping[type[ast.Expression], Callable[[Evaluator, Any, Scope], Steps]] = {
     ast.Number: Evaluator._number,
+    ast.Text: Evaluator._text,
     ast.Tuple: Evaluator._tuple,
     ast.Pipe: Evaluator._pipe,
     ast.Conditional: Evaluator._conditional,

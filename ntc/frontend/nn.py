@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from ntc.errors import ParameterError
-from ntc.frontend.layers import Apply, Fan, Layer, Network, Repeat, Serial
+from ntc.frontend.layers import Apply, Branch, Layer, Named, Network, Repeat, Serial, Source, join
 from ntc.ir import ops
 from ntc.ir.construct import construct
 from ntc.ir.op import TensorOp
@@ -96,31 +96,39 @@ layer_norm = _layer(ops.LayerNorm)
 self_attention = _layer(ops.SelfAttention)
 
 
-def input(*shape: int) -> Network:
-    """The input of a network: sizes of 0 to 3 spatial axes, then the number of channels."""
+def input(*shape: int, name: str = "x") -> Network:
+    """An input of a network: sizes of 0 to 3 spatial axes, then the number of channels.
+
+    Networks of several inputs are joined by `sum`, `product`, `concat`; inputs of one name are one input.
+    """
     if not shape:
         raise ParameterError("input needs the number of channels", hint="input(32, 32, 3), or input(784)")
-    return Network(shape[:-1], shape[-1])
+    return Network(Source(shape[:-1], shape[-1], name))
 
 
-def sum(*branches: Layer) -> Layer:
-    """Sum of the branches, each applied to the same value. See `ntc.ir.ops.Sum`."""
-    return Fan(ops.Sum(), branches)
+def output(name: str) -> Layer:
+    """Passes its value on, which the program then returns under this name as well: `kernels.outputs[name]`."""
+    return Named(name)
 
 
-def product(*branches: Layer) -> Layer:
-    """Product of the branches, entry by entry, each applied to the same value. See `ntc.ir.ops.Product`."""
-    return Fan(ops.Product(), branches)
+def sum(*branches: Branch) -> Branch:
+    """Sum of the branches: layers, each applied to the same value, or whole networks. See `ntc.ir.ops.Sum`."""
+    return join(ops.Sum(), branches)
 
 
-def concat(*branches: Layer) -> Layer:
-    """Channels of the branches side by side, each applied to the same value. See `ntc.ir.ops.Concat`."""
-    return Fan(ops.Concat(), branches)
+def product(*branches: Branch) -> Branch:
+    """Product, entry by entry, of the branches: layers or whole networks. See `ntc.ir.ops.Product`."""
+    return join(ops.Product(), branches)
 
 
-def concat_spatial(*branches: Layer, axis: int = 0) -> Layer:
+def concat(*branches: Branch) -> Branch:
+    """Channels of the branches, layers or whole networks, side by side. See `ntc.ir.ops.Concat`."""
+    return join(ops.Concat(), branches)
+
+
+def concat_spatial(*branches: Branch, axis: int = 0) -> Branch:
     """Positions of the branches side by side along a spatial axis. See `ntc.ir.ops.ConcatSpatial`."""
-    return Fan(construct(ops.ConcatSpatial, (axis,), {}), branches)
+    return join(construct(ops.ConcatSpatial, (axis,), {}), branches)
 
 
 def repeat(count: int, layer: Layer) -> Layer:

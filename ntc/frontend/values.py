@@ -107,6 +107,18 @@ def layer(value: Value, where: str) -> Layer:
     return value
 
 
+def branch(value: Value, where: str) -> Layer | Network:
+    """`value`, which must be a layer or a network. Raises ElaborationError."""
+    return value if isinstance(value, Network) else layer(value, where)
+
+
+def text(value: Value, where: str) -> str:
+    """`value`, which must be a name in quotes. Raises ElaborationError."""
+    if not isinstance(value, str):
+        raise ElaborationError(f"{where} needs a name in quotes, got {describe(value)}", hint='"features"')
+    return value
+
+
 def bounded(value: int | float | complex) -> int | float:
     """A computed number, which must be finite and, if whole, exact as a floating-point number."""
     if isinstance(value, complex):

@@ -47,6 +47,15 @@ class Output:
     value: str
 
 
+RESULT = "y"
+"""Label of the value that a network ends in; its other outputs are values in between, by the names given to them."""
+
+
+def kernel_label(label: str, kernel: str) -> str:
+    """What a kernel graph calls a kernel of an output of the network: `nngp` of its result, `features.nngp`."""
+    return kernel if label == RESULT else f"{label}.{kernel}"
+
+
 @dataclass(frozen=True)
 class Graph:
     """Inputs, nodes in an order in which operands come first, and outputs."""

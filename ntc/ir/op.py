@@ -73,6 +73,7 @@ class Pair:
       v2: NNGP covariance of the second example with itself.
       mask, mask1, mask2: which pairs of positions are not masked, as 1 and 0, for k, v1 and v2; None without a mask.
       arrays: the input arrays of the examples.
+      function: of a value phi(x), phi and what is known of x; None of other values.
     """
 
     type: TensorType
@@ -84,6 +85,7 @@ class Pair:
     mask1: Value | None = None
     mask2: Value | None = None
     arrays: tuple[Value, ...] = ()
+    function: tuple[Activation, Pair] | None = None
 
 
 class Emit(Protocol):
@@ -118,6 +120,9 @@ class TensorOp(Op):
 
     adds_operands: ClassVar[bool] = False
     """Whether the rules hold as well where several operands are one value, which then count once for independence."""
+
+    needs_mean: ClassVar[bool] = False
+    """Whether the rules need the mean of the operand: zero, or that of a nonlinearity just below."""
 
     independent_operands: ClassVar[bool] = False
     """Whether the rules hold only if no two operands share random weights."""

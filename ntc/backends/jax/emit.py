@@ -39,8 +39,8 @@ def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]
     rank = len(type_.spatial)
     if len(type_.batch) == 1:
         return _marginal_gram(scope, op, type_)
-    first = jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank)
-    second = scope.shifted[("x2", op.crop), layout_of(type_)]
+    first = jnp.moveaxis(op.part.of(scope.x1), 0, rank)
+    second = scope.shifted[("x2", op.part), layout_of(type_)]
     return _products(_features(op, first), _features(op, jnp.squeeze(second, rank)))
 
 
@@ -68,10 +68,9 @@ _FEW_CHANNELS = 16
 
 def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
     rank = len(type_.spatial)
-    x = _features(op, jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank))
-    second = _features(
-        op, scope.shifted[("x2", op.crop), layout_of(type_)]
-    )  # (*positions, 1, lanes * examples, channels)
+    x = _features(op, jnp.moveaxis(op.part.of(scope.x1), 0, rank))
+    shifted = scope.shifted[("x2", op.part), layout_of(type_)]
+    second = _features(op, shifted)  # (*positions, 1, lanes * examples, channels)
     lanes, channels = scope.lanes(type_).number, x.shape[-1]
     first = jnp.broadcast_to(jnp.expand_dims(x, rank), (*x.shape[:rank], lanes, *x.shape[rank:]))
     first = first.reshape(*x.shape[:rank], 1, -1, channels)
@@ -124,6 +123,9 @@ def _integral(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
     op: Any = node.op
     integrals = family(op.phi)
     first, second = scope.marginals(node)
+    if isinstance(op, kernel.DualMean):
+        k = _aligned(operands[0], type_)
+        return jnp.broadcast_to(integrals.dual(op.phi, jnp.zeros_like(k), first, second, None), k.shape)
     may_be_same = node.operands[1] == node.operands[2] or scope.equal is not None
     same = _same_entry(scope, type_) if may_be_same else None
     function = integrals.dual if isinstance(op, kernel.Dual) else integrals.dual_dot
@@ -284,6 +286,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Div: _div,
     kernel.Dual: _integral,
     kernel.DualDot: _integral,
+    kernel.DualMean: _integral,
     kernel.Window: _window,
     kernel.Window2: _window2,
     kernel.Reduce: _reduce,

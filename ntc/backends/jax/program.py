@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from threading import Lock
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.backends.jax import finite
-from ntc.backends.jax.inputs import Inputs
+from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
 from ntc.backends.jax.tiles import Tiling, default_memory
 from ntc.errors import UnsupportedError
-from ntc.ir.graph import Graph
+from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 
@@ -33,11 +34,22 @@ COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
 Emitted = Callable[..., Mapping[str, jax.Array]]
 
 
-class Kernels(NamedTuple):
-    """Kernel matrices; None where a program was built without that kernel."""
+@partial(jax.tree_util.register_dataclass, data_fields=("nngp", "ntk", "outputs"), meta_fields=())
+@dataclass(frozen=True)
+class Kernels:
+    """Kernel matrices; None where a program was built without that kernel. `nngp, ntk = kernels` unpacks them.
+
+    Attributes:
+      nngp, ntk: of the result of the network.
+      outputs: those of the values in between to which the network gives names.
+    """
 
     nngp: jax.Array | None
     ntk: jax.Array | None
+    outputs: dict[str, Kernels] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[jax.Array | None]:
+        return iter((self.nngp, self.ntk))
 
 
 class Program:
@@ -79,6 +91,11 @@ class Program:
         return type_
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs of the network."""
+        return tuple(value.name for value in self.network.inputs)
+
+    @property
     def dtype(self) -> DType:
         return self._input.dtype
 
@@ -88,16 +105,20 @@ class Program:
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
-        labels = {output.label for output in self.graphs["cross"].outputs}
-        return tuple(kernel for kernel in get_args(Kernel) if kernel in labels)
+        return tuple(kernel for kernel in get_args(Kernel) if kernel in self._labels)
+
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        """What matrices are called in the kernel graph: `nngp`, `features.nngp`."""
+        return tuple(output.label for output in self.graphs["cross"].outputs)
 
     def __repr__(self) -> str:
         return f"<Program @{self.network.name} {'+'.join(self.kernels)} {self.dtype} on {self.target}>"
 
     def __call__(
         self,
-        x1: npt.ArrayLike | jax.Array,
-        x2: npt.ArrayLike | jax.Array | None = None,
+        x1: Examples,
+        x2: Examples | None = None,
         *,
         mask1: npt.ArrayLike | None = None,
         mask2: npt.ArrayLike | None = None,
@@ -109,6 +130,8 @@ class Program:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
         Args:
+          x1, x2: (n, *spatial, channels). Of a network of several inputs, tuples of one array for each in the order of
+            `program.inputs`, or dictionaries by name.
           mask1, mask2: true where a position of x1, x2 is missing, (n, *spatial). For networks that begin with
             `mask`, as another way to mark positions than with the value of that layer.
           pattern1, pattern2: weighted adjacency matrices of the examples, (n, vertices, vertices), for networks with
@@ -134,9 +157,7 @@ class Program:
         arrays = [inputs.packed("x1", *first)]
         return arrays if second[0] is None else [*arrays, inputs.packed("x2", *second)]
 
-    def diagonal(
-        self, x: npt.ArrayLike | jax.Array, mask: npt.ArrayLike | None = None, pattern: npt.ArrayLike | None = None
-    ) -> Kernels:
+    def diagonal(self, x: Examples, mask: npt.ArrayLike | None = None, pattern: npt.ArrayLike | None = None) -> Kernels:
         """The kernels of every example with itself: the diagonal of `program(x)`, of shape (n, ...)."""
         with precision(self.dtype):
             array = Inputs(self.network, self._array_type).packed("x", x, mask, pattern)
@@ -145,7 +166,7 @@ class Program:
                 self._on_device("diagonal", padded(array[i : i + size], size))
                 for i in range(0, max(1, len(array)), size)
             ]
-            joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self.kernels}
+            joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self._labels}
             return self._kernels(joined)
 
     def init(self, key: jax.Array) -> finite.Params:
@@ -156,7 +177,7 @@ class Program:
     def apply(
         self,
         params: finite.Params,
-        x: npt.ArrayLike | jax.Array,
+        x: Examples,
         key: jax.Array | None = None,
         pattern: npt.ArrayLike | None = None,
     ) -> jax.Array:
@@ -165,15 +186,18 @@ class Program:
         Dropout in train mode draws from `key`; aggregate reads `pattern`, (n, vertices, vertices).
         """
         with precision(self.dtype):
-            return finite.apply(self.network, params, jnp.asarray(x, self._array_type), key, pattern)
+            return finite.apply(self.network, params, x, key, pattern, self._array_type)
 
     def _traced(self, *arrays: Any) -> Kernels:
         """Inside another JAX transformation, as one computation."""
         return self._kernels(self._function("self" if len(arrays) == 1 else "cross")(*arrays))
 
     def _kernels(self, values: Mapping[str, Any]) -> Kernels:
-        found = {k: jnp.asarray(values[k]) if k in values else None for k in ("nngp", "ntk")}
-        return Kernels(**found)
+        """The matrices by what they are of."""
+        found = {name: jnp.asarray(value) for name, value in values.items()}
+        labels = [output.label for output in self.network.outputs]
+        named = {x: Kernels(found.get(kernel_label(x, "nngp")), found.get(kernel_label(x, "ntk"))) for x in labels}
+        return replace(named.pop(RESULT), outputs=named)
 
     def _function(self, between: Between) -> Any:
         """The jitted function for one kind of pairs."""
@@ -212,13 +236,13 @@ class Program:
     ) -> Values:
         n1, n2 = len(x1), len(x1 if x2 is None else x2)
         if not n1 or not n2:
-            empty: Values = {k: np.zeros(self._shape(n1, n2), x1.dtype) for k in self.kernels}
+            empty: Values = {k: np.zeros(self._shape(k, n1, n2), x1.dtype) for k in self._labels}
             return empty
         tiling = self._tiling(n1, n2, memory)
         if x2 is None and tiling.rows * tiling.columns < n1 * n2:
             side = min(tiling.rows, tiling.columns)
             tiling = Tiling(side, side)
-        result: Values = {k: np.empty(self._shape(n1, n2), x1.dtype) for k in self.kernels}
+        result: Values = {k: np.empty(self._shape(k, n1, n2), x1.dtype) for k in self._labels}
         several = tiling.rows < n1 or tiling.columns < n2
         functions = self._tile_functions(x2 is None and several)
         TiledMatrix(*functions, x1, x2, tiling, result).compute(workers(self.target), progress)
@@ -243,18 +267,22 @@ class Program:
         limit = default_memory() if memory is None else memory
         return Tiling.choose(self.graphs["cross"], n1, n2, self.target, limit, workers(self.target))
 
-    def _shape(self, n1: int, n2: int) -> tuple[int, ...]:
+    def _shape(self, label: str, n1: int, n2: int) -> tuple[int, ...]:
         graph = self.graphs["cross"]
-        spatial = graph.covariance_of(graph.outputs[0].value).spatial
+        (value,) = (output.value for output in graph.outputs if output.label == label)
+        spatial = graph.covariance_of(value).spatial
         return n1, n2, *(n for size in spatial for n in (size, size))
 
 
 def _is_traced(x: Any) -> bool:
-    """Whether x stands for an array inside another JAX transformation."""
-    if not isinstance(x, jax.Array):
-        return False
+    """Whether arrays among the examples stand for others inside another JAX transformation."""
+    return any(isinstance(leaf, jax.Array) and not _is_known(leaf) for leaf in jax.tree.leaves(x))
+
+
+def _is_known(x: jax.Array) -> bool:
+    """Whether the numbers of an array are known."""
     try:
         np.asarray(x)
     except jax.errors.TracerArrayConversionError:
-        return True
-    return False
+        return False
+    return True

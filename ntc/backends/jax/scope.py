@@ -110,7 +110,7 @@ class Scope:
         """What a node, or the nodes at one place of all blocks, need of second examples at p'; None if nothing."""
         type_ = covariance(nodes[0].type)
         if isinstance(nodes[0].op, kernel.Gram):
-            return ("x2", nodes[0].op.crop), layout_of(type_)
+            return ("x2", nodes[0].op.part), layout_of(type_)
         if is_cross_integral(nodes[0]):
             return tuple(root_keys(node)[1] for node in nodes), layout_of(type_)
         return None
@@ -118,8 +118,7 @@ class Scope:
     def _second(self, key: Any, type_: CovarianceType) -> jax.Array:
         """What is needed, at every position: (*positions, columns, ...)."""
         if key[0] == "x2":
-            slices = tuple(slice(low, high) for low, high in zip(key[1][::2], key[1][1::2], strict=True))
-            return jnp.moveaxis(self.x2[(slice(None), *slices)], 0, len(type_.spatial))
+            return jnp.moveaxis(key[1].of(self.x2), 0, len(type_.spatial))
         assert self.roots2 is not None
         return self.roots2(key)
 

@@ -124,3 +124,14 @@ class DualDot(GaussianIntegral):
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return self.phi.dual_dot(operands[0], *spread_variance(result, *operands[1:]))
+
+
+@frozen
+class DualMean(GaussianIntegral):
+    """E[phi(u)] E[phi(v)], the dual at covariance zero, whatever K is. Source: Fubini's theorem."""
+
+    name: ClassVar[str] = "dual_mean"
+    phi: InstanceOf[Activation]
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        return self.phi.dual(np.zeros_like(operands[0]), *spread_variance(result, *operands[1:]))

@@ -20,9 +20,9 @@ from ntc.backends.jax.finite import (
     normalize,
     positions,
 )
-from ntc.backends.jax.inputs import Inputs
+from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.errors import InputError
-from ntc.ir.graph import Graph, Node, tensor_op
+from ntc.ir.graph import RESULT, Graph, Node, tensor_op
 from ntc.ir.ops import Aggregate
 
 Params = dict[str, dict[str, jax.Array]]
@@ -60,18 +60,32 @@ def init(graph: Graph, key: jax.Array, dtype: Any = None) -> Params:
 def apply(
     graph: Graph,
     params: Params,
-    x: jax.Array,
+    x: Examples,
     key: jax.Array | None = None,
     pattern: npt.ArrayLike | None = None,
+    dtype: Any = None,
 ) -> jax.Array:
-    """The output of the network on a batch x of shape (N, *spatial, channels).
+    """The output of the network on a batch x of shape (N, *spatial, channels), or one array for each of several inputs.
 
     `key` is what layers draw random numbers from: dropout in train mode. `pattern`, if layers aggregate, is
-    (N, vertices, vertices). Raises InputError.
+    (N, vertices, vertices). `dtype` is that of the arithmetic (default: of x). Raises InputError.
     """
-    packed = Inputs(graph, x.dtype, jnp).packed("x", x, None, pattern)
-    values = {graph.inputs[0].name: x}
-    masks: dict[str, masking.Mask] = {graph.inputs[0].name: None}
+    return apply_all(graph, params, x, key, pattern, dtype)[RESULT]
+
+
+def apply_all(
+    graph: Graph,
+    params: Params,
+    x: Examples,
+    key: jax.Array | None = None,
+    pattern: npt.ArrayLike | None = None,
+    dtype: Any = None,
+) -> dict[str, jax.Array]:
+    """All outputs of the network by name, of which the last, `y`, is that of `apply`."""
+    inputs = Inputs(graph, dtype or jnp.result_type(*jax.tree.leaves(x)), jnp)
+    packed = inputs.packed("x", x, None, pattern)
+    values = dict(inputs.arrays("x", x))
+    masks: dict[str, masking.Mask] = dict.fromkeys(values)
     for index, node in enumerate(graph.nodes):
         op = tensor_op(node)
         weights = op.weights(graph.tensor_of(node.operands[0]))
@@ -84,7 +98,7 @@ def apply(
         y = row(op, scaled, *(values[operand] for operand in node.operands), **given)
         masks[node.name] = masking.moved(op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask)
         values[node.name] = masking.masked(op, y, masks[node.name])
-    return values[graph.outputs[0].value]
+    return {output.label: values[output.value] for output in graph.outputs}
 
 
 def _key_of(node: Node, index: int, key: jax.Array | None) -> jax.Array:
