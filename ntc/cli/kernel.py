@@ -28,6 +28,7 @@ def kernel_command(
     kernel: options.RunKernels = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
+    hyper: options.HyperOption = None,
     target: options.RunTarget = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
@@ -45,7 +46,10 @@ def kernel_command(
     start = time.perf_counter()
     with reporting() as report:
         limit = None if memory is None else int(memory * 2**30)
-        result = program(first, second, progress=lambda done, total: report("kernel", done, total), memory=limit)
+        values = options.hyper_values(hyper)
+        result = program(
+            first, second, hyper=values, progress=lambda done, total: report("kernel", done, total), memory=limit
+        )
     matrices = _matrices(result, wanted or program.kernels)
     seconds = time.perf_counter() - start
     options.write_arrays(output, matrices)

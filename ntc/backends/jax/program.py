@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.backends.jax import finite
+from ntc.backends.jax.hyper import is_known, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
@@ -124,6 +125,7 @@ class Program:
         mask2: npt.ArrayLike | None = None,
         pattern1: npt.ArrayLike | None = None,
         pattern2: npt.ArrayLike | None = None,
+        hyper: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
         memory: int | None = None,
     ) -> Kernels:
@@ -136,6 +138,8 @@ class Program:
             `mask`, as another way to mark positions than with the value of that layer.
           pattern1, pattern2: weighted adjacency matrices of the examples, (n, vertices, vertices), for networks with
             `aggregate`: entry (i, j) is the weight of the edge from i to j.
+          hyper: values of hyperparameters, by name (default: those written in the network). They are arguments of the
+            compiled program, which another value does not compile again, and kernels can be differentiated by them.
           progress: called with the number of tiles done and the number of all, before the first and after each.
           memory: about how many bytes all that is computed at a time may use, without inputs and result
             (default: a quarter of the machine's). At least one pair of examples is computed at a time.
@@ -145,11 +149,12 @@ class Program:
           UnsupportedError: there is no device of the program's target here.
           LimitError: not even one pair of examples fits into memory.
         """
-        if _is_traced(x1) or _is_traced(x2):
-            return self._traced(*self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
+        scales = values_of(self.network.hypers, hyper, self._array_type)
+        if _is_traced((x1, x2, scales)):
+            return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
-            return self._kernels(self._tiled(first, second[0] if second else None, progress, memory))
+            return self._kernels(self._tiled(first, second[0] if second else None, scales, progress, memory))
 
     def _packed(self, numpy: Any, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
         """The arrays of x1 and of x2, if that is given."""
@@ -157,22 +162,37 @@ class Program:
         arrays = [inputs.packed("x1", *first)]
         return arrays if second[0] is None else [*arrays, inputs.packed("x2", *second)]
 
-    def diagonal(self, x: Examples, mask: npt.ArrayLike | None = None, pattern: npt.ArrayLike | None = None) -> Kernels:
+    def diagonal(
+        self,
+        x: Examples,
+        mask: npt.ArrayLike | None = None,
+        pattern: npt.ArrayLike | None = None,
+        hyper: Mapping[str, Any] | None = None,
+    ) -> Kernels:
         """The kernels of every example with itself: the diagonal of `program(x)`, of shape (n, ...)."""
         with precision(self.dtype):
+            scales = values_of(self.network.hypers, hyper, self._array_type)
             array = Inputs(self.network, self._array_type).packed("x", x, mask, pattern)
             size = self._tiling(max(1, len(array)), 1, None).rows
             parts = [
-                self._on_device("diagonal", padded(array[i : i + size], size))
+                self._on_device("diagonal", padded(array[i : i + size], size), hyper=scales)
                 for i in range(0, max(1, len(array)), size)
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self._labels}
             return self._kernels(joined)
 
-    def init(self, key: jax.Array) -> finite.Params:
-        """Random parameters of the same network at finite width, as wide as its layers say."""
+    @property
+    def hyper(self) -> dict[str, float]:
+        """The hyperparameters by name, with the values that they have unless told otherwise."""
+        return {name: hyper.value for name, hyper in self.network.hypers.items()}
+
+    def init(self, key: jax.Array, hyper: Mapping[str, Any] | None = None) -> finite.Params:
+        """Random parameters of the same network at finite width, as wide as its layers say.
+
+        `hyper` is that of a call: layers in the standard parameterization read it here, others in `apply`.
+        """
         with precision(self.dtype):
-            return finite.init(self.network, key, self._array_type)
+            return finite.init(self.network, key, self._array_type, hyper)
 
     def apply(
         self,
@@ -180,17 +200,24 @@ class Program:
         x: Examples,
         key: jax.Array | None = None,
         pattern: npt.ArrayLike | None = None,
+        hyper: Mapping[str, Any] | None = None,
     ) -> jax.Array:
         """The output (n, ..., channels) of the network at finite width on x of shape (n, *spatial, channels).
 
         Dropout in train mode draws from `key`; aggregate reads `pattern`, (n, vertices, vertices).
         """
         with precision(self.dtype):
-            return finite.apply(self.network, params, x, key, pattern, self._array_type)
+            return finite.apply(self.network, params, x, key, pattern, self._array_type, hyper)
 
-    def _traced(self, *arrays: Any) -> Kernels:
+    def _traced(self, scales: dict[str, Any], *arrays: Any) -> Kernels:
         """Inside another JAX transformation, as one computation."""
-        return self._kernels(self._function("self" if len(arrays) == 1 else "cross")(*arrays))
+        between: Between = "self" if len(arrays) == 1 else "cross"
+        return self._kernels(self._function(between)(*arrays, **self._hyper(between, scales)))
+
+    def _hyper(self, between: Between, scales: dict[str, Any]) -> dict[str, Any]:
+        """The argument `hyper` of the function of a graph, which may have lost some; none if it has none."""
+        found = {name: scales[name] for name in self.graphs[between].hypers}
+        return {"hyper": found} if found else {}
 
     def _kernels(self, values: Mapping[str, Any]) -> Kernels:
         """The matrices by what they are of."""
@@ -215,13 +242,14 @@ class Program:
                 hint="build it with target='cpu', or run it where the device is",
             ) from None
 
-    def _on_device(self, between: Between, *arrays: npt.NDArray[Any], **flags: bool) -> Values:
+    def _on_device(self, between: Between, *arrays: npt.NDArray[Any], hyper: dict[str, Any], **flags: bool) -> Values:
         """Runs one computation. The precision is set here as well: it belongs to a thread."""
         with precision(self.dtype):
-            outputs = self._compiled(between, *arrays, **flags)(*jax.device_put(arrays, self._device), **flags)
+            given = {**flags, **self._hyper(between, hyper)}
+            outputs = self._compiled(between, *arrays, **given)(*jax.device_put(arrays, self._device), **given)
             return {name: np.asarray(value) for name, value in outputs.items()}
 
-    def _compiled(self, between: Between, *arrays: npt.NDArray[Any], **flags: bool) -> Emitted:
+    def _compiled(self, between: Between, *arrays: npt.NDArray[Any], **flags: Any) -> Emitted:
         """The computation for arrays of these shapes, compiled before if it has been asked for before."""
         key = between, *flags, *(x.shape for x in arrays)
         with self._lock:
@@ -232,7 +260,12 @@ class Program:
             return executable
 
     def _tiled(
-        self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, progress: Progress | None, memory: int | None
+        self,
+        x1: npt.NDArray[Any],
+        x2: npt.NDArray[Any] | None,
+        scales: dict[str, Any],
+        progress: Progress | None,
+        memory: int | None,
     ) -> Values:
         n1, n2 = len(x1), len(x1 if x2 is None else x2)
         if not n1 or not n2:
@@ -244,23 +277,25 @@ class Program:
             tiling = Tiling(side, side)
         result: Values = {k: np.empty(self._shape(k, n1, n2), x1.dtype) for k in self._labels}
         several = tiling.rows < n1 or tiling.columns < n2
-        functions = self._tile_functions(x2 is None and several)
+        functions = self._tile_functions(x2 is None and several, scales)
         TiledMatrix(*functions, x1, x2, tiling, result).compute(workers(self.target), progress)
         return result
 
-    def _tile_functions(self, symmetric: bool) -> tuple[Callable[..., Values], Callable[..., Values]]:
+    def _tile_functions(
+        self, symmetric: bool, hyper: dict[str, Any]
+    ) -> tuple[Callable[..., Values], Callable[..., Values]]:
         """k(rows, columns) and k(rows, rows) of one tile.
 
         Of a symmetric matrix of several tiles, both are one computation, which is told whether rows and columns are the
         same examples: so there is one to compile. A stored program has no such computation.
         """
         if self._stored or not symmetric:
-            return partial(self._on_device, "cross"), partial(self._on_device, "self")
-        return partial(self._on_device, "cross", equal=False), self._own_tile
+            return partial(self._on_device, "cross", hyper=hyper), partial(self._on_device, "self", hyper=hyper)
+        return partial(self._on_device, "cross", hyper=hyper, equal=False), partial(self._own_tile, hyper)
 
-    def _own_tile(self, rows: npt.NDArray[Any]) -> Values:
+    def _own_tile(self, hyper: dict[str, Any], rows: npt.NDArray[Any]) -> Values:
         """k(rows, rows), symmetric to the last bit."""
-        found = self._on_device("cross", rows, rows, equal=True)
+        found = self._on_device("cross", rows, rows, hyper=hyper, equal=True)
         return {name: mirrored(value) for name, value in found.items()}
 
     def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
@@ -276,13 +311,4 @@ class Program:
 
 def _is_traced(x: Any) -> bool:
     """Whether arrays among the examples stand for others inside another JAX transformation."""
-    return any(isinstance(leaf, jax.Array) and not _is_known(leaf) for leaf in jax.tree.leaves(x))
-
-
-def _is_known(x: jax.Array) -> bool:
-    """Whether the numbers of an array are known."""
-    try:
-        np.asarray(x)
-    except jax.errors.TracerArrayConversionError:
-        return False
-    return True
+    return not all(is_known(leaf) for leaf in jax.tree.leaves(x))
