@@ -41,15 +41,13 @@ def kernel_command(
     """Compute the NNGP and NTK matrices between examples."""
     wanted = options.chosen(kernel) if kernel else None
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
+    program = program.with_hyper(options.hyper_values(hyper))
     first = options.read_examples(x1, program.inputs)
     second = None if x2 is None else options.read_examples(x2, program.inputs)
     start = time.perf_counter()
     with reporting() as report:
         limit = None if memory is None else int(memory * 2**30)
-        values = options.hyper_values(hyper)
-        result = program(
-            first, second, hyper=values, progress=lambda done, total: report("kernel", done, total), memory=limit
-        )
+        result = program(first, second, progress=lambda done, total: report("kernel", done, total), memory=limit)
     matrices = _matrices(result, wanted or program.kernels)
     seconds = time.perf_counter() - start
     options.write_arrays(output, matrices)

@@ -110,8 +110,9 @@ def input(*shape: int, name: str = "x") -> Network:
 def hyper(value: float, name: str = "") -> Hyper:
     """A scale that is an argument of the compiled program: `program(x, hyper={"w_std": 1.3})`.
 
-    It may stand for `w_std` and `b_std` of dense and convolutional layers: `dense(10, w_std=hyper(1.5))`. Without a name it is called after the parameter that it is given to. All of one name are one hyperparameter, and
-    must have one value. Raises ParameterError for negative values and for names that are none.
+    It may stand for `w_std` and `b_std` of dense and convolutional layers: `dense(10, w_std=hyper(1.5))`. Without a
+    name it is called after the parameter that it is given to. All of one name are one hyperparameter, and must have
+    one value. Raises ParameterError for negative values and for names that are none.
     """
     return Hyper(value, name)
 

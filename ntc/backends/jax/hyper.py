@@ -31,6 +31,18 @@ def values_of(hypers: Mapping[str, Hyper], given: Values | None, dtype: Any) -> 
     return {name: _scalar(name, (given or {}).get(name, hyper.value), dtype) for name, hyper in hypers.items()}
 
 
+def known_values(hypers: Mapping[str, Hyper], given: Values) -> dict[str, float]:
+    """What is given, as numbers. Raises InputError as `values_of`, and where it is not known."""
+    unknown = [name for name, value in given.items() if not is_known(value)]
+    if unknown:
+        raise InputError(
+            f"the hyperparameter `{unknown[0]}` has no value yet inside a JAX transformation",
+            hint="call the program with hyper=",
+        )
+    values = values_of(hypers, given, np.float64)
+    return {name: float(values[name]) for name in given}
+
+
 def _scalar(name: str, value: Any, dtype: Any) -> Any:
     if np.shape(value) != ():
         raise InputError(f"the hyperparameter `{name}` should be one number, got shape {np.shape(value)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from threading import Lock
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.backends.jax import finite
-from ntc.backends.jax.hyper import is_known, values_of
+from ntc.backends.jax.hyper import is_known, known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
@@ -185,6 +186,14 @@ class Program:
     def hyper(self) -> dict[str, float]:
         """The hyperparameters by name, with the values that they have unless told otherwise."""
         return {name: hyper.value for name, hyper in self.network.hypers.items()}
+
+    def with_hyper(self, values: Mapping[str, Any]) -> Program:
+        """The same program, which is not compiled again, with other values where the caller gives none. InputError."""
+        numbers = known_values(self.network.hypers, values)
+        changed = copy(self)
+        changed.network = self.network.with_hypers(numbers)
+        changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
+        return changed
 
     def init(self, key: jax.Array, hyper: Mapping[str, Any] | None = None) -> finite.Params:
         """Random parameters of the same network at finite width, as wide as its layers say.

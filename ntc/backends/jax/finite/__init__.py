@@ -48,8 +48,8 @@ take a key as well."""
 def init(graph: Graph, key: jax.Array, dtype: Any = None, hyper: Values | None = None) -> Params:
     """Random parameters. Weights and biases are Gaussian with the standard deviations of `TensorOp.weights`.
 
-    `hyper` are values of hyperparameters, by name; those of layers in the standard parameterization are read here, those
-    of others in the forward pass. Raises InputError.
+    `hyper` are values of hyperparameters, by name; those of layers in the standard parameterization are read here,
+    those of others in the forward pass. Raises InputError.
     """
     params: Params = {}
     scales = values_of(graph.hypers, hyper, dtype)
@@ -76,8 +76,8 @@ def apply(
     """The output of the network on a batch x of shape (N, *spatial, channels), or one array for each of several inputs.
 
     `key` is what layers draw random numbers from: dropout in train mode. `pattern`, if layers aggregate, is
-    (N, vertices, vertices). `dtype` is that of the arithmetic (default: of x). `hyper` are values of hyperparameters, by
-    name. Raises InputError.
+    (N, vertices, vertices). `dtype` is that of the arithmetic (default: of x). `hyper` are values of hyperparameters,
+    by name. Raises InputError.
     """
     return apply_all(graph, params, x, key, pattern, dtype, hyper)[RESULT]
 

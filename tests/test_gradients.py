@@ -1,0 +1,182 @@
+"""Derivatives of kernels: right where they exist, finite where they do not, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntc import nn
+from ntc.backends.jax.duals import family
+from ntc.backends.jax.program import Program
+from ntc.compiler import build
+from ntc.ir.op import Array, TensorOp
+from tests.networks import NETWORKS, inputs, program
+from tests.strategies import ACTIVATIONS, parameter_types
+from tools.layers import EXAMPLES
+
+
+def example(op: type[TensorOp]) -> Any:
+    """The nonlinearity with a value for every parameter that needs one."""
+    return op(**{name: EXAMPLES[name] for name in parameter_types(op) if name in EXAMPLES})
+
+
+def integral(phi: Any, slope: bool, same: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """E[phi(u) phi(v)], or of the derivatives, at covariances of vectors x and y (pairs, 3); of x with itself if `same`."""
+    rules = family(phi)
+    marginal, function = rules.marginal_of(phi, slope), rules.dual_dot if slope else rules.dual
+
+    def value(x: jax.Array, y: jax.Array) -> jax.Array:
+        v1, v2, k = ((a * b).sum(-1) for a, b in ((x, x), (y, y), (x, y)))
+        mark = jnp.ones_like(k, bool) if same else None
+        return function(phi, k, marginal(v1), marginal(v2), mark)
+
+    return value
+
+
+def difference(function: Callable[[Any], Any], at: Any, direction: Any, step: float) -> Array:
+    """The central difference quotient along a direction."""
+    up, down = (np.asarray(function(at + s * direction), np.float64) for s in (step, -step))
+    return np.asarray((up - down) / (2 * step), np.float64)
+
+
+@pytest.mark.parametrize("op", ACTIVATIONS, ids=lambda op: op.name)
+def test_derivatives_of_integrals(op: type[TensorOp]) -> None:
+    """Protects the derivatives of every nonlinearity, float64: of pairs in general position and of an example with
+    itself (whose covariance is its variance) against central differences of step 1e-5, error about h^2 = 1e-10 times a
+    third derivative and eps / h = 2e-11, of series and quadratures 1e-10 / h = 1e-5.
+
+    Of equal examples that are two, where kinks leave a cusp, the two-sided derivative with step 1e-3, as the angle of
+    equal vectors is known to 1e-8. Opposite examples, and zeros, are finite.
+    """
+    phi = example(op)
+    with jax.enable_x64(True):
+        x, y, d = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, 3)) / 2)
+        zero = jnp.zeros_like(x[:1])
+        for slope in (False, True):
+            cross, own = integral(phi, slope, False), integral(phi, slope, True)
+            for function, step, limit in (
+                (lambda x, cross=cross: cross(x, y), 1e-5, 2e-6),
+                (lambda x, own=own: own(x, x), 1e-5, 2e-6),
+                (lambda z, cross=cross: cross(z, x), 1e-3, 1e-4),
+            ):
+                value, tangent = jax.jvp(function, (x,), (d,))
+                expected = difference(function, x, d, step)
+                scale = np.abs(value).max() + np.abs(expected).max()
+                assert np.abs(tangent - expected).max() <= limit * scale, (slope, step)
+            pairs = jnp.concatenate([x, zero, x[:1], zero]), jnp.concatenate([-x, x[:1], zero, zero])
+            gradient = jax.grad(lambda a, b, cross=cross: cross(a, b).sum(), (0, 1))(*pairs)
+            assert all(np.isfinite(part).all() for part in gradient)
+
+
+def block() -> Any:
+    """A convolution and a nonlinearity."""
+    return nn.conv(8, 3, w_std=1.4, b_std=0.1) >> nn.relu()
+
+
+def distilled(program: Program, x: Any, y: Any, hyper: Any = None) -> Any:
+    """The loss of kernel ridge regression on images x with one-hot labels, of 10 classes in turn, at images y
+    (Nguyen et al. 2021, arXiv:2011.00050, eq. 2)."""
+    labels = np.eye(10)
+    train, cross = program(x, hyper=hyper).ntk, program(y, x, hyper=hyper).ntk
+    assert train is not None
+    assert cross is not None
+    ridge = 1e-3 * jnp.trace(train) / len(x) * jnp.eye(len(x), dtype=train.dtype)
+    mean = cross @ jnp.linalg.solve(train + ridge, labels[np.arange(len(x)) % 10].astype(train.dtype))
+    return jnp.mean((mean - labels[np.arange(len(y)) % 10]) ** 2)
+
+
+def test_distillation() -> None:
+    """Protects data-set distillation: the gradient by 20 images of 16 x 16 pixels and by both hyperparameters of a CNN
+    with pooling is the central difference to 1e-5, and needs at most three times the memory of the loss.
+
+    Steps of 1e-5 along unit directions: h^2 times a third derivative is below 1e-9, eps / h = 2e-11.
+    """
+    scale, shift = nn.hyper(1.4), nn.hyper(0.1)
+    conv = nn.conv(8, 3, w_std=scale, b_std=shift) >> nn.relu()
+    network = nn.input(16, 16, 3) >> conv >> nn.avg_pool(2) >> conv >> nn.avg_pool(2) >> nn.flatten() >> nn.dense(10)
+    program = build(network, dtype="float64", kernels=("nngp", "ntk"))
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(2, 20, 16, 16, 3))
+    with jax.enable_x64(True):
+        start = jnp.asarray(x), {name: jnp.asarray(value) for name, value in program.hyper.items()}
+        loss = jax.jit(lambda x, hyper: distilled(program, x, y, hyper)).lower(*start).compile()
+        gradient = jax.jit(jax.grad(lambda *at: distilled(program, at[0], y, at[1]), (0, 1))).lower(*start).compile()
+        slopes, slope = gradient(*start)
+        for seed in range(3):
+            d = np.random.default_rng(seed).normal(size=x.shape)
+            d /= np.linalg.norm(d)
+            expected = float(difference(lambda x: loss(x, start[1]), start[0], d, 1e-5))
+            assert abs(float((slopes * d).sum()) - expected) <= 1e-5 * abs(expected)
+        for name, value in start[1].items():
+            found = lambda s, name=name: loss(start[0], {**start[1], name: s})  # noqa: E731
+            expected = float(difference(found, value, 1.0, 1e-5))
+            assert abs(float(slope[name]) - expected) <= 1e-5 * abs(expected)
+    memory = [compiled.memory_analysis().temp_size_in_bytes for compiled in (loss, gradient)]
+    assert memory[1] <= 3 * memory[0]
+
+
+@pytest.mark.parametrize("depth", [4, 16])
+def test_memory_of_a_gradient_does_not_grow_with_lanes(depth: int) -> None:
+    """Protects the bound for global pooling, where a chunk is a small part of all pairs of pixels: what the gradient
+    keeps beyond the loss is a chunk of every layer (about ten arrays of 192 KiB), never one of every lane."""
+    network = nn.input(16, 16, 3) >> nn.repeat(depth, block()) >> nn.global_avg_pool() >> nn.dense(10)
+    program, x = build(network), jnp.zeros((4, 16, 16, 3))
+    memory = [
+        jax.jit(f).lower(x).compile().memory_analysis().temp_size_in_bytes
+        for f in (lambda x: program(x, x).ntk.sum(), jax.grad(lambda x: program(x, x).ntk.sum()))
+    ]
+    assert memory[1] <= memory[0] + (30 + 3 * depth) * 192 * 2**10
+
+
+@pytest.mark.parametrize("name", ["smooth", "strided"])
+def test_transformations_compose(name: str) -> None:
+    """Protects forward mode, vmap of gradients, gradients of jit, and products with the Hessian, float64, against
+    gradients and their central differences."""
+    with jax.enable_x64(True):
+        x, y, d = (jnp.asarray(inputs(name, 3, seed)) for seed in range(3))
+
+        def total(x: Any) -> Any:
+            kernels = program(name)(x, y)
+            return jnp.sin(kernels.nngp).sum() + jnp.cos(kernels.ntk).sum()
+
+        slopes = jax.grad(total)(x)
+        assert np.allclose(jax.jvp(total, (x,), (d,))[1], (slopes * d).sum(), rtol=1e-10)
+        assert np.allclose(jax.grad(jax.jit(total))(x), slopes, rtol=1e-10)
+        each = jax.vmap(jax.grad(total))(jnp.stack([x, x + d]))
+        assert np.allclose(each[0], slopes, rtol=1e-10)
+        product = jax.jvp(jax.grad(total), (x,), (d,))[1]
+        expected = difference(jax.jit(jax.grad(total)), x, d, 1e-5)
+        assert np.abs(product - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "residual"])
+def test_gradient_at_the_diagonal(name: str) -> None:
+    """Protects k(x, x), float64: its diagonal depends on x by the variances alone, and pairs below the diagonal are
+    those above. Against central differences of the diagonal and of the whole matrix, error about 1e-9."""
+    assert name in NETWORKS
+    with jax.enable_x64(True):
+        x, d = (jnp.asarray(inputs(name, 3, seed)) for seed in (0, 1))
+        weight = np.random.default_rng(2).normal(size=(3, 3))
+        for weights in (np.eye(3), weight):
+            total = jax.jit(lambda x, weights=weights: (program(name)(x).ntk * weights).sum())
+            expected = float(difference(total, x, d, 1e-5))
+            assert abs(float((jax.grad(total)(x) * d).sum()) - expected) <= 1e-7 * abs(expected)
+
+
+def test_float32_gradients_are_those_of_float64() -> None:
+    """Protects the forms of integrals for float32, whose derivatives are integrals in the same forms: 20 layers of relu,
+    inputs in general position."""
+    network = nn.input(8) >> nn.repeat(20, nn.dense(8, 1.4, 0.1) >> nn.relu()) >> nn.dense(1)
+    x, y = np.random.default_rng(0).normal(size=(2, 4, 8))
+    found = {}
+    for dtype in ("float32", "float64"):
+        compiled = build(network, dtype=dtype)  # type: ignore[arg-type]
+        with jax.enable_x64(dtype == "float64"):
+            total = lambda x, compiled=compiled: compiled(x, y.astype(x.dtype)).ntk.sum()  # noqa: E731
+            found[dtype] = np.asarray(jax.grad(total)(jnp.asarray(x, dtype)), np.float64)
+    assert np.abs(found["float32"] - found["float64"]).max() <= 1e-4 * np.abs(found["float64"]).max()
