@@ -27,12 +27,12 @@ conv = nn.conv(64, 3, w_std=nn.hyper(1.4), b_std=nn.hyper(0.1))
 NETWORK = nn.input(8, 8, 1) >> conv >> nn.relu() >> nn.avg_pool(2) >> conv >> nn.relu() >> nn.flatten() >> nn.dense(10)
 
 Learned = dict[str, Any]
-"""`images` (10, 8, 8, 1), and `hyper`: hyperparameters by name."""
+"""`images` (10, 8, 8, 1), and `logarithms` of hyperparameters by name, so that these stay above zero."""
 
 
 def predictions(program: ntc.Program, learned: Learned, x: Any) -> jax.Array:
     """Kernel ridge regression (n, classes) at images x, trained on one learned image of each class."""
-    images, hyper = learned["images"], learned["hyper"]
+    images, hyper = learned["images"], jax.tree.map(jnp.exp, learned["logarithms"])
     train, cross = program(images, hyper=hyper).ntk, program(x, images, hyper=hyper).ntk
     assert train is not None
     assert cross is not None
@@ -70,7 +70,7 @@ def main() -> None:
     first = [int(np.flatnonzero(y == label)[0]) for label in range(CLASSES)]
     learned: Learned = {
         "images": jnp.asarray(x[first]),
-        "hyper": {name: jnp.float32(value) for name, value in program.hyper.items()},
+        "logarithms": {name: jnp.log(jnp.float32(value)) for name, value in program.hyper.items()},
     }
 
     def accuracy(learned: Learned) -> float:
@@ -80,7 +80,7 @@ def main() -> None:
     start = time.perf_counter()
     learned = descend(lambda z: jnp.mean((predictions(program, z, x[:TARGETS]) - goal) ** 2), learned, steps)
     print(f"one distilled image of each class: accuracy {accuracy(learned):.3f}, {time.perf_counter() - start:.0f} s")
-    print("hyperparameters:", ", ".join(f"{name} {value:.3f}" for name, value in learned["hyper"].items()))
+    print("hyperparameters:", ", ".join(f"{name} {np.exp(x):.3f}" for name, x in learned["logarithms"].items()))
 
 
 if __name__ == "__main__":

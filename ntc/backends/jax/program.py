@@ -21,6 +21,7 @@ from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
 from ntc.backends.jax.tiles import Tiling, default_memory
+from ntc.backends.jax.traced import TracedTiles, traced_tiling
 from ntc.errors import UnsupportedError
 from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
@@ -60,8 +61,9 @@ class Program:
     Calling it with x1 of shape (n1, *spatial, channels) and x2 of shape (n2, *spatial, channels) gives
     `Kernels` of shape (n1, n2), or (n1, n2, H, H', W, W', ...) for a network that keeps spatial axes.
     Without x2 it gives k(x1, x1), symmetric to the last bit. It may be called inside `jax.jit`, `jax.grad`
-    and `jax.vmap`; then the whole matrix is one XLA computation. Otherwise the matrix is computed in tiles
-    of examples, so that memory is bounded by one tile and the result.
+    and `jax.vmap`; then the matrix is part of one XLA computation. A matrix that is large for the machine is computed
+    in tiles of examples, and so is every one outside of transformations, so that memory is bounded by a few tiles and
+    the result.
 
     Attributes:
       network: the tensor graph.
@@ -221,7 +223,14 @@ class Program:
     def _traced(self, scales: dict[str, Any], *arrays: Any) -> Kernels:
         """Inside another JAX transformation, as one computation."""
         between: Between = "self" if len(arrays) == 1 else "cross"
-        return self._kernels(self._function(between)(*arrays, **self._hyper(between, scales)))
+        n1, n2 = len(arrays[0]), len(arrays[-1])
+        tiling = None if self._stored else traced_tiling(self.graphs["cross"], n1, n2, self.target)
+        if tiling is None:
+            return self._kernels(self._function(between)(*arrays, **self._hyper(between, scales)))
+        tile = partial(self._function("cross"), **self._hyper("cross", scales))
+        if len(arrays) == 1:
+            return self._kernels(TracedTiles(tile, tiling.squares).own(*arrays))
+        return self._kernels(TracedTiles(tile, tiling).cross(*arrays))
 
     def _hyper(self, between: Between, scales: dict[str, Any]) -> dict[str, Any]:
         """The argument `hyper` of the function of a graph, which may have lost some; none if it has none."""
@@ -282,8 +291,7 @@ class Program:
             return empty
         tiling = self._tiling(n1, n2, memory)
         if x2 is None and tiling.rows * tiling.columns < n1 * n2:
-            side = min(tiling.rows, tiling.columns)
-            tiling = Tiling(side, side)
+            tiling = tiling.squares
         result: Values = {k: np.empty(self._shape(k, n1, n2), x1.dtype) for k in self._labels}
         several = tiling.rows < n1 or tiling.columns < n2
         functions = self._tile_functions(x2 is None and several, scales)
