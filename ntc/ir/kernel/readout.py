@@ -92,8 +92,8 @@ class Mirror(KernelOp):
         return (tuple(o.join(Offsets(-o.high, -o.low, o.step)) for o in offsets),)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        result: Array = mirrored(operands[0])
-        return result
+        symmetric: Array = mirrored(operands[0])
+        return symmetric
 
 
 def mirrored(k: Any, numpy: Any = np) -> Any:
