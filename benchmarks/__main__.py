@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import chunk_size, conv_lowering, duals, networks, peer, scaling
+from benchmarks import chunk_size, conv_lowering, duals, gradients, networks, peer, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
 BENCHMARKS = {
     "duals": duals.main,
+    "gradients": gradients.main,
     "networks": networks.main,
     "chunk_size": chunk_size.main,
     "conv_lowering": conv_lowering.main,

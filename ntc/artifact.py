@@ -187,6 +187,8 @@ def _check_belongs(network: Graph, graphs: dict[Between, Graph]) -> None:
     assert isinstance(first, ArrayType)
     labels = [output.label for output in graphs["cross"].outputs]
     for between, graph in graphs.items():
+        if not graph.hypers.items() <= network.hypers.items():
+            raise ArtifactError(f"{between}.json has other hyperparameters than network.json")
         batches = ("N", "M") if between == "cross" else ("N",)
         inputs = tuple(packing.array(first.dtype, batch) for batch in batches)
         returned = ("N", "M") if between == "cross" else ("N", "N") if between == "self" else ("N",)

@@ -24,6 +24,7 @@ from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.construct import required
 from ntc.ir.graph import Graph
+from ntc.ir.hyper import Hyper
 from ntc.ir.op import Array, TensorOp
 from ntc.ir.ops import TENSOR_OPS, AffineLayer, Elementwise
 from ntc.ir.types import Distribution, Spatial, TensorType
@@ -98,7 +99,8 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
     if origin is Literal:
         return st.sampled_from(args)
     if origin in (Union, UnionType):
-        return st.one_of([parameter_values(arg, axes, largest, extreme) for arg in args])
+        constants = [arg for arg in args if get_args(arg)[:1] != (Hyper,)]
+        return st.one_of([parameter_values(arg, axes, largest, extreme) for arg in constants])
     if origin is tuple:
         return st.tuples(*[parameter_values(args[0], axes, largest, extreme)] * axes)
     plain: dict[Any, SearchStrategy[Any]] = {bool: st.booleans(), NoneType: st.none()}

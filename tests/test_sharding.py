@@ -17,10 +17,7 @@ from ntc.backends.jax.tiles import Tiling
 from ntc.errors import ParameterError, UnsupportedError
 from tests.assertions import assert_close
 
-NETWORK = (
-    "nn.input(4, 4, 2) >> nn.conv(8, 3) >> nn.relu() >> nn.avg_pool(2) >> nn.conv(8, 3) >> nn.relu() >> nn.flatten()"
-)
-SCRIPT = f"""
+SCRIPT = """
 import sys
 import numpy as np
 import ntc

@@ -28,6 +28,7 @@ def kernel_command(
     kernel: options.RunKernels = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
+    hyper: options.HyperOption = None,
     target: options.RunTarget = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
@@ -40,6 +41,7 @@ def kernel_command(
     """Compute the NNGP and NTK matrices between examples."""
     wanted = options.chosen(kernel) if kernel else None
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
+    program = program.with_hyper(options.hyper_values(hyper))
     first = options.read_examples(x1, program.inputs)
     second = None if x2 is None else options.read_examples(x2, program.inputs)
     start = time.perf_counter()

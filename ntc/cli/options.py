@@ -29,6 +29,9 @@ ModelName = Annotated[str | None, typer.Option("--model", help="Which model of a
 Parameters = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="A parameter of the model, name=value. Repeatable.")
 ]
+HyperOption = Annotated[
+    list[str] | None, typer.Option("--hyper", help="A hyperparameter of the network, name=number. Repeatable.")
+]
 TargetOption = Annotated[Target, typer.Option("--target", help="The platform to compile for.")]
 KernelsOption = Annotated[Literal["both", "nngp", "ntk"], typer.Option("--kernel", help="What to compute.")]
 DTypeOption = Annotated[Literal["float32", "float64"], typer.Option("--dtype", help="Precision of all arithmetic.")]
@@ -51,15 +54,31 @@ TimePasses = Annotated[bool, typer.Option("--time-passes", help="Print the time 
 
 def parameters(texts: list[str] | None) -> dict[str, str]:
     """`-p name=value` options by name. Raises ParameterError."""
+    return pairs("-p", texts)
+
+
+def pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    """The values of an option name=value that is given any number of times. Raises ParameterError."""
     given: dict[str, str] = {}
     for text in texts or ():
         name, separator, value = text.partition("=")
         if not separator or not name.strip():
-            raise ParameterError(f"-p {text}: expected name=value")
+            raise ParameterError(f"{option} {text}: expected name=value")
         if name.strip() in given:
-            raise ParameterError(f"-p {text}: {name.strip()} is given twice")
+            raise ParameterError(f"{option} {text}: {name.strip()} is given twice")
         given[name.strip()] = value
     return given
+
+
+def hyper_values(texts: list[str] | None) -> dict[str, float]:
+    """`--hyper name=number` options by name. Raises ParameterError."""
+    given = pairs("--hyper", texts)
+    for name, value in given.items():
+        try:
+            float(value)
+        except ValueError:
+            raise ParameterError(f"--hyper {name}={value}: expected a number") from None
+    return {name: float(value) for name, value in given.items()}
 
 
 def open_network(path: Path, model: str | None, params: list[str] | None) -> Graph:

@@ -33,6 +33,7 @@ def predict(
     plot_file: Annotated[Path | None, typer.Option("--plot", help="Where to draw the predictions, .png.")] = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
+    hyper: options.HyperOption = None,
     target: options.RunTarget = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
@@ -48,6 +49,7 @@ def predict(
         plot.require_matplotlib()
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
+    program = program.with_hyper(options.hyper_values(hyper))
     data = _read(train, test)
     start = time.perf_counter()
     with reporting() as report:

@@ -12,6 +12,7 @@ from ntc.frontend.builtins import BUILTINS, Given, Site
 from ntc.frontend.layers import Layer, Network, Serial, shown_calls
 from ntc.frontend.parse import MAX_DEPTH
 from ntc.frontend.values import CONSTANTS, Builtin, Function, Value, describe, layer, number, suggestion, truth
+from ntc.ir.hyper import Hyper
 
 MAX_STEPS = 1_000_000
 """Most expressions evaluated for one model."""
@@ -47,10 +48,10 @@ class Evaluator:
         values: dict[str, Value] = {}
         for parameter in definition.parameters or ():
             if parameter.name in arguments:
-                values[parameter.name] = arguments[parameter.name]
+                values[parameter.name] = _called(parameter.name, arguments[parameter.name])
             else:
                 assert parameter.default is not None
-                values[parameter.name] = self._run(parameter.default, Scope(values))
+                values[parameter.name] = _called(parameter.name, self._run(parameter.default, Scope(values)))
         return self._run(definition.body, Scope(values))
 
     def _run(self, expression: ast.Expression, scope: Scope) -> Value:
@@ -93,7 +94,7 @@ class Evaluator:
         items = []
         for item in expression.items:
             value = yield item, scope
-            if isinstance(value, Layer | Network) or _nests(value):
+            if isinstance(value, Hyper | Layer | Network) or _nests(value):
                 raise ElaborationError(f"a tuple holds numbers or rows of numbers, got {describe(value)}", item.at)
             items.append(value)
         return tuple(items)
@@ -161,7 +162,7 @@ class Evaluator:
         if definition.parameters is not None:
             return Function(definition)
         if name not in self._known:
-            self._known[name] = yield definition.body, Scope()
+            self._known[name] = _called(name, (yield definition.body, Scope()))
         return self._known[name]
 
     def _apply(self, target: Function | Builtin, given: tuple[Given, ...], site: Site) -> Steps:
@@ -175,10 +176,10 @@ class Evaluator:
         scope = Scope(values, (f"in `{definition.name}`, called at {site.at}", *site.calls))
         for parameter in definition.parameters or ():
             if parameter.name in arguments:
-                values[parameter.name] = arguments[parameter.name]
+                values[parameter.name] = _called(parameter.name, arguments[parameter.name])
             else:
                 assert parameter.default is not None
-                values[parameter.name] = yield parameter.default, scope
+                values[parameter.name] = _called(parameter.name, (yield parameter.default, scope))
         return (yield definition.body, scope)
 
 
@@ -193,6 +194,11 @@ _VISITORS: Mapping[type[ast.Expression], Callable[[Evaluator, Any, Scope], Steps
     ast.Name: Evaluator._name,
     ast.Call: Evaluator._call,
 }
+
+
+def _called(name: str, value: Value) -> Value:
+    """A value that a name is given to; of a hyperparameter without one, it is the name."""
+    return value.named(name) if isinstance(value, Hyper) else value
 
 
 def _nests(value: Value) -> bool:

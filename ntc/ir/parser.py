@@ -13,6 +13,7 @@ from lark.exceptions import VisitError
 from ntc.errors import LimitError, Location, NtcError, ParseError, Source
 from ntc.ir.construct import construct, did_you_mean
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
+from ntc.ir.hyper import Hyper
 from ntc.ir.kernel import KERNEL_OPS
 from ntc.ir.op import Activation, Op
 from ntc.ir.ops import TENSOR_OPS
@@ -155,6 +156,13 @@ class _Graphs(Transformer[Token, Any]):
         if len(text) > 40:
             raise ParseError("a number has at most 40 digits", self._at(token))
         return int(text) if text.lstrip("+-").isdigit() else float(text)
+
+    def hyper(self, value: Token, name: Token) -> Hyper:
+        try:
+            return Hyper(float(self.number(value)), str(name))
+        except NtcError as error:
+            error.location = error.location or self._at(value)
+            raise
 
     def word(self, token: Token, *given: Any) -> Any:
         items = [item for item in given if item is not None]

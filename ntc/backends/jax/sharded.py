@@ -46,24 +46,26 @@ def device_mesh(devices: int | Mesh, target: Target) -> Mesh:
 
 
 def sharded(tile: Callable[..., Any], mesh: Mesh, tiling: Tiling, symmetric: bool) -> Any:
-    """The jitted function (x1, x2, starts, equal) of one tile for each of the devices.
+    """The jitted function (x1, x2, starts, equal, options) of one tile for each of the devices.
 
     Args:
-      tile: k(rows, columns, equal=...) of one tile.
+      tile: k(rows, columns, equal=..., **options) of one tile.
       symmetric: whether `equal` is handed to it.
 
     x1 and x2 are all examples, on every device. `starts` (devices, 2) has the first row and column of the tile of each
-    device, `equal` (devices,) whether rows and columns are the same. Results are (devices, rows, columns, ...).
+    device, `equal` (devices,) whether rows and columns are the same; `options` are alike for all. Results are
+    (devices, rows, columns, ...).
     """
 
-    def of_one(x1: jax.Array, x2: jax.Array, starts: jax.Array, equal: jax.Array) -> Any:
+    def of_one(x1: jax.Array, x2: jax.Array, starts: jax.Array, equal: jax.Array, options: dict[str, Any]) -> Any:
         rows = jax.lax.dynamic_slice_in_dim(x1, starts[0, 0], tiling.rows)
         columns = jax.lax.dynamic_slice_in_dim(x2, starts[0, 1], tiling.columns)
-        values = tile(rows, columns, equal=equal[0]) if symmetric else tile(rows, columns)
+        flags = {"equal": equal[0]} if symmetric else {}
+        values = tile(rows, columns, **flags, **options)
         return {name: value[None] for name, value in values.items()}
 
     everywhere, own = PartitionSpec(), PartitionSpec(_AXIS)  # type: ignore[no-untyped-call]
-    specs = (everywhere, everywhere, own, own)
+    specs = (everywhere, everywhere, own, own, everywhere)
     return jax.jit(jax.shard_map(of_one, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False))
 
 
@@ -74,10 +76,12 @@ class ShardedMatrix:
     Attributes:
       mesh: the devices, along one axis.
       whole: what knows the tiles, and writes them.
+      options: what the function of a tile is given beside them.
     """
 
     mesh: Mesh
     whole: TiledMatrix
+    options: dict[str, Any]
 
     def compute(self, compiled: Callable[..., Any], progress: Progress | None) -> None:
         """Fills the matrix. One step is computed while the one before is read.
@@ -85,13 +89,15 @@ class ShardedMatrix:
         `compiled` gives a function as of `sharded`, ready to run on arguments like those it is given.
         """
         tiles, arrays, done = list(self.whole.tiles()), self.arrays(), 0
+        everywhere = NamedSharding(self.mesh, PartitionSpec())  # type: ignore[no-untyped-call]
+        options = jax.device_put(self.options, everywhere)
         report = progress or (lambda done, total: None)
         report(0, len(tiles))
         steps = list(self._steps(tiles))
-        function = compiled(*arrays, *self.places(steps[0]))
+        function = compiled(*arrays, *self.places(steps[0]), options)
         before: tuple[Sequence[tuple[int, int]], dict[str, jax.Array]] | None = None
         for step in [*steps, None]:
-            running = None if step is None else (step, function(*arrays, *self.places(step)))
+            running = None if step is None else (step, function(*arrays, *self.places(step), options))
             if before is not None:
                 self._write(*before)
                 done += len(before[0])

@@ -83,6 +83,12 @@ class Tiling:
         rows, columns = _balanced(n1, max(1, min(pairs // max(1, min(side, n2)), side))), _balanced(n2, side)
         return cls(rows, columns)._for(workers, n1, n2)
 
+    @property
+    def squares(self) -> Tiling:
+        """Square tiles, no larger."""
+        side = min(self.rows, self.columns)
+        return Tiling(side, side)
+
     @classmethod
     def _useful_side(cls, target: Target, needs: Needs) -> int:
         """Beyond this many examples, rows of memory are long enough and marginals cost nothing."""

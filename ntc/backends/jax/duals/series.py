@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.duals.family import Family, Same, root
+from ntc.backends.jax.duals.family import Family, Same, clamped, root
 from ntc.backends.jax.finite.activations import ROWS
 from ntc.ir.ops import Analytic
 
@@ -89,7 +89,7 @@ def _sum(expansion: Expansion, k: jax.Array, m1: jax.Array, m2: jax.Array, same:
     (root1, zero1, one1), (root2, zero2, one2) = m1[:3], m2[:3]
     norm = root1 * root2
     positive = norm > 0
-    cosine = jnp.where(positive, jnp.clip(k / jnp.where(positive, norm, 1), -1, 1), 1)
+    cosine = jnp.where(positive, clamped(k / jnp.where(positive, norm, 1), -1, 1), 1)
     if same is not None:
         cosine = jnp.where(same, 1, cosine)
     factor = cosine**expansion.step
