@@ -17,7 +17,7 @@ from ntc.backends.jax.inputs import Inputs
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
-from ntc.backends.jax.tiles import Tiling, default_memory
+from ntc.schedule.tiles import Tiling, default_memory
 from ntc.errors import UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored

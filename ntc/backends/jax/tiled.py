@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ntc.backends.jax.tiles import Tiling
+from ntc.schedule.tiles import Tiling
 from ntc.ir.types import Target
 
 Progress = Callable[[int, int], None]
