@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import chunk_size, conv_lowering, duals, networks, peer, scaling
+from benchmarks import chunk_size, conv_lowering, duals, networks, peer, price, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "conv_lowering": conv_lowering.main,
     "scaling": scaling.main,
     "peer": peer.main,
+    "price": price.main,
     **{f"peer:{name}": partial(peer.main, [name]) for name in CASES},
 }
 

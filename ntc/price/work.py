@@ -81,7 +81,7 @@ def _moved(graph: Graph, group: Group, node: Node) -> Work:
     """Bytes per pair of examples that the value moves."""
     type_ = covariance(node.type)
     size = 2 * _itemsize(type_) * max(type_.entries, *(x.entries for x in graph.covariances(node.operands)), 1)
-    looped = (group.parallel and group.spatial) or not group.spatial
+    looped = group.parallel and group.spatial
     stored = 2 * _itemsize(type_) * type_.entries if node.name in group.stored and looped else 0
     return Work(loop_bytes=size, bytes=stored) if looped else Work(bytes=size)
 
