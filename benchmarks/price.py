@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 
-
 import ntc
 from benchmarks.cases import CASES, ROOT, Case
 from benchmarks.measure import markdown

@@ -1,4 +1,4 @@
-"""One network at one size, in a process of its own: python -m benchmarks.price_worker CASE N1 N2 REPEAT (N2 0: k(x, x)).
+"""One network at one size, in its own process: python -m benchmarks.price_worker CASE N1 N2 REPEAT (N2 0: k(x, x)).
 
 Prints seconds of the fastest call, seconds to compile, and the highest memory, as JSON.
 """

@@ -124,9 +124,7 @@ def _work(program: Program, n: int) -> Work:
 def fitted(target: Target, found: list[Measured], runtime: float, compiled: float) -> Rates:
     """The rates that explain the measurements best."""
     prior = CORE
-    run = _fit(
-        [astuple(x.work) for x in found], [x.seconds for x in found], [getattr(prior, kind) for kind in _KINDS]
-    )
+    run = _fit([astuple(x.work) for x in found], [x.seconds for x in found], [getattr(prior, kind) for kind in _KINDS])
     compile_ = _fit(
         [(1.0, float(x.computations)) for x in found],
         [x.compile_seconds for x in found],

@@ -7,4 +7,24 @@ from ntc.price.cost import Cost, LayerPrice, price
 from ntc.price.rates import ACCELERATORS, Rates
 from ntc.price.store import known_rates, read_rates, write_rates
 
-__all__ = ["ACCELERATORS", "Cost", "LayerPrice", "Rates", "known_rates", "largest", "price", "read_rates", "write_rates"]
+__all__ = [
+    "ACCELERATORS",
+    "Cost",
+    "LayerPrice",
+    "Rates",
+    "known_rates",
+    "largest",
+    "price",
+    "read_rates",
+    "write_rates",
+]
+    "ACCELERATORS",
+    "Cost",
+    "LayerPrice",
+    "Rates",
+    "known_rates",
+    "largest",
+    "price",
+    "read_rates",
+    "write_rates",
+]

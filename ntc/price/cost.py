@@ -60,9 +60,7 @@ class Cost:
         return self.inputs + self.result + self.working + self.runtime
 
 
-def price(
-    graph: Graph, rates: Rates, n1: int, n2: int | None, memory: int, workers: int = 1, devices: int = 1
-) -> Cost:
+def price(graph: Graph, rates: Rates, n1: int, n2: int | None, memory: int, workers: int = 1, devices: int = 1) -> Cost:
     """The cost of k(x1, x2), or without n2 of k(x1, x1), of a graph between two inputs.
 
     Tiles are those that the program would choose for so many bytes and workers. With several devices, their tiles are

@@ -17,11 +17,12 @@ from ntc.backends.jax.inputs import Inputs
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
-from ntc.schedule.tiles import Tiling, default_memory
-from ntc.errors import UnsupportedError
+from ntc.errors import InputError, UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
+from ntc.price import Cost, known_rates, price
+from ntc.schedule.tiles import Tiling, default_memory
 
 COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
     # The older emitters of XLA:CPU compile in two thirds of the time, and their code is as fast.
@@ -147,6 +148,17 @@ class Program:
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self.kernels}
             return self._kernels(joined)
+
+    def cost(self, n1: int, n2: int | None = None, memory: int | None = None) -> Cost:
+        """Predicted time and memory of `program(x1, x2)`, or of k(x1, x1) without n2, on this machine.
+
+        Rates are those that `ntc calibrate` measured, or of a typical core. Raises ParameterError where nothing is
+        known of the target's speed, InputError for a damaged file of rates or numbers of examples below 1.
+        """
+        if n1 < 1 or (n2 is not None and n2 < 1):
+            raise InputError(f"a cost is of 1 example or more, got {n1} and {n2}")
+        limit = default_memory() if memory is None else memory
+        return price(self.graphs["cross"], known_rates(self.target), n1, n2, limit, workers(self.target))
 
     def init(self, key: jax.Array) -> finite.Params:
         """Random parameters of the same network at finite width, as wide as its layers say."""
