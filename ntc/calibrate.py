@@ -16,7 +16,7 @@ from ntc.backends.jax.program import Program
 from ntc.backends.jax.tiled import workers
 from ntc.compiler import build
 from ntc.frontend import nn
-from ntc.frontend.layers import Network
+from ntc.frontend.layers import Layer, Network
 from ntc.ir.types import Target
 from ntc.price.cost import tiles_of
 from ntc.price.rates import CORE, Rates
@@ -48,7 +48,7 @@ class Measured:
     compile_seconds: float
 
 
-def _layers(depth: int, kernel: int = 3) -> Network:
+def _layers(depth: int, kernel: int = 3) -> Layer:
     return nn.repeat(depth, nn.serial(nn.conv(8, kernel, w_std=1.4), nn.relu()))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from ntc.cli import options
+from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
 
 
@@ -30,16 +31,25 @@ def kernel_command(
         typer.Option("--memory", min=1e-6, help="GiB for all that is computed at a time; default: a quarter."),
     ] = None,
     as_json: options.Json = False,
+    self_test: options.SelfTest = True,
+    profile: options.Profile = None,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples."""
     wanted = options.chosen(kernel) if kernel else None
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
     first = options.read_array(x1)
     second = None if x2 is None else options.read_array(x2)
+    announce(program, first, second)
     start = time.perf_counter()
-    with reporting() as report:
+    with reporting() as report, profiled(profile):
         limit = None if memory is None else int(memory * 2**30)
-        result = program(first, second, progress=lambda done, total: report("kernel", done, total), memory=limit)
+        result = program(
+            first,
+            second,
+            progress=lambda done, total: report("kernel", done, total),
+            memory=limit,
+            self_test=None if self_test else False,
+        )
     matrices = {name: np.asarray(getattr(result, name)) for name in wanted or program.kernels}
     seconds = time.perf_counter() - start
     options.write_arrays(output, matrices)

@@ -18,13 +18,3 @@ __all__ = [
     "read_rates",
     "write_rates",
 ]
-    "ACCELERATORS",
-    "Cost",
-    "LayerPrice",
-    "Rates",
-    "known_rates",
-    "largest",
-    "price",
-    "read_rates",
-    "write_rates",
-]

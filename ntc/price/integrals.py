@@ -38,7 +38,7 @@ INTEGRALS: Mapping[type[Any], tuple[Counts, Counts]] = {
 _WITH_ARC: Counts = (20, 3, 1)
 """In float64, relu and its kin have an arc cosine in place of a polynomial."""
 
-_SERIES_IN_FLOAT64 = {ops.Analytic: 2.0, ops.ExponentialLinear: 3.0}
+_SERIES_IN_FLOAT64: Mapping[type[Any], float] = {ops.Analytic: 2.0, ops.ExponentialLinear: 3.0}
 """Families that sum more terms in float64: how many times as many."""
 
 

@@ -16,8 +16,9 @@ from ntc.backends.jax import finite
 from ntc.backends.jax.inputs import Inputs
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
+from ntc.backends.jax.self_test import LONG, SelfTest
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
-from ntc.errors import InputError, UnsupportedError
+from ntc.errors import InputError, NtcError, UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
@@ -30,6 +31,9 @@ COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
     "cuda": {},
     "tpu": {},
 }
+
+_FEW_PAIRS = 16
+"""Fewer pairs of examples are never worth a test."""
 
 Emitted = Callable[..., Mapping[str, jax.Array]]
 
@@ -106,6 +110,7 @@ class Program:
         pattern2: npt.ArrayLike | None = None,
         progress: Progress | None = None,
         memory: int | None = None,
+        self_test: bool | None = None,
     ) -> Kernels:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
@@ -117,8 +122,12 @@ class Program:
           progress: called with the number of tiles done and the number of all, before the first and after each.
           memory: about how many bytes all that is computed at a time may use, without inputs and result
             (default: a quarter of the machine's). At least one pair of examples is computed at a time.
+          self_test: compares three small random tiles with the float64 reference first. Default: where the computation
+            is predicted to take over a minute. Not where the images are too large for the reference to take seconds,
+            nor within JAX transformations.
 
         Raises:
+          SelfTestError: the program is wrong for some examples.
           InputError: the arrays do not fit the network, or are not real numbers.
           UnsupportedError: there is no device of the program's target here.
           LimitError: not even one pair of examples fits into memory.
@@ -127,7 +136,28 @@ class Program:
             return self._traced(*self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
-            return self._kernels(self._tiled(first, second[0] if second else None, progress, memory))
+            other = second[0] if second else None
+            self._self_test(first, other, self_test)
+            return self._kernels(self._tiled(first, other, progress, memory))
+
+    def _self_test(self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, wanted: bool | None) -> None:
+        """Where it is wanted, or by default where the computation is predicted to be long."""
+        columns = x1 if x2 is None else x2
+        if wanted is False or not len(x1) or not len(columns):
+            return
+        if wanted is None and not self.is_long(len(x1), None if x2 is None else len(x2)):
+            return
+        compute = partial(self._on_device, "cross")
+        SelfTest(self.graphs["cross"], self.dtype, compute).run(x1, columns)
+
+    def is_long(self, n1: int, n2: int | None = None) -> bool:
+        """Whether a computation is predicted to take over a minute, and so is tested; not where nothing is known."""
+        if n1 * (n2 or n1) < _FEW_PAIRS:
+            return False
+        try:
+            return self.cost(n1, n2).seconds > LONG
+        except NtcError:
+            return False
 
     def _packed(self, numpy: Any, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
         """The arrays of x1 and of x2, if that is given."""
