@@ -44,7 +44,7 @@ def read_rates(target: Target) -> Rates | None:
         found = json.loads(path.read_bytes()[:_LARGEST])
         if found["version"] != VERSION:
             raise InputError(f"{path} is of version {found['version']}, not {VERSION}", hint=_HINT)
-        rates = TypeAdapter(Rates).validate_python(found["rates"])
+        rates = TypeAdapter(Rates).validate_json(json.dumps(found["rates"]))
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         problem = str(error).splitlines()[0]
         raise InputError(f"{path} does not hold rates of a device: {problem}", hint=_HINT) from None
