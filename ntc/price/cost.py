@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from math import prod
 
 from ntc.ir.graph import Graph
+from ntc.ir.kernel import GaussianIntegral
+from ntc.ir.lanes import axes_of
+from ntc.ir.op import covariance
 from ntc.ir.types import ArrayType
 from ntc.price.rates import Rates
 from ntc.price.work import Work, computations, tile_work
-from ntc.schedule.chunk import CHUNK_BYTES
+from ntc.schedule import CHUNK_BYTES, Chunk, Group, schedule
 from ntc.schedule.tiles import Needs, Tiling
+
+_MANY_COLUMNS = 16
+"""From so many second examples on, programs make no tables."""
 
 _VALUES_ALIVE = 6
 """Values of a chunk that are alive at once."""
@@ -33,8 +39,8 @@ class Cost:
       layers: time of every layer; they add up to `seconds`.
       seconds: to compute the matrix, compiled before.
       compile_seconds: to compile the program.
-      inputs, result, working, runtime: bytes of the arrays given, of the matrices, of what is computed at a time, and
-        of the process.
+      inputs, result, working, runtime: bytes of the arrays, as given and as converted; of the matrices; of what is
+        computed at a time; of the process.
       tiles, tile: how many are computed, and their sides.
       device: whose rates these are.
       measured: whether they were measured on it.
@@ -80,7 +86,7 @@ def price(graph: Graph, rates: Rates, n1: int, n2: int | None, memory: int, work
         tuple(layers),
         sum(x.seconds for x in layers),
         rates.program + traced * rates.computation,
-        _example_bytes(graph) * (n1 if symmetric else n1 + columns),
+        2 * _example_bytes(graph) * (n1 if symmetric else n1 + columns),
         2 * _result_bytes(graph) * n1 * columns,
         _working(graph, rates, tiling, min(at_once, workers)),
         int(rates.runtime + traced * rates.compiled),
@@ -123,4 +129,21 @@ def _working(graph: Graph, rates: Rates, tiling: Tiling, workers: int) -> int:
     whole = Needs.of(graph).pair * tiling.rows * tiling.columns
     single = sum(x.entries for x in map(graph.covariance_of, graph.definitions) if len(x.batch) == 1)
     examples = (tiling.rows + tiling.columns) * (_example_bytes(graph) + 4 * single)
-    return workers * (whole + _VALUES_ALIVE * CHUNK_BYTES[rates.target] + examples)
+    brought = sum(_brought(graph, group, rates, tiling) for group in schedule(graph))
+    return workers * (whole + _VALUES_ALIVE * CHUNK_BYTES[rates.target] + examples + brought)
+
+
+def _brought(graph: Graph, group: Group, rates: Rates, tiling: Tiling) -> int:
+    """Roots of marginals of second examples, brought to the lanes of a chunk, for all integrals of a group at once;
+    and, for few columns, tables of them from which rows of lanes are sliced."""
+    chunk = Chunk.choose(group, rates.target, tiling.rows, tiling.columns)
+    if chunk is None:
+        return 0
+    types = {node.operands[2]: covariance(node.type) for node in group.nodes if isinstance(node.op, GaussianIntegral)}
+    total = 0
+    for type_ in types.values():
+        *others, last = axes_of(type_)
+        total += prod(type_.spatial) * chunk.lanes
+        if tiling.columns < _MANY_COLUMNS and others and len(last.residues) % chunk.lanes == 0:
+            total += prod(axis.size + axis.modulus - 1 for axis in others) * last.size * len(last.residues)
+    return 4 * total * tiling.columns
