@@ -91,7 +91,8 @@ def calibrate(
         found.append(measured(sample, target, repeat))
         runtime = runtime or _resident()
     compiled = max(0, _resident() - runtime) / sum(x.computations for x in found)
-    rates = fitted(target, found, runtime, compiled)
+    name = build(wanted[0].network, target).device_kind
+    rates = fitted(name, target, found, runtime, compiled)
     if progress:
         progress(len(wanted), len(wanted))
     return rates, {x.name: rates.seconds(x.work) / x.seconds for x in found}
@@ -121,8 +122,8 @@ def _work(program: Program, n: int) -> Work:
     return sum(per_tile.values(), Work(calls=1)) * rounds
 
 
-def fitted(target: Target, found: list[Measured], runtime: float, compiled: float) -> Rates:
-    """The rates that explain the measurements best."""
+def fitted(name: str, target: Target, found: list[Measured], runtime: float, compiled: float) -> Rates:
+    """The rates that explain the measurements of the device of this name best."""
     prior = CORE
     run = _fit([astuple(x.work) for x in found], [x.seconds for x in found], [getattr(prior, kind) for kind in _KINDS])
     compile_ = _fit(
@@ -131,7 +132,7 @@ def fitted(target: Target, found: list[Measured], runtime: float, compiled: floa
         [prior.program, prior.computation],
     )
     return Rates(
-        name=_device_name(target),
+        name=name,
         target=target,
         source="measured by ntc calibrate",
         measured=True,
@@ -155,12 +156,6 @@ def _fit(amounts: list[Any], seconds: list[float], prior: list[float]) -> list[f
     aim = np.concatenate([np.ones(len(seconds)), np.sqrt(_RATHER) * np.ones(len(prior))])
     relative, _ = nnls(matrix, aim)
     return [float(r * speed * p) for r, p in zip(relative, prior, strict=True)]
-
-
-def _device_name(target: Target) -> str:
-    import jax
-
-    return str(jax.devices(target)[0].device_kind)
 
 
 def _resident() -> int:

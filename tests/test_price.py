@@ -182,7 +182,7 @@ def test_fit_finds_rates() -> None:
     kinds = [measured_sample(sample, "cpu", 1) for sample in samples()[:1]]
     works = [Work(*row) for row in np.random.default_rng(0).uniform(1, 10, (12, 8)) * np.geomspace(1e8, 1e2, 8)]
     found = [replace(kinds[0], work=work, seconds=truth.seconds(work)) for work in works]
-    rates = fitted("cpu", found, 1.0, 1.0)
+    rates = fitted("core", "cpu", found, 1.0, 1.0)
     for x in found:
         assert rates.seconds(x.work) == pytest.approx(x.seconds, rel=0.1)
 

@@ -233,6 +233,11 @@ class Program:
                 hint="build it with target='cpu', or run it where the device is",
             ) from None
 
+    @property
+    def device_kind(self) -> str:
+        """What JAX calls the device that it runs on. Raises UnsupportedError if there is none here."""
+        return str(self._device.device_kind)
+
     def _on_device(self, between: Between, *arrays: npt.NDArray[Any], **flags: bool) -> Values:
         """Runs one computation. The precision is set here as well: it belongs to a thread."""
         with precision(self.dtype):
