@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Annotated
 
 from pydantic import Field
@@ -49,7 +48,7 @@ class Rates:
 
     def seconds(self, work: Work) -> float:
         """Of one worker for some work."""
-        return float(sum(getattr(self, kind) * amount for kind, amount in asdict(work).items()))
+        return float(sum(getattr(self, kind) * amount for kind, amount in vars(work).items()))
 
 
 EFFICIENCY = 0.35

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from math import prod
+from operator import add
 
 from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.kernel import Attend, EdgeSum, GaussianIntegral, Gram, Linear, Reduce, Select, Window
@@ -43,10 +44,10 @@ class Work:
     calls: float = 0
 
     def __add__(self, other: Work) -> Work:
-        return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Work(*map(add, vars(self).values(), vars(other).values()))
 
     def __mul__(self, factor: float) -> Work:
-        return Work(*(factor * a for a in astuple(self)))
+        return Work(*(factor * amount for amount in vars(self).values()))
 
 
 def tile_work(graph: Graph, target: Target, rows: int, columns: int) -> dict[str, Work]:

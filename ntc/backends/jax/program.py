@@ -73,6 +73,7 @@ class Program:
         self.graphs = graphs
         self.target = target
         self._executables: dict[object, Any] = {}
+        self._long: dict[tuple[int, int | None], bool] = {}
         self._lock = Lock()
         self._stored = functions is not None
         self._functions: dict[Between, Any] = dict(functions or {})
@@ -154,10 +155,12 @@ class Program:
         """Whether a computation is predicted to take over a minute, and so is tested; not where nothing is known."""
         if n1 * (n2 or n1) < _FEW_PAIRS:
             return False
-        try:
-            return self.cost(n1, n2).seconds > LONG
-        except NtcError:
-            return False
+        if (n1, n2) not in self._long:  # a prediction takes some milliseconds
+            try:
+                self._long[n1, n2] = self.cost(n1, n2).seconds > LONG
+            except NtcError:
+                self._long[n1, n2] = False
+        return self._long[n1, n2]
 
     def _packed(self, numpy: Any, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
         """The arrays of x1 and of x2, if that is given."""
