@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import chunk_size, conv_lowering, duals, gradients, networks, peer, scaling
+from benchmarks import chunk_size, conv_lowering, duals, gradients, networks, peer, price, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "conv_lowering": conv_lowering.main,
     "scaling": scaling.main,
     "peer": peer.main,
+    "price": price.main,
     **{f"peer:{name}": partial(peer.main, [name]) for name in CASES},
 }
 

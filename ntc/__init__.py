@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ntc.artifact import load, save
     from ntc.backends.jax import finite
     from ntc.backends.jax.inputs import adjacency
-    from ntc.backends.jax.program import Kernels, Program
+    from ntc.backends.jax.kernels import Kernels
+    from ntc.backends.jax.program import Program
     from ntc.compiler import build, lower
     from ntc.errors import NtcError
     from ntc.frontend import nn
@@ -34,7 +35,7 @@ _MODULES = {
     "predict": "ntc.predict",
 }
 _PLACES = {
-    "Kernels": "ntc.backends.jax.program",
+    "Kernels": "ntc.backends.jax.kernels",
     "NtcError": "ntc.errors",
     "Program": "ntc.backends.jax.program",
     "adjacency": "ntc.backends.jax.inputs",

@@ -14,10 +14,10 @@ from ntc import nn
 from ntc.backends.jax import traced
 from ntc.backends.jax.duals import family
 from ntc.backends.jax.program import Program
-from ntc.backends.jax.tiles import Tiling
 from ntc.compiler import build
 from ntc.ir import ops
 from ntc.ir.op import Array, TensorOp
+from ntc.schedule.tiles import Tiling
 from tests.networks import NETWORKS, inputs, program
 from tests.strategies import ACTIVATIONS, parameter_types
 from tools.layers import EXAMPLES

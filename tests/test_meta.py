@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frontend": {"errors", "ir", "frontend"},
     "passes": {"errors", "ir", "passes"},
     "schedule": {"errors", "ir", "schedule"},
-    "backends": {"errors", "ir", "schedule", "backends"},
+    "price": {"errors", "ir", "schedule", "price"},
+    "backends": {"errors", "ir", "schedule", "price", "backends"},
 }
 """Rooms that import from few others. Those not named here, such as `compiler`, stand above and may use all."""
 

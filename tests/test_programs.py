@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntc.backends.jax.program import Kernels, Program
+from ntc.backends.jax.kernels import Kernels
+from ntc.backends.jax.program import Program
 from ntc.backends.reference import interpret
 from ntc.compiler import build
 from ntc.ir import ops

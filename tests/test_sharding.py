@@ -13,8 +13,8 @@ import pytest
 import ntc
 from ntc import nn
 from ntc.backends.jax.sharded import even
-from ntc.backends.jax.tiles import Tiling
 from ntc.errors import ParameterError, UnsupportedError
+from ntc.schedule.tiles import Tiling
 from tests.assertions import assert_close
 
 SCRIPT = """

@@ -43,6 +43,13 @@ RunDType = Annotated[
     Literal["float32", "float64"] | None, typer.Option("--dtype", help="Default: float32, or that of the artifact.")
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the program stored in an artifact; only if you trust it.")]
+SelfTest = Annotated[
+    bool,
+    typer.Option(
+        "--self-test/--no-self-test", help="Before more than a minute, compare three tiles with the reference."
+    ),
+]
+Profile = Annotated[Path | None, typer.Option("--profile", help="Directory for a JAX profiler trace.")]
 ConvLoweringOption = Annotated[
     Literal["auto", "separable", "direct", "matrix"], typer.Option("--conv-lowering", help="How to sum convolutions.")
 ]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import typer
 
 from ntc.cli import options, plot
+from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
@@ -38,6 +39,7 @@ def predict(
     dtype: options.RunDType = None,
     trust: options.Trust = False,
     as_json: options.Json = False,
+    profile: options.Profile = None,
 ) -> None:
     """Exact inference: means and variances at the test inputs, and scores where the test set has labels.
 
@@ -52,7 +54,8 @@ def predict(
     program = program.with_hyper(options.hyper_values(hyper))
     data = _read(train, test)
     start = time.perf_counter()
-    with reporting() as report:
+    announce(program, data.x_train, None)
+    with reporting() as report, profiled(profile):
         posterior = gp_inference(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
     posterior = Posterior(posterior.mean + data.offset, posterior.variance)
     scores: dict[str, Any] = {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}

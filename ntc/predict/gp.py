@@ -16,7 +16,8 @@ from ntc.errors import InputError
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
-    from ntc.backends.jax.program import Kernels, Program
+    from ntc.backends.jax.kernels import Kernels
+    from ntc.backends.jax.program import Program
 
 Array = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from threading import Lock
 from typing import Any, get_args
@@ -18,16 +18,19 @@ from jax.sharding import Mesh
 from ntc.backends.jax import finite
 from ntc.backends.jax.hyper import is_known, known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
+from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
+from ntc.backends.jax.self_test import LONG, SelfTest
 from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, compute_tiles, padded, workers
-from ntc.backends.jax.tiles import Tiling, default_memory
 from ntc.backends.jax.traced import TracedTiles, traced_tiling
-from ntc.errors import UnsupportedError
+from ntc.errors import InputError, NtcError, UnsupportedError
 from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
+from ntc.price import Cost, known_rates, price
+from ntc.schedule.tiles import Tiling, default_memory
 
 COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
     # The older emitters of XLA:CPU compile in two thirds of the time, and their code is as fast.
@@ -36,25 +39,10 @@ COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
     "tpu": {},
 }
 
+_FEW_PAIRS = 16
+"""Fewer pairs of examples are never worth a test."""
+
 Emitted = Callable[..., Mapping[str, jax.Array]]
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=("nngp", "ntk", "outputs"), meta_fields=())
-@dataclass(frozen=True)
-class Kernels:
-    """Kernel matrices; None where a program was built without that kernel. `nngp, ntk = kernels` unpacks them.
-
-    Attributes:
-      nngp, ntk: of the result of the network.
-      outputs: those of the values in between to which the network gives names.
-    """
-
-    nngp: jax.Array | None
-    ntk: jax.Array | None
-    outputs: dict[str, Kernels] = field(default_factory=dict)
-
-    def __iter__(self) -> Iterator[jax.Array | None]:
-        return iter((self.nngp, self.ntk))
 
 
 class Program:
@@ -90,6 +78,7 @@ class Program:
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
         self._executables: dict[object, Any] = {}
+        self._long: dict[tuple[int, int | None], bool] = {}
         self._lock = Lock()
         self._stored = functions is not None
         self._functions: dict[Between, Any] = dict(functions or {})
@@ -137,6 +126,7 @@ class Program:
         hyper: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
         memory: int | None = None,
+        self_test: bool | None = None,
     ) -> Kernels:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
@@ -152,8 +142,12 @@ class Program:
           progress: called with the number of tiles done and the number of all, before the first and after each.
           memory: about how many bytes all that is computed at a time may use, without inputs and result
             (default: a quarter of the machine's). At least one pair of examples is computed at a time.
+          self_test: compares three small random tiles with the float64 reference first. Default: where the computation
+            is predicted to take over a minute. Not where the images are too large for the reference to take seconds,
+            nor within JAX transformations.
 
         Raises:
+          SelfTestError: the program is wrong for some examples.
           InputError: the arrays do not fit the network, or are not real numbers.
           UnsupportedError: there is no device of the program's target here.
           LimitError: not even one pair of examples fits into memory.
@@ -163,7 +157,37 @@ class Program:
             return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
-            return self._kernels(self._tiled(first, second[0] if second else None, scales, progress, memory))
+            other = second[0] if second else None
+            self._self_test(first, other, scales, self_test)
+            return self._kernels(self._tiled(first, other, scales, progress, memory))
+
+    def _self_test(
+        self,
+        x1: npt.NDArray[Any],
+        x2: npt.NDArray[Any] | None,
+        scales: dict[str, Any],
+        wanted: bool | None,
+    ) -> None:
+        """Where it is wanted, or by default where the computation is predicted to be long."""
+        columns = x1 if x2 is None else x2
+        if wanted is False or not len(x1) or not len(columns):
+            return
+        if wanted is None and not self.is_long(len(x1), None if x2 is None else len(x2)):
+            return
+        graph = self.graphs["cross"]
+        graph = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
+        SelfTest(graph, self.dtype, partial(self._on_device, "cross", hyper=scales)).run(x1, columns)
+
+    def is_long(self, n1: int, n2: int | None = None) -> bool:
+        """Whether a computation is predicted to take over a minute, and so is tested; not where nothing is known."""
+        if n1 * (n2 or n1) < _FEW_PAIRS:
+            return False
+        if (n1, n2) not in self._long:  # a prediction takes some milliseconds
+            try:
+                self._long[n1, n2] = self.cost(n1, n2).seconds > LONG
+            except NtcError:
+                self._long[n1, n2] = False
+        return self._long[n1, n2]
 
     def _packed(self, numpy: Any, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
         """The arrays of x1 and of x2, if that is given."""
@@ -189,6 +213,17 @@ class Program:
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self._labels}
             return self._kernels(joined)
+
+    def cost(self, n1: int, n2: int | None = None, memory: int | None = None) -> Cost:
+        """Predicted time and memory of `program(x1, x2)`, or of k(x1, x1) without n2, on this machine.
+
+        Rates are those that `ntc calibrate` measured, or of a typical core. Raises ParameterError where nothing is
+        known of the target's speed, InputError for a damaged file of rates or numbers of examples below 1.
+        """
+        if n1 < 1 or (n2 is not None and n2 < 1):
+            raise InputError(f"a cost is of 1 example or more, got {n1} and {n2}")
+        limit = default_memory() if memory is None else memory
+        return price(self.graphs["cross"], known_rates(self.target), n1, n2, limit, workers(self.target))
 
     @property
     def hyper(self) -> dict[str, float]:
@@ -265,6 +300,11 @@ class Program:
                 f"the program is for {self.target}, and JAX finds no such device here",
                 hint="build it with target='cpu', or run it where the device is",
             ) from None
+
+    @property
+    def device_kind(self) -> str:
+        """What JAX calls the device that it runs on. Raises UnsupportedError if there is none here."""
+        return str(self._device.device_kind)
 
     def _on_device(self, between: Between, *arrays: npt.NDArray[Any], hyper: dict[str, Any], **flags: bool) -> Values:
         """Runs one computation. The precision is set here as well: it belongs to a thread."""

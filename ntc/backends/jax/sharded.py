@@ -15,10 +15,10 @@ import numpy.typing as npt
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ntc.backends.jax.tiled import Examples, Progress, TiledMatrix, Values
-from ntc.backends.jax.tiles import Tiling
 from ntc.errors import UnsupportedError
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import Target
+from ntc.schedule.tiles import Tiling
 
 _AXIS = "tiles"
 _UNEVEN = 1.05

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ntc.backends.jax.tiles import Tiling
 from ntc.ir.types import Target
+from ntc.schedule.tiles import Tiling
 
 Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all): before the first, which compiles, and after each."""

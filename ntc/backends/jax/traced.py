@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.tiles import Needs, Tiling, default_memory
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import Target
+from ntc.schedule.tiles import Needs, Tiling, default_memory
 
 Tile = Callable[..., Mapping[str, jax.Array]]
 

@@ -11,7 +11,8 @@ from ntc.ir.graph import Graph, Node
 from ntc.ir.kernel import Attend
 from ntc.ir.op import covariance
 from ntc.ir.types import Target
-from ntc.schedule import CHUNK_BYTES, is_cross, schedule
+from ntc.schedule.chunk import CHUNK_BYTES
+from ntc.schedule.groups import is_cross, schedule
 
 _LANES = 8
 """Tile sides are multiples of this where they exceed it: innermost rows then fill whole vector registers."""
