@@ -42,7 +42,7 @@ def predict(
 
     Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
     """
-    from ntc.predict import Posterior, gp_inference
+    from ntc.predict import Posterior, regress
 
     if plot_file:
         plot.require_matplotlib()
@@ -51,7 +51,7 @@ def predict(
     data = _read(train, test)
     start = time.perf_counter()
     with reporting() as report:
-        posterior = gp_inference(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
+        posterior = regress(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
     posterior = Posterior(posterior.mean + data.offset, posterior.variance)
     scores: dict[str, Any] = {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}
     scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}

@@ -18,6 +18,7 @@ from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
 from ntc.backends.jax.tiles import Tiling, default_memory
+from ntc.backends.jax.traced import is_traced
 from ntc.errors import UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
@@ -122,7 +123,7 @@ class Program:
           UnsupportedError: there is no device of the program's target here.
           LimitError: not even one pair of examples fits into memory.
         """
-        if _is_traced(x1) or _is_traced(x2):
+        if is_traced(x1) or is_traced(x2):
             return self._traced(*self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
@@ -247,14 +248,3 @@ class Program:
         graph = self.graphs["cross"]
         spatial = graph.covariance_of(graph.outputs[0].value).spatial
         return n1, n2, *(n for size in spatial for n in (size, size))
-
-
-def _is_traced(x: Any) -> bool:
-    """Whether x stands for an array inside another JAX transformation."""
-    if not isinstance(x, jax.Array):
-        return False
-    try:
-        np.asarray(x)
-    except jax.errors.TracerArrayConversionError:
-        return True
-    return False
