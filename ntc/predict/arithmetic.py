@@ -68,7 +68,8 @@ class Arithmetic:
         """For a prediction that reads the kernel and the arrays."""
         wanted, result = solve_dtype(requested), kernel_dtype(kernel)
         if any(map(is_traced, (kernel, *arrays))):
-            return cls(jnp, result, result)
+            available = jax.dtypes.canonicalize_dtype(result)
+            return cls(jnp, available, available)
         return cls(np, wanted, result)
 
     def array(self, x: Any) -> Any:
@@ -78,5 +79,5 @@ class Arithmetic:
         """As a JAX array of the result's dtype, which may be float64 without `jax_enable_x64`."""
         if self.numpy is jnp:
             return jnp.asarray(x, self.result)
-        with precision("f64" if self.result == np.float64 else "f32"):
+        with precision("f64" if self.result == np.float64 else "f32"), jax.ensure_compile_time_eval():
             return jnp.asarray(x, self.result)

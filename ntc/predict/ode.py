@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntc.backends.jax.precision import precision
-from ntc.backends.jax.traced import is_traced
+from ntc.backends.jax.traced import is_staged, is_traced
 from ntc.errors import InputError, UnsupportedError
 from ntc.predict.arithmetic import SolveDType, checked, kernel_dtype, solve_dtype
 from ntc.predict.filters import over_time
@@ -65,7 +65,7 @@ def gradient_descent(
       k_train_train, y_train, trace_axes: see `gradient_descent_mse`.
       learning_rate: of one step, the unit of time.
       momentum: None, or at least 0 and less than 1.
-      solve_dtype: float64 (the default) or float32, if all arrays are known; else it is that of the kernel.
+      solve_dtype: float64 (the default) or float32; inside `jax.jit` it is that of the kernel.
       tolerance: largest local error of a step, relative to the outputs and absolute; default 1e-8 in float64, 1e-5 in
         float32.
       max_steps: of the adaptive solver (Tsitouras 2011, fifth order), whose number grows with time times the largest
@@ -134,11 +134,12 @@ class Dynamics:
         state, given = self._initial(fx_train_or_state_0, fx_test_0, k_test_train)
         k_test = None if state.fx_test is None else checked("k_test_train", k_test_train)
         arrays = (self._kernel, self._y, t, k_test, self._learning_rate, self._momentum, *jax.tree.leaves(state))
-        traced = any(map(is_traced, arrays))
-        dtype = self._result if traced else self._known_dtype
-        with precision("f64" if dtype == np.float64 and not traced else "f32"):
+        traced = is_staged() or any(map(is_traced, arrays))
+        dtype = jax.dtypes.canonicalize_dtype(self._result) if traced else self._known_dtype
+        result = dtype if traced else self._result
+        with precision("f64" if not traced and np.float64 in (dtype, result) else "f32"):
             found = self._solved(t, self._arrays(state, k_test, dtype), k_test, dtype, traced)
-            found = jax.tree.map(lambda x: jnp.asarray(over_time(t, x), self._result), found)
+            found = jax.tree.map(lambda x: jnp.asarray(over_time(t, x), result), found)
         if given:
             return found
         return found.fx_train if k_test is None else (found.fx_train, found.fx_test)
@@ -182,7 +183,9 @@ class Dynamics:
         order = jnp.argsort(times)
         tolerance = TOLERANCES[str(np.dtype(dtype))] if self._steps.tolerance is None else self._steps.tolerance
         forever = t is None
-        options = {"event": diffrax.Event(diffrax.steady_state_event())} if forever else {}
+        # At rest, outputs still move by errors of steps, so what counts as rest is larger than those.
+        rest = diffrax.steady_state_event(rtol=10 * tolerance, atol=10 * tolerance)
+        options = {"event": diffrax.Event(rest)} if forever else {}
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(self._rate),
             diffrax.Tsit5(),

@@ -103,16 +103,14 @@ def _ode(predict: Any) -> Iterator[tuple[str, Any]]:
     times = np.sort(TIMES.ravel())
     for momentum in (None, 0.9):
         call = predict.gradient_descent(loss, k, a["y"], 0.1, momentum)
-        name = f"ode/{momentum}"
-        yield from _flat(f"{name}/scalar", call(2.0, a["f"]))
-        yield from _flat(f"{name}/array", call(times, a["f"], a["f_test"], k_test))
-        state = call(5.0, predict.ODEState(a["f"], a["f_test"]), None, k_test)
-        state = call(times, state, None, k_test)
-        for part in ("fx_train", "fx_test", "qx_train", "qx_test"):
-            yield from _flat(f"{name}/state/{part}", getattr(state, part))
-    spatial = a["spatial"][:TRAIN, :TRAIN], a["spatial"][TRAIN:, :TRAIN]
-    call = predict.gradient_descent(loss, spatial[0], a["y_spatial"])
-    yield from _flat("ode/spatial", call(times, 0.5, 0.0, spatial[1]))
+        yield from _flat(f"ode/{momentum}/outputs", call(times, a["f"], a["f_test"], k_test))
+        state = call(times, predict.ODEState(a["f"], a["f_test"]), None, k_test)
+        parts = [p for p in ("fx_train", "fx_test", "qx_train", "qx_test") if getattr(state, p) is not None]
+        after = predict.ODEState(**{part: getattr(state, part)[2] for part in parts})
+        for name, one in {"state": state, "resumed": call(times, after, None, k_test)}.items():
+            yield from _flat(f"ode/{momentum}/{name}", tuple(getattr(one, part) for part in parts))
+    spatial = a["spatial"][:TRAIN, :TRAIN]
+    yield from _flat("ode/spatial", predict.gradient_descent(loss, spatial, a["y_spatial"])(2.0, 0.5))
 
 
 def _inference(predict: Any) -> Iterator[tuple[str, Any]]:

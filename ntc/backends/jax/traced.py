@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -17,3 +18,8 @@ def is_traced(x: Any) -> bool:
     except jax.errors.TracerArrayConversionError:
         return True
     return False
+
+
+def is_staged() -> bool:
+    """Whether this is run by a JAX transformation that records operations instead of computing: inside `jax.jit`."""
+    return is_traced(jnp.zeros(()) + 1)
