@@ -12,7 +12,7 @@ from ntc.predict.posterior import Posterior
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
-NODES = 64
+NODES = 128
 """Of the quadrature: probabilities are then good to ten digits."""
 
 

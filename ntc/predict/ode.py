@@ -174,63 +174,93 @@ class Dynamics:
 
     def _solved(self, t: Any, state: ODEState, k_test: Any, dtype: Any, traced: bool) -> ODEState:
         """States at times t, in their order, with one axis in front."""
-        diffrax = _diffrax()
         arguments = self._rate_arguments(k_test, dtype)
-        unit = arguments[1] if self._momentum is None else jnp.sqrt(arguments[1])
+        _, (unit, _), _ = arguments
         times = jnp.ravel(jnp.asarray(jnp.inf if t is None else t, dtype)) * unit
-        if not traced and not bool((times >= 0).all()):
-            raise InputError(f"training times t should not be negative, got {t}")
+        if not times.size or not (traced or bool((times >= 0).all())):
+            raise InputError(f"training times t should be numbers that are not negative, got {t}")
         order = jnp.argsort(times)
-        tolerance = TOLERANCES[str(np.dtype(dtype))] if self._steps.tolerance is None else self._steps.tolerance
-        forever = t is None
-        # At rest, outputs still move by errors of steps, so what counts as rest is larger than those.
-        rest = diffrax.steady_state_event(rtol=10 * tolerance, atol=10 * tolerance)
-        options = {"event": diffrax.Event(rest)} if forever else {}
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(self._rate),
-            diffrax.Tsit5(),
-            t0=jnp.zeros((), dtype),
-            t1=times[order[-1]],
-            dt0=None,
-            y0=state,
-            args=arguments,
-            saveat=diffrax.SaveAt(t1=True) if forever else diffrax.SaveAt(ts=times[order]),
-            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
-            max_steps=self._steps.most,
-            throw=traced,
-            **options,
-        )
-        if not traced and not diffrax.is_successful(solution.result):
-            raise InputError(
-                f"the solver took {self._steps.most} steps without coming to an end",
-                hint="give a time, as a loss without a minimum is never at rest"
-                if forever
-                else "give more max_steps, a shorter time, or a larger tolerance",
-            )
+        solution = self._solution(times[order], t is None, state, arguments, traced)
         back = jnp.argsort(order)
         found: ODEState = jax.tree.map(lambda x: x[back], solution.ys)
         return found
 
-    def _rate(self, _: Any, state: ODEState, arrays: tuple[Any, Any, Mapping[str, Any]]) -> ODEState:
-        """The rate of change of a state, per unit of scaled time."""
-        y, learning_rate, kernels = arrays
-        slope = self._layout.columns(jax.grad(self._loss)(state.fx_train, y))
+    def _solution(self, times: Any, forever: bool, state: ODEState, arguments: Any, traced: bool) -> Any:
+        """The solution of diffrax at ascending times, or at rest. Raises InputError, unless traced."""
+        diffrax = _diffrax()
+        tolerance = self._steps.tolerance or TOLERANCES[str(np.dtype(times.dtype))]
+        rate = _Rate(self._loss, self._layout)
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(rate),
+            diffrax.Tsit5(),
+            t0=jnp.zeros_like(times[-1]),
+            t1=times[-1],
+            dt0=None,
+            y0=state,
+            args=arguments,
+            saveat=diffrax.SaveAt(t1=True) if forever else diffrax.SaveAt(ts=times),
+            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+            max_steps=self._steps.most,
+            event=diffrax.Event(_AtRest(rate, tolerance)) if forever else None,
+            throw=traced,
+        )
+        if not (traced or diffrax.is_successful(solution.result) or diffrax.is_event(solution.result)):
+            raise InputError(
+                f"the solver took {self._steps.most} steps without coming to an end",
+                hint="give a time: a loss without a minimum is never at rest"
+                if forever
+                else "give more max_steps, a shorter time, or a larger tolerance",
+            )
+        return solution
+
+    def _rate_arguments(self, k_test: Any, dtype: Any) -> tuple[Any, Any, Mapping[str, Any]]:
+        """What `_Rate` reads; arguments, so that other kernels compile nothing anew."""
+        kernels = {"train": self._kernel} if k_test is None else {"train": self._kernel, "test": k_test}
+        matrices = {name: self._layout.matrix(jnp.asarray(kernel, dtype)) for name, kernel in kernels.items()}
+        unit = jnp.asarray(self._learning_rate, dtype)
+        damping = None
+        if self._momentum is not None:
+            unit = jnp.sqrt(unit)
+            damping = (jnp.asarray(self._momentum, dtype) - 1) / unit
+        return jnp.asarray(self._y, dtype), (unit, damping), matrices
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """The rate of change of a state, per unit of scaled time. Equal ones are compiled once."""
+
+    loss: Loss
+    layout: Layout
+
+    def __call__(self, _: Any, state: ODEState, arguments: tuple[Any, Any, Mapping[str, Any]]) -> ODEState:
+        y, (_, damping), kernels = arguments
+        slope = self.layout.columns(jax.grad(self.loss)(state.fx_train, y))
         change = {}
         for name, kernel in kernels.items():
-            force = -self._layout.outputs(kernel @ slope, getattr(state, f"fx_{name}").shape)
-            if self._momentum is None:
+            force = -self.layout.outputs(kernel @ slope, getattr(state, f"fx_{name}").shape)
+            if damping is None:
                 change[f"fx_{name}"] = force
             else:
                 velocity = getattr(state, f"qx_{name}")
-                damping = (self._momentum - 1) / jnp.sqrt(learning_rate)
                 change |= {f"fx_{name}": velocity, f"qx_{name}": damping * velocity + force}
         return ODEState(**change)
 
-    def _rate_arguments(self, k_test: Any, dtype: Any) -> tuple[Any, Any, Mapping[str, Any]]:
-        """Targets, learning rate, and kernels as matrices: arguments, so that other ones compile nothing anew."""
-        kernels = {"train": self._kernel} if k_test is None else {"train": self._kernel, "test": k_test}
-        matrices = {name: self._layout.matrix(jnp.asarray(kernel, dtype)) for name, kernel in kernels.items()}
-        return jnp.asarray(self._y, dtype), jnp.asarray(self._learning_rate, dtype), matrices
+
+@dataclass(frozen=True)
+class _AtRest:
+    """Whether nothing moves any more, in units of the targets or of 1 if that is more.
+
+    At rest, outputs still move by the errors of steps, so it is ten times those. What is not at rest by this is a
+    state that grows for ever, however large it is.
+    """
+
+    rate: _Rate
+    tolerance: float
+
+    def __call__(self, t: Any, state: ODEState, arguments: Any, **_: Any) -> Any:
+        speeds = [jnp.max(abs(x)) for x in jax.tree.leaves(self.rate(t, state, arguments))]
+        unit = jnp.maximum(1, jnp.max(abs(arguments[0])))
+        return jnp.max(jnp.stack(speeds)) < 10 * self.tolerance * unit
 
 
 def _diffrax() -> ModuleType:

@@ -143,8 +143,11 @@ class System:
         return Spectrum(np.maximum(values, 0), vectors, null)
 
     def _null(self, largest: Any) -> Any:
-        """Size of the error of an eigenvalue: entries are rounded to the kernel's precision."""
-        return len(self._kernel) * max(self._precision, np.finfo(self._dtype).eps) * largest
+        """Size of the error of an eigenvalue: that of a matrix of independent rounding errors, some per entry, and that
+        of the decomposition."""
+        numpy: Any = jnp if self._traced else np
+        entry = abs(numpy.diagonal(self._kernel)).max() * self._precision
+        return 10 * len(self._kernel) ** 0.5 * (entry + np.finfo(self._dtype).eps * largest)
 
     def _diagnosis(self, values: Any = None) -> InputError:
         """What is wrong with the matrix, and the regularisation that would mend it."""
