@@ -1,4 +1,10 @@
-"""Inference and training dynamics with the kernels."""
+"""Inference and training dynamics with the kernels.
+
+The five functions of `neural_tangents.predict`, with their signatures: `gradient_descent_mse`, `gradient_descent`,
+`gradient_descent_mse_ensemble`, `gp_inference`, `max_learning_rate`. Around them: predictions of a program (`regress`,
+`Trained`, `posterior`), evidence and `fit`, `leave_one_out`, `sample`, class probabilities and their calibration, and
+`conjugate_gradients`.
+"""
 
 from ntc.predict.calibration import (
     class_probabilities,

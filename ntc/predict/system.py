@@ -54,6 +54,8 @@ class System:
         self._dtype = kernel_dtype(kernel) if self._traced else solve_dtype(requested)
         self._precision = np.finfo(kernel_dtype(kernel)).eps
         self._known: dict[str, Any] = {}
+        if not self._traced:
+            self._check_symmetry()
 
     def solve(self, right: Any, arithmetic: Arithmetic) -> Any:
         """(K + r I)^-1 right for right of shape (n, m). Raises InputError with a diagnosis."""
@@ -114,6 +116,13 @@ class System:
             return matrix + self.noise * jnp.eye(len(matrix), dtype=self._dtype)
         matrix.flat[:: len(matrix) + 1] += self.noise
         return matrix
+
+    def _check_symmetry(self) -> None:
+        """Compares up to 256 rows with their columns: a matrix that was not meant for this is found, at little cost."""
+        rows = np.unique(np.linspace(0, len(self._kernel) - 1, 256).astype(int))
+        upper, lower = self._kernel[rows], self._kernel[:, rows].T
+        if np.abs(upper - lower).max() > self._precision**0.5 * np.abs(upper).max():
+            raise InputError("the kernel matrix is not symmetric", hint="give the kernel of the training inputs")
 
     def _factorised(self) -> Any:
         matrix = self._regularised()
