@@ -158,7 +158,7 @@ def test_probabilities_of_two_classes(seed: int, spread: float) -> None:
 def test_probabilities_are_those_of_the_largest_output() -> None:
     """Protects class probabilities: of five classes they are counted."""
     random = np.random.default_rng(3)
-    mean, variance = random.normal(size=(3, 5)), np.array([0.2, 1.0, 4.0])
+    mean, variance = random.normal(size=(3, 5)), np.array([4.0, 9.0, 25.0])
     found = predict.class_probabilities(predict.Posterior(mean, variance))
     draws = mean + np.sqrt(variance)[:, None] * random.normal(size=(20000, 3, 5))
     assert_unbiased(draws.argmax(-1)[..., None] == np.arange(5), found)

@@ -81,7 +81,8 @@ def log_marginal_likelihood_and_gradient(
     2006, eq. 5.9), computed by LAPACK in float64 whatever the kernel's precision; `kernel_of` is differentiated by JAX.
 
     Args:
-      kernel_of: function of the parameters with the training kernel as value, which JAX can differentiate.
+      kernel_of: function of the parameters with the training kernel as value, which JAX can differentiate. It is called
+        with `jax_enable_x64`, so that it may call a float64 program.
       parameters: arrays or numbers in any nesting of tuples, lists and dicts.
       y_train, diag_reg, diag_reg_absolute_scale, trace_axes: see `gradient_descent_mse`.
 
@@ -90,7 +91,8 @@ def log_marginal_likelihood_and_gradient(
     """
     y = checked("y_train", y_train)
     layout = Layout.of(y, trace_axes)
-    kernel, pull_back = jax.vjp(kernel_of, parameters)
+    with jax.enable_x64(True):  # which also a float64 program needs where it is differentiated
+        kernel, pull_back = jax.vjp(kernel_of, parameters)
     matrix = checked("k_train_train", kernel)
     layout.check("k_train_train", matrix, square=True)
     system = System(layout.matrix(matrix), diag_reg, diag_reg_absolute_scale)
@@ -104,5 +106,6 @@ def log_marginal_likelihood_and_gradient(
     if not diag_reg_absolute_scale:  # what is added to the diagonal grows with the kernel
         slope.flat[:: rows + 1] += diag_reg * trace / rows
     cotangent = layout.kernel(slope, layout.shape, layout.shape)
-    (gradient,) = pull_back(jnp.asarray(cotangent, kernel.dtype))
+    with jax.enable_x64(True):
+        (gradient,) = pull_back(jnp.asarray(cotangent, kernel.dtype))
     return Evidence(float(value), gradient, trace * scale)

@@ -64,7 +64,8 @@ def fit(
     Raises:
       InputError: a start is not positive, shapes do not fit, or the kernel at the start is not positive definite.
     """
-    flat, restore = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, float), start))
+    with jax.enable_x64(True):
+        flat, restore = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, float), start))
     values = np.append(np.asarray(flat, np.float64), diag_reg if fit_diag_reg else [])
     if not len(values) or not (np.isfinite(values) & (values > 0)).all():
         raise InputError("parameters to fit, and diag_reg if it is fitted, should be positive numbers")
@@ -96,9 +97,9 @@ class _Objective:
 
     def parameters(self, logs: Array) -> tuple[Any, float]:
         values = np.exp(logs)
-        return self.restore(jnp.asarray(values[: self.count])), float(
-            values[-1] if self.fit_diag_reg else self.diag_reg
-        )
+        with jax.enable_x64(True):
+            restored = self.restore(jnp.asarray(values[: self.count]))
+        return restored, float(values[-1]) if self.fit_diag_reg else self.diag_reg
 
     def start(self, logs: Array) -> float:
         """The value at the start, where the kernel must be positive definite."""
@@ -112,6 +113,6 @@ class _Objective:
         except InputError:
             # A step of the line search to where there is no likelihood: it is to be made shorter.
             return np.inf, np.zeros_like(logs)
-        slopes = np.asarray(ravel_pytree(found.gradient)[0], np.float64)
+        slopes = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found.gradient)])
         gradient = np.append(slopes, found.diag_reg if self.fit_diag_reg else []) * np.exp(logs)
         return -found.value, -gradient
