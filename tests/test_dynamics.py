@@ -97,7 +97,7 @@ def test_kernels_of_zeros_move_nothing() -> None:
 
 
 @pytest.mark.parametrize("momentum", [None, 0.6])
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(seed=small["seed"], rank=small["rank"], times=small["times"])
 def test_the_equation_is_solved(momentum: float | None, seed: int, rank: int, times: list[float]) -> None:
     """Protects the solver: times in any order, repeated and zero, with and without momentum, against exponentials.
@@ -225,25 +225,24 @@ def test_networks_that_are_trained_have_this_law() -> None:
 
 def test_first_inside_jit_and_then_outside() -> None:
     """Protects what is kept between calls: nothing of a transformation stays behind, and both give one number."""
-    x, x_test, y, kernel = *(np.random.default_rng(5).normal(size=(n, 3)) for n in (4, 3)), np.eye(4)[:, :2], kernel_fn
-    k, k_test = kernel(x), kernel(x_test, x)
-    calls = {
-        "mse": lambda call, t: call(t, 0.0, 0.0, k_test.ntk),
-        "ensemble": lambda call, t: call(t, x_test, None, True),
-        "gp": lambda call, t: call("ntk", k_test, kernel(x_test)),
-        "ode": lambda call, t: call(t, 0.5, 0.0, k_test.ntk),
-    }
-    made = {
-        "mse": predict.gradient_descent_mse(k.ntk, y),
-        "ensemble": predict.gradient_descent_mse_ensemble(kernel, x, y),
-        "gp": predict.gp_inference(k, y),
-        "ode": predict.gradient_descent(half_squared, k.ntk, y),
-    }
-    for name, call in made.items():
-        inside = jax.jit(lambda t, name=name, call=call: calls[name](call, t))(3.0)
-        outside = calls[name](call, 3.0)
-        for a, b in zip(jax.tree.leaves(inside), jax.tree.leaves(outside), strict=True):
-            assert_close(a, b, "float32", scale=5.0)
+    random = np.random.default_rng(5)
+    x, x_test, y = random.normal(size=(3, 3)), random.normal(size=(2, 3)), random.normal(size=(3, OUTPUTS))
+    k, k_test, prior = kernel_fn(x), kernel_fn(x_test, x), kernel_fn(x_test)
+    closed, descent = predict.gradient_descent_mse(k.ntk, y), predict.gradient_descent(half_squared, k.ntk, y)
+    ensemble, inference = predict.gradient_descent_mse_ensemble(kernel_fn, x, y), predict.gp_inference(k, y)
+
+    def everything(t: Any) -> Any:
+        return (
+            closed(t, 0.0, 0.0, k_test.ntk),
+            descent(t, 0.0, 0.0, k_test.ntk),
+            ensemble(t, x_test, None, compute_cov=True),
+            inference("ntk", k_test, prior),
+        )
+
+    t = np.array([[0.0, 1.0], [2.0, 3.0]])
+    inside, outside = jax.jit(everything)(t), everything(t)
+    for a, b in zip(jax.tree.leaves(inside), jax.tree.leaves(outside), strict=True):
+        assert_close(a, b, "float32", scale=5.0)
 
 
 def test_everything_may_be_traced() -> None:

@@ -53,7 +53,7 @@ def test_likelihood_is_the_density(seed: int, n: int, columns: int, reg: float, 
     assert_close(predict.log_marginal_likelihood(k, y, reg, whole), expected, "exact", scale=10.0)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(seed=seeds, absolute=st.booleans())
 def test_gradient_is_that_of_finite_differences(seed: int, absolute: bool) -> None:
     """Protects hyperparameter gradients: of the kernel's parameters and of the regularisation, by both ways."""

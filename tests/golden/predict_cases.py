@@ -101,14 +101,13 @@ def _ode(predict: Any) -> Iterator[tuple[str, Any]]:
         return 0.25 * ((f - y) ** 4).mean() + 0.5 * ((f - y) ** 2).mean()
 
     times = np.sort(TIMES.ravel())
-    for momentum in (None, 0.9):
-        call = predict.gradient_descent(loss, k, a["y"], 0.1, momentum)
-        yield from _flat(f"ode/{momentum}/outputs", call(times, a["f"], a["f_test"], k_test))
-        state = call(times, predict.ODEState(a["f"], a["f_test"]), None, k_test)
-        parts = [p for p in ("fx_train", "fx_test", "qx_train", "qx_test") if getattr(state, p) is not None]
-        after = predict.ODEState(**{part: getattr(state, part)[2] for part in parts})
-        for name, one in {"state": state, "resumed": call(times, after, None, k_test)}.items():
-            yield from _flat(f"ode/{momentum}/{name}", tuple(getattr(one, part) for part in parts))
+    call = predict.gradient_descent(loss, k, a["y"], 0.1, 0.9)
+    yield from _flat("ode/outputs", call(times, a["f"], a["f_test"], k_test))
+    state = call(times, predict.ODEState(a["f"], a["f_test"]), None, k_test)
+    parts = ("fx_train", "fx_test", "qx_train", "qx_test")
+    after = predict.ODEState(**{part: getattr(state, part)[2] for part in parts})
+    for name, one in {"state": state, "resumed": call(times, after, None, k_test)}.items():
+        yield from _flat(f"ode/{name}", tuple(getattr(one, part) for part in parts))
     spatial = a["spatial"][:TRAIN, :TRAIN]
     yield from _flat("ode/spatial", predict.gradient_descent(loss, spatial, a["y_spatial"])(2.0, 0.5))
 
