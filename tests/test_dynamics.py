@@ -94,6 +94,8 @@ def test_kernels_of_zeros_move_nothing() -> None:
         train, test = predict.gradient_descent_mse(zeros, y)(t, 0.25, 0.5, zeros)
         assert np.all(np.asarray(train) == 0.25)
         assert np.all(np.asarray(test) == 0.5)
+    _, test = predict.gradient_descent_mse(zeros, y)(6.0, 0.25, 0.5, np.eye(3))  # of no one kernel: it grows with time
+    assert_close(test, np.full((3, 1), 0.5 + 6.0 / 3 * 0.75), "rounding")
 
 
 @pytest.mark.parametrize("momentum", [None, 0.6])
@@ -245,6 +247,25 @@ def test_first_inside_jit_and_then_outside() -> None:
         assert_close(a, b, "float32", scale=5.0)
 
 
+def test_programs_inside_jit_and_then_outside() -> None:
+    """Protects what is kept of kernels that are computed inside a transformation, from known and from traced inputs."""
+    program = build(nn.input(3) >> nn.dense(4) >> nn.erf() >> nn.dense(1))
+    random = np.random.default_rng(11)
+    x, x_test, y = random.normal(size=(3, 3)), random.normal(size=(2, 3)), random.normal(size=(3, 1))
+
+    def staged(x1: Any, x2: Any, get: Any) -> Any:
+        return jax.jit(program)(x1, x1 if x2 is None else x2)
+
+    for kernel in (program, staged):
+        call = predict.gradient_descent_mse_ensemble(kernel, x, y)
+        inside = jax.jit(lambda x, call=call: call(2.0, x, "ntk", True))(x_test)
+        again = jax.jit(lambda t, call=call: call(t, x_test, "ntk", True))(2.0)
+        outside = call(2.0, x_test, "ntk", compute_cov=True)
+        for a, b, c in zip(inside, again, outside, strict=True):
+            assert_close(a, c, "float32", scale=5.0)
+            assert_close(b, c, "float32", scale=5.0)
+
+
 def test_everything_may_be_traced() -> None:
     """Protects kernels that are arguments of `jax.jit`: the same numbers as outside, in the kernel's precision."""
     _, k_test, y, f = kernels(6, 4, 3, 9)
@@ -330,6 +351,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "an axis that is not there": (lambda: predict.gp_inference(K, Y, trace_axes=(2,)), "not all axes of y_train"),
     "a kernel that is not finite": (lambda: predict.gradient_descent_mse(K * np.nan, Y), "not finite"),
     "a kernel that is not symmetric": (lambda: predict.gradient_descent_mse(np.tri(3), Y)(1.0), "not symmetric"),
+    "a kernel of zeros": (lambda: predict.gradient_descent_mse(0 * K, Y)(None, None, 0.0, K), "matrix is zero"),
     "a kernel of words": (lambda: predict.gradient_descent_mse(np.array([["a"]]), Y), "real numbers"),
     "negative regularisation": (lambda: predict.gradient_descent_mse(K, Y, diag_reg=-1.0), "not be negative"),
     "an unknown precision": (lambda: predict.gradient_descent_mse(K, Y, solve_dtype="bf16"), "float32 or float64"),  # type: ignore[arg-type]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
+import jax
+
+from ntc.backends.jax.traced import is_traced
 from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
 from ntc.predict.filters import durations, learned, moved, over_time, remaining
 from ntc.predict.inference import Gaussian, change_of_covariance
@@ -33,7 +37,9 @@ def gradient_descent_mse_ensemble(
         ntk   all layers are trained: W = T(x, X) T^-1 (I - exp(-s T)), T = T(X, X);
         nngp  the last layer alone is trained: the same with K in place of T.
 
-    The mean is W y, the covariance K(x, x) + W K(X, X) W' - W K(X, x) - K(x, X) W'.
+    The mean is W y, the covariance K(x, x) + W K(X, X) W' - W K(X, x) - K(x, X) W', which for nngp is
+    K(x, x) - K(x, X) K^-1 (I - exp(-2 s K)) K(X, x). Regularisation is added to whatever is inverted or in an exponent:
+    so at infinite time nngp is the posterior with noise, as of `gp_inference`.
 
     Args:
       kernel_fn: a program, or a function of (x1, x2, get, **keywords) whose value is a kernel, or an object with
@@ -66,9 +72,14 @@ class _Data:
     def train(self, names: tuple[str, ...]) -> Mapping[str, Any]:
         """Kernels (n, n) of the training inputs."""
         missing = tuple(name for name in names if name not in self._train)
-        if missing:
-            self._train |= self._computed("k_train_train", missing, self._x_train, None, self._keywords)
-        return self._train
+        if not missing:
+            return self._train
+        # Kernels of known inputs are computed now, also inside a transformation, of which nothing is to be kept.
+        now = nullcontext() if is_traced(self._x_train) else jax.ensure_compile_time_eval()
+        with now:
+            found = self._computed("k_train_train", missing, self._x_train, None, self._keywords)
+        self._train |= {name: kernel for name, kernel in found.items() if not is_traced(kernel)}
+        return self._train | found
 
     def cross(self, names: tuple[str, ...], x_test: Any, keywords: Mapping[str, Any]) -> Mapping[str, Any]:
         """Kernels (m, n) of test with training inputs."""
@@ -186,11 +197,14 @@ class Ensemble:
         return Gaussian(mean, arithmetic.finished(self._layout.kernel(over_time(t, covariance), shape, shape)))
 
     def _system(self, regime: Regime) -> System:
-        if regime not in self._systems:
-            kernel = self._data.train((regime,))[regime]
-            self._layout.check("k_train_train", kernel, square=True)
-            self._systems[regime] = System(self._layout.matrix(kernel), *self._regularisation, self._requested)
-        return self._systems[regime]
+        if regime in self._systems:
+            return self._systems[regime]
+        kernel = self._data.train((regime,))[regime]
+        self._layout.check("k_train_train", kernel, square=True)
+        system = System(self._layout.matrix(kernel), *self._regularisation, self._requested)
+        if not system.traced:
+            self._systems[regime] = system
+        return system
 
 
 def _function(spectrum: Spectrum, values: Any) -> Any:

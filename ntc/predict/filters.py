@@ -17,7 +17,7 @@ from ntc.predict.system import Spectrum
 
 def durations(t: Any, learning_rate: Any, size: int, arithmetic: Arithmetic) -> Any:
     """Times s (number of times, 1) of t of any shape. Raises InputError if one is negative or not a number."""
-    if arithmetic.numpy.__name__ == "numpy" and not (arithmetic.array(t) >= 0).all():
+    if arithmetic.numpy is np and not (arithmetic.array(t) >= 0).all():
         raise InputError(f"training times t should not be negative, got {t}")
     return (arithmetic.array(t) * learning_rate / size).reshape(-1, 1)
 

@@ -136,12 +136,14 @@ class Inference:
 
     def _system(self, name: Regime) -> tuple[Any, System]:
         """A training kernel, as it was given and as a system to solve."""
-        if name not in self._train:
-            kernel = checked("k_train_train", component(self._given, name, "k_train_train"))
-            self._layout.check("k_train_train", kernel, square=True)
-            system = System(self._layout.matrix(kernel), *self._regularisation, self._requested)
+        if name in self._train:
+            return self._train[name]
+        kernel = checked("k_train_train", component(self._given, name, "k_train_train"))
+        self._layout.check("k_train_train", kernel, square=True)
+        system = System(self._layout.matrix(kernel), *self._regularisation, self._requested)
+        if not system.traced:
             self._train[name] = kernel, system
-        return self._train[name]
+        return kernel, system
 
     def _cross(self, name: Regime, k_test_train: Any) -> Any:
         kernel = checked("k_test_train", component(k_test_train, name, "k_test_train"))

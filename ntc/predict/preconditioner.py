@@ -31,7 +31,6 @@ def pivoted_cholesky(kernel: KernelOperator, rank: int) -> tuple[Array, Array]:
         column[pivot] = left[pivot]
         factor[:, step] = column / np.sqrt(left[pivot])
         left = np.maximum(left - factor[:, step] ** 2, 0)
-        left[pivot] = 0
     return factor, left
 
 

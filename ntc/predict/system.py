@@ -42,6 +42,9 @@ class System:
     Args:
       kernel: (n, n), symmetric.
       diag_reg: not negative; relative to the mean of the diagonal, unless absolute.
+
+    Attributes:
+      traced: whether the kernel or diag_reg is, so that what is computed belongs to a transformation.
     """
 
     def __init__(
@@ -50,16 +53,16 @@ class System:
         if not is_traced(diag_reg) and not (np.ndim(diag_reg) == 0 and 0 <= diag_reg < np.inf):
             raise InputError(f"diag_reg should not be negative, got {diag_reg}")
         self._kernel, self.diag_reg, self._absolute = kernel, diag_reg, absolute
-        self._traced = is_traced(kernel) or is_traced(diag_reg)
-        self._dtype = kernel_dtype(kernel) if self._traced else solve_dtype(requested)
+        self.traced = is_traced(kernel) or is_traced(diag_reg)
+        self._dtype = kernel_dtype(kernel) if self.traced else solve_dtype(requested)
         self._precision = np.finfo(kernel_dtype(kernel)).eps
         self._known: dict[str, Any] = {}
-        if not self._traced:
+        if not self.traced:
             self._check_symmetry()
 
     def solve(self, right: Any, arithmetic: Arithmetic) -> Any:
         """(K + r I)^-1 right for right of shape (n, m). Raises InputError with a diagnosis."""
-        if self._traced:
+        if self.traced:
             return jax_linalg.cho_solve((jnp.linalg.cholesky(self._regularised()), True), right)
         if arithmetic.numpy is jnp:
             factor = jnp.asarray(self.factor, arithmetic.dtype)
@@ -79,13 +82,13 @@ class System:
 
     def log_determinant(self, arithmetic: Arithmetic) -> Any:
         """log det (K + r I)."""
-        if self._traced:
+        if self.traced:
             return 2 * jnp.sum(jnp.log(jnp.diagonal(jnp.linalg.cholesky(self._regularised()))))
         return arithmetic.array(2 * np.sum(np.log(np.diagonal(self.factor))))
 
     def spectrum(self, arithmetic: Arithmetic) -> Spectrum:
         """The eigendecomposition of K + r I. Raises InputError if an eigenvalue is negative beyond rounding."""
-        if self._traced:
+        if self.traced:
             values, vectors = jnp.linalg.eigh(self._regularised())
             return Spectrum(jnp.maximum(values, 0), vectors, self._null(abs(values[-1])))
         if "spectrum" not in self._known:
@@ -104,15 +107,15 @@ class System:
     @property
     def noise(self) -> Any:
         """What is added to the diagonal."""
-        numpy: Any = jnp if self._traced else np
+        numpy: Any = jnp if self.traced else np
         scale = 1.0 if self._absolute else numpy.mean(numpy.diagonal(self._kernel), dtype=self._dtype)
         return self.diag_reg * scale
 
     def _regularised(self) -> Any:
         """A new array, as it is overwritten by its factor."""
-        numpy: Any = jnp if self._traced else np
+        numpy: Any = jnp if self.traced else np
         matrix = numpy.array(self._kernel, self._dtype)
-        if self._traced:
+        if self.traced:
             return matrix + self.noise * jnp.eye(len(matrix), dtype=self._dtype)
         matrix.flat[:: len(matrix) + 1] += self.noise
         return matrix
@@ -154,7 +157,7 @@ class System:
     def _null(self, largest: Any) -> Any:
         """Size of the error of an eigenvalue: that of a matrix of independent rounding errors, some per entry, and that
         of the decomposition."""
-        numpy: Any = jnp if self._traced else np
+        numpy: Any = jnp if self.traced else np
         entry = abs(numpy.diagonal(self._kernel)).max() * self._precision
         return 10 * len(self._kernel) ** 0.5 * (entry + np.finfo(self._dtype).eps * largest)
 
@@ -164,14 +167,16 @@ class System:
             values = scipy.linalg.eigvalsh(self._regularised(), overwrite_a=True, check_finite=False)
         scale = 1.0 if self._absolute else float(np.mean(np.diagonal(self._kernel))) or 1.0
         least, largest = float(values[0]), float(values[-1])
-        condition = f"condition number {largest / least:.1e}" if least > 0 else "negative or zero"
+        if not largest:
+            return InputError("the kernel matrix is zero: a network without weights, or inputs of zeros?")
+        condition = f"{largest / least:.1e}" if least > 0 else "infinite"
         enough = self.diag_reg + (max(0.0, -2 * least) + 10 * float(self._null(max(largest, -least)))) / scale
         relative = "" if self._absolute else " of the mean of its diagonal"
         return InputError(
-            f"the kernel matrix is not positive definite with diag_reg={self.diag_reg:g}: its least eigenvalue is "
-            f"{least / scale:.1e}{relative}, {condition} (equal or nearly equal training inputs?)",
-            hint=f"use diag_reg of {_rounded_up(enough)} or more, or a kernel in float64; "
-            "infinite training time as a limit, t=jnp.inf, needs none",
+            f"the kernel matrix is not positive definite with diag_reg={self.diag_reg:g}, or not by more than rounding: "
+            f"its least eigenvalue is {least / scale:.1e}{relative}, its condition number {condition} "
+            "(equal or nearly equal training inputs?)",
+            hint=f"use diag_reg of {_rounded_up(enough)} or more, or a kernel in float64",
         )
 
 
