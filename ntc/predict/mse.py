@@ -41,7 +41,8 @@ def gradient_descent_mse(
       trace_axes: axes of y_train along which the kernel is constant diagonal, and which it lacks.
       solve_dtype: float64 (the default) or float32, if kernel and targets are known arrays. If the kernel is traced
         by a JAX transformation, all is computed in its own precision, and a matrix that is not positive definite
-        gives NaN instead of an error.
+        gives NaN instead of an error. Derivatives with respect to the kernel at finite times are those of
+        `jnp.linalg.eigh`, which exist where eigenvalues are distinct.
 
     Returns:
       A function of (t, fx_train_0, fx_test_0, k_test_train).

@@ -117,8 +117,9 @@ class Dynamics:
         """Outputs on the training and the test set at times t.
 
         Args:
-          t: a number or array of numbers in any order. None is infinity: the solver goes on until nothing moves, which
-            it does not if the loss has no minimum (as cross-entropy has none): then an error.
+          t: a number or array of numbers in any order. None is infinity: the solver goes on until no output moves by
+            more than ten tolerances per unit of time. If the loss has no minimum that is never, and an error, or only
+            far out, as for cross-entropy: give it a time.
           fx_train_or_state_0: outputs on the training set at time 0, one number for all, or an `ODEState`, with which
             training goes on where it was left; then the result is an `ODEState`.
           fx_test_0: outputs on the test set at time 0, or one number for all.

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
+_ROWS = 1024
+"""Of a block."""
+
+
 class KernelOperator(Protocol):
     """A symmetric kernel matrix (n, n) of which no entry need be kept."""
 
@@ -37,7 +41,7 @@ class KernelOperator(Protocol):
 
 
 class DenseOperator:
-    """A kernel matrix (n, n) that is in memory, in its own precision."""
+    """A kernel matrix (n, n) that is in memory, in its own precision; products are in float64."""
 
     def __init__(self, kernel: Any) -> None:
         self._matrix = checked("kernel", kernel)
@@ -55,7 +59,9 @@ class DenseOperator:
         return np.asarray(self._matrix[index], np.float64)
 
     def product(self, right: Array) -> Array:
-        found: Array = self._matrix @ right
+        # In blocks, or NumPy would make a float64 copy of the whole matrix.
+        blocks = (self._matrix[i : i + _ROWS].astype(np.float64) @ right for i in range(0, self.size, _ROWS))
+        found: Array = np.concatenate(list(blocks))
         return found
 
 
@@ -71,7 +77,7 @@ class ProgramOperator:
       block: examples on either side of a block, of which one is in memory.
     """
 
-    def __init__(self, program: Program, x: npt.ArrayLike, kernel: Kernel, block: int = 1024) -> None:
+    def __init__(self, program: Program, x: npt.ArrayLike, kernel: Kernel, block: int = _ROWS) -> None:
         if block < 1:
             raise InputError(f"block should be positive, got {block}")
         self._program, self._x, self._kernel, self._block = program, np.asarray(x), kernel, block
