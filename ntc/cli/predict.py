@@ -45,7 +45,7 @@ def predict(
 
     Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
     """
-    from ntc.predict import Posterior, gp_inference
+    from ntc.predict import Posterior, regress
 
     if plot_file:
         plot.require_matplotlib()
@@ -56,7 +56,7 @@ def predict(
     start = time.perf_counter()
     announce(program, data.x_train, None)
     with reporting() as report, profiled(profile):
-        posterior = gp_inference(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
+        posterior = regress(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
     posterior = Posterior(posterior.mean + data.offset, posterior.variance)
     scores: dict[str, Any] = {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}
     scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}

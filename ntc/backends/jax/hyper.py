@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntc.backends.jax.known import is_traced
 from ntc.errors import InputError
 from ntc.ir.construct import did_you_mean
 from ntc.ir.hyper import Hyper, default, problem_of
@@ -33,7 +34,7 @@ def values_of(hypers: Mapping[str, Hyper], given: Values | None, dtype: Any) -> 
 
 def known_values(hypers: Mapping[str, Hyper], given: Values) -> dict[str, float]:
     """What is given, as numbers. Raises InputError as `values_of`, and where it is not known."""
-    unknown = [name for name, value in given.items() if not is_known(value)]
+    unknown = [name for name, value in given.items() if is_traced(value)]
     if unknown:
         raise InputError(
             f"the hyperparameter `{unknown[0]}` has no value yet inside a JAX transformation",
@@ -46,24 +47,13 @@ def known_values(hypers: Mapping[str, Hyper], given: Values) -> dict[str, float]
 def _scalar(name: str, value: Any, dtype: Any) -> Any:
     if np.shape(value) != ():
         raise InputError(f"the hyperparameter `{name}` should be one number, got shape {np.shape(value)}")
-    if not is_known(value):
+    if is_traced(value):
         return jnp.asarray(value, dtype)
     number = value.item() if isinstance(value, np.ndarray | np.generic | jax.Array) else value
     problem = problem_of(number)
     if problem:
         raise InputError(f"the hyperparameter `{name}`: {problem}")
     return np.asarray(number, dtype)
-
-
-def is_known(x: Any) -> bool:
-    """Whether the numbers of an array are known, or it stands for others inside another JAX transformation."""
-    if not isinstance(x, jax.Array):
-        return True
-    try:
-        np.asarray(x)
-    except jax.errors.TracerArrayConversionError:
-        return False
-    return True
 
 
 def scale_of(scale: float | Hyper, values: Values | None) -> Any:

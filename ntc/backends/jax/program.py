@@ -16,9 +16,10 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from ntc.backends.jax import finite
-from ntc.backends.jax.hyper import is_known, known_values, values_of
+from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.kernels import Kernels
+from ntc.backends.jax.known import is_traced
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.self_test import LONG, SelfTest
@@ -153,7 +154,7 @@ class Program:
           LimitError: not even one pair of examples fits into memory.
         """
         scales = values_of(self.network.hypers, hyper, self._array_type)
-        if _is_traced((x1, x2, scales)):
+        if is_traced((x1, x2, scales)):
             return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
@@ -392,8 +393,3 @@ class Program:
         (value,) = (output.value for output in graph.outputs if output.label == label)
         spatial = graph.covariance_of(value).spatial
         return n1, n2, *(n for size in spatial for n in (size, size))
-
-
-def _is_traced(x: Any) -> bool:
-    """Whether arrays among the examples stand for others inside another JAX transformation."""
-    return not all(is_known(leaf) for leaf in jax.tree.leaves(x))
