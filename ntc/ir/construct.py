@@ -81,6 +81,8 @@ def literal(value: object) -> str:
             given = attributes(value)
             inner = ", ".join(f"{k}={literal(v)}" for k, v in given.items())
             return f"{value.name}({inner})" if given else value.name
+        case str() if not value.isidentifier():
+            return f'"{value}"'
         case float() | int() | str():
             return str(value)
     raise TypeError(f"no literal for {value!r}")

@@ -65,6 +65,7 @@ _WORDS = {
     "VALUE": "a value such as %x",
     "TYPE": "a type",
     "NUMBER": "a number",
+    "STRING": "an expression in quotes",
     "$END": "the end",
 }
 
@@ -155,6 +156,9 @@ class _Graphs(Transformer[Token, Any]):
         if len(text) > 40:
             raise ParseError("a number has at most 40 digits", self._at(token))
         return int(text) if text.lstrip("+-").isdigit() else float(text)
+
+    def string(self, token: Token) -> str:
+        return str(token)[1:-1]
 
     def word(self, token: Token, *given: Any) -> Any:
         items = [item for item in given if item is not None]
