@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from math import inf, pi, sqrt
 from typing import NamedTuple
 
@@ -181,9 +182,7 @@ class Pieces(NamedTuple):
             if low <= root <= high and abs(root) < inf:
                 crossings.append(root)
         cuts = sorted({*places, *crossings})
-        probes = (
-            [cuts[0] - 1, *((a + b) / 2 for a, b in zip(cuts, cuts[1:], strict=False)), cuts[-1] + 1] if cuts else [0.0]
-        )
+        probes = [cuts[0] - 1, *((a + b) / 2 for a, b in pairwise(cuts)), cuts[-1] + 1] if cuts else [0.0]
         kept = [self._slope(x) if self(x) > 0 else 0.0 for x in probes]
         kinks = tuple((t, b - a) for t, a, b in zip(cuts, kept, kept[1:], strict=False) if a != b)
         return Pieces(max(self.value, 0.0), kept[0], kinks)

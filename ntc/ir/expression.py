@@ -1,4 +1,4 @@
-"""Elementwise functions as arithmetic of one variable x: read, printed, differentiated and evaluated, never executed."""
+"""Functions of one variable x as arithmetic: data that is printed and evaluated, never executed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ KINKED = frozenset({"abs", "relu", "sign", "min", "max"})
 FUNCTIONS: Mapping[str, int] = dict.fromkeys(sorted(SMOOTH | KINKED), 1) | {"min": 2, "max": 2}
 """Every function, and the number of its operands."""
 
-ALIASES: Mapping[str, str] = {"minimum": "min", "maximum": "max", "abs": "abs", "logistic": "sigmoid"}
+ALIASES: Mapping[str, str] = {"minimum": "min", "maximum": "max", "logistic": "sigmoid"}
 OPERATORS: Mapping[str, int] = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
 """Binary operators, and how tightly they bind; a minus sign before an operand binds at 3."""
 
