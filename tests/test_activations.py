@@ -53,6 +53,7 @@ SMOOTH: list[Elementwise] = [
     ops.Softplus(),
     ops.Mish(),
     ops.GeluTanh(),
+    ops.CustomActivation("x / (1 + x ** 2)"),
 ]
 KINKED: list[Elementwise] = [
     ops.Relu6(),

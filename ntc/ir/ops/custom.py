@@ -9,7 +9,7 @@ from math import erf, pi, sqrt
 from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ntc.errors import NtcError, ParameterError
 from ntc.ir.calculus import Pieces, check_analytic, derivative, pieces
@@ -66,11 +66,23 @@ def _canonical(text: str) -> str:
         raise ParameterError(f"activation: {error.message}{where}", hint=error.hint, parameter="expression") from None
 
 
+def _not_a_function(value: object) -> object:
+    if callable(value):
+        raise ParameterError(
+            "activation: expression is a function; it should be a formula",
+            hint='activation("x * sigmoid(x)"), or activation(ntc.formula_of(function)) of a JAX function',
+            parameter="expression",
+        )
+    return value
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-ExpressionText = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS), AfterValidator(_canonical)]
+ExpressionText = Annotated[
+    str, Field(min_length=1, max_length=MAX_CHARACTERS), AfterValidator(_canonical), BeforeValidator(_not_a_function)
+]
 """Arithmetic of x, in canonical form."""
 
 
