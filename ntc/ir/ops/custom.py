@@ -62,8 +62,9 @@ def _canonical(text: str) -> str:
     try:
         return show(_read(text))
     except NtcError as error:
-        where = f" at column {error.location.column} of `{_short(text)}`" if error.location else ""
-        raise ParameterError(f"activation: {error.message}{where}", hint=error.hint, parameter="expression") from None
+        where = f" at column {error.location.column}" if error.location else ""
+        message = f"activation: expression = {_short(text)}; {error.message}{where}"
+        raise ParameterError(message, hint=error.hint, parameter="expression") from None
 
 
 def _not_a_function(value: object) -> object:
