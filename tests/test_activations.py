@@ -53,7 +53,7 @@ SMOOTH: list[Elementwise] = [
     ops.Softplus(),
     ops.Mish(),
     ops.GeluTanh(),
-    ops.CustomActivation("x / (1 + x ** 2)"),
+    ops.CustomActivation("x * sigmoid(2 * x)"),
 ]
 KINKED: list[Elementwise] = [
     ops.Relu6(),

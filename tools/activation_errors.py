@@ -131,7 +131,7 @@ def row(activation: Elementwise) -> str:
     method = "angle" if isinstance(activation, ExponentialLinear) else method
     if isinstance(activation, ops.ExpNormalized):
         return f"| `{name}` | definition | | | | | | |"
-    cells = " | ".join(f"{error:.0e}" if error > 0 else "0" for error in errors(activation))
+    cells = " | ".join(f"{error:.0e}" if error != 0 else "0" for error in errors(activation))
     return f"| `{name}` | {method} | {cells} |"
 
 
