@@ -53,7 +53,7 @@ SMOOTH: list[Elementwise] = [
     ops.Softplus(),
     ops.Mish(),
     ops.GeluTanh(),
-    ops.CustomActivation("x * sigmoid(2 * x)"),
+    ops.CustomActivation("x * sigmoid(x) + sin(x)"),
 ]
 KINKED: list[Elementwise] = [
     ops.Relu6(),
