@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ntc import errors, predict
     from ntc.artifact import load, save
     from ntc.backends.jax import finite
+    from ntc.backends.jax.formulas import formula_of
     from ntc.backends.jax.inputs import adjacency
     from ntc.backends.jax.kernels import Kernels
     from ntc.backends.jax.program import Program
@@ -40,6 +41,7 @@ _PLACES = {
     "Program": "ntc.backends.jax.program",
     "adjacency": "ntc.backends.jax.inputs",
     "build": "ntc.compiler",
+    "formula_of": "ntc.backends.jax.formulas",
     "load": "ntc.artifact",
     "load_graph": "ntc.frontend.elaborate",
     "lower": "ntc.compiler",
@@ -55,6 +57,7 @@ __all__ = [
     "build",
     "errors",
     "finite",
+    "formula_of",
     "load",
     "load_graph",
     "lower",

@@ -6,7 +6,7 @@ does not fit together raises the NtcError a user would see; the generators drop 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from math import ceil, floor, prod
 from types import NoneType, UnionType
@@ -23,6 +23,7 @@ from ntc.errors import NtcError, ParameterError
 from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.construct import required
+from ntc.ir.expression import FUNCTIONS, Expression, X, apply, show
 from ntc.ir.graph import Graph
 from ntc.ir.hyper import Hyper
 from ntc.ir.op import Array, TensorOp
@@ -59,6 +60,7 @@ ONE_DEEP = (
     ops.Analytic,
     ops.Hinges,
     ops.ExponentialLinear,
+    ops.CustomActivation,
 )
 """Nonlinearities that amplify relative errors (by exponentials and powers of variances, or a jump), so that deep
 networks of them agree to no tolerance or overflow; series, which are NaN at the variances that deep networks reach; and
@@ -91,6 +93,8 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
     if origin is Annotated:
         if get_origin(args[0]) is tuple:
             return parameter_values(args[0], axes, largest, extreme)
+        if args[0] is str:
+            return formulas(extreme)
         low, high = bounds(args[1:])
         if args[0] is int:
             return st.integers(int(max(low, -largest)), int(min(high, largest)))
@@ -105,6 +109,26 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
         return st.tuples(*[parameter_values(args[0], axes, largest, extreme)] * axes)
     plain: dict[Any, SearchStrategy[Any]] = {bool: st.booleans(), NoneType: st.none()}
     return plain[annotation]
+
+
+def formulas(extreme: bool = False) -> SearchStrategy[str]:
+    """Canonical arithmetic of x, of smooth parts that grow no faster than x; with `extreme` of any."""
+    leaves = st.sampled_from([X, X, *(Expression("number", value=v) for v in (0.5, -1.25, 2.0))])
+    names = sorted(FUNCTIONS) if extreme else ["tanh", "sigmoid", "softplus", "erf", "sin", "cos"]
+
+    def larger(inside: SearchStrategy[Expression]) -> SearchStrategy[Expression]:
+        unary = st.builds(apply, st.sampled_from([*(n for n in names if FUNCTIONS[n] == 1), "negative"]), inside)
+        signs = ["+", "-", *(("*", "/", "min", "max") if extreme else ())]
+        return st.one_of(unary, st.builds(apply, st.sampled_from(signs), inside, inside))
+
+    return st.recursive(leaves, _tolerant(larger), max_leaves=4).map(show)
+
+
+def _tolerant(
+    larger: Callable[[SearchStrategy[Expression]], SearchStrategy[Expression]],
+) -> Callable[[SearchStrategy[Expression]], SearchStrategy[Expression]]:
+    """Without constants, which may be division by zero or the logarithm of a negative number."""
+    return lambda inside: larger(inside.filter(lambda e: not e.constant) | st.just(X))
 
 
 def bounds(metadata: Sequence[Any]) -> tuple[float, float]:

@@ -51,6 +51,7 @@ SMOOTH: list[Elementwise] = [
     ops.Softplus(),
     ops.Mish(),
     ops.GeluTanh(),
+    ops.CustomActivation("x * sigmoid(x) + sin(x)"),
 ]
 KINKED: list[Elementwise] = [
     ops.Relu6(),

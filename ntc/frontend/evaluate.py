@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ntc.errors import ElaborationError, LimitError, Location, NtcError
-from ntc.frontend import arithmetic, ast, builtins
+from ntc.frontend import arithmetic, ast, builtins, formula
 from ntc.frontend.builtins import BUILTINS, Given, Site
 from ntc.frontend.layers import Layer, Network, Serial, shown_calls
 from ntc.frontend.parse import MAX_DEPTH
 from ntc.frontend.values import CONSTANTS, Builtin, Function, Value, describe, layer, number, suggestion, truth
+from ntc.ir.expression import show
 from ntc.ir.hyper import Hyper
 
 MAX_STEPS = 1_000_000
@@ -144,12 +145,29 @@ class Evaluator:
             if not expression.arguments and expression.name in self._definitions:
                 return target
             raise ElaborationError(f"`{expression.name}` takes no arguments: it is {describe(target)}")
+        if expression.name == formula.NAME:
+            return (yield from self._formula(expression, scope))
         given: list[Given] = []
         for argument in expression.arguments:
             if argument.name is None and given and given[-1].name is not None:
                 raise ElaborationError("an argument without a name follows one with a name", argument.at)
             given.append(Given(argument.name, (yield argument.value, scope), argument.value.at, argument.at))
         return (yield from self._apply(target, tuple(given), Site(expression.at, scope.calls)))
+
+    def _formula(self, expression: ast.Call, scope: Scope) -> Steps:
+        """A layer `activation`, whose argument is not evaluated but kept as arithmetic of x."""
+        given: list[Given] = []
+        for argument in expression.arguments:
+            steps, value = formula.translate(argument.value), None
+            while True:
+                try:
+                    name = steps.send(value)
+                except StopIteration as finished:
+                    text = show(finished.value)
+                    break
+                value = yield name, scope
+            given.append(Given(argument.name, text, argument.value.at, argument.at))
+        return builtins.call(BUILTINS[formula.NAME], given, Site(expression.at, scope.calls))
 
     def _look_up(self, name: str, scope: Scope) -> Steps:
         if name in scope.values:

@@ -85,6 +85,8 @@ def literal(value: object) -> str:
             return f"{value.name}({inner})" if given else value.name
         case Hyper():
             return f"hyper({value.value}, {value.name})" if value.name else f"hyper({value.value})"
+        case str() if not value.isidentifier():
+            return f'"{value}"'
         case float() | int() | str():
             return str(value)
     raise TypeError(f"no literal for {value!r}")

@@ -66,6 +66,7 @@ _WORDS = {
     "VALUE": "a value such as %x",
     "TYPE": "a type",
     "NUMBER": "a number",
+    "STRING": "an expression in quotes",
     "$END": "the end",
 }
 
@@ -163,6 +164,9 @@ class _Graphs(Transformer[Token, Any]):
         except NtcError as error:
             error.location = error.location or self._at(value)
             raise
+
+    def string(self, token: Token) -> str:
+        return str(token)[1:-1]
 
     def word(self, token: Token, *given: Any) -> Any:
         items = [item for item in given if item is not None]
