@@ -15,9 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ntc import errors, predict
+    from ntc import errors, finite, predict
     from ntc.artifact import load, save
-    from ntc.backends.jax import finite
     from ntc.backends.jax.inputs import adjacency
     from ntc.backends.jax.program import Kernels, Program
     from ntc.compiler import build, lower
@@ -29,7 +28,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "errors": "ntc.errors",
-    "finite": "ntc.backends.jax.finite",
+    "finite": "ntc.finite",
     "nn": "ntc.frontend.nn",
     "predict": "ntc.predict",
 }

@@ -2,15 +2,25 @@
 
 from ntc.backends.jax.finite import Params, apply, init
 from ntc.finite.empirical import empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn
+from ntc.finite.estimates import Eigenvalues, Estimate, Sketch, ntk_eigenvalues, ntk_sketch, ntk_trace
 from ntc.finite.implementation import NtkImplementation
+from ntc.finite.parts import empirical_ntk_by_layer_fn, empirical_ntk_subset_fn
 
 __all__ = [
+    "Eigenvalues",
+    "Estimate",
     "NtkImplementation",
     "Params",
+    "Sketch",
     "apply",
     "empirical_kernel_fn",
     "empirical_nngp_fn",
+    "empirical_ntk_by_layer_fn",
     "empirical_ntk_fn",
+    "empirical_ntk_subset_fn",
     "empirical_ntk_vp_fn",
     "init",
+    "ntk_eigenvalues",
+    "ntk_sketch",
+    "ntk_trace",
 ]

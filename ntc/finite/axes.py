@@ -8,6 +8,7 @@ from math import prod
 
 from ntc.errors import InputError
 
+Axes = int | Sequence[int]
 Labels = tuple[int, ...]
 
 
@@ -31,12 +32,21 @@ class OutputAxes:
         """The first label that is not in use."""
         return 2 * len(self.first)
 
+    def check(self, shape1: Sequence[int], shape2: Sequence[int]) -> None:
+        """Raises InputError where outputs differ in size along an axis that is traced over or kept once."""
+        for axis, label in enumerate(self.second):
+            if label == axis and shape1[axis] != shape2[axis]:
+                raise InputError(
+                    f"axis {axis} of the outputs is in trace_axes or diagonal_axes, but has {shape1[axis]} entries "
+                    f"for x1 and {shape2[axis]} for x2"
+                )
+
     def normalizer(self, shape: Sequence[int]) -> int:
         """The number of entries that a trace adds up: kernels are means over traced axes."""
         return prod(shape[axis] for axis in self.traced)
 
 
-def output_axes(ndim: int, trace_axes: int | Sequence[int], diagonal_axes: int | Sequence[int]) -> OutputAxes:
+def output_axes(ndim: int, trace_axes: Axes, diagonal_axes: Axes) -> OutputAxes:
     """Labels for outputs of `ndim` axes. Raises InputError for an axis that is not there, or named twice."""
     traced, diagonal = _axes(trace_axes, ndim, "trace_axes"), _axes(diagonal_axes, ndim, "diagonal_axes")
     both = set(traced) & set(diagonal)
@@ -53,7 +63,7 @@ def output_axes(ndim: int, trace_axes: int | Sequence[int], diagonal_axes: int |
     return OutputAxes(first, second, tuple(kernel), traced)
 
 
-def _axes(axes: int | Sequence[int], ndim: int, name: str) -> Labels:
+def _axes(axes: Axes, ndim: int, name: str) -> Labels:
     given = (axes,) if isinstance(axes, int) else tuple(axes)
     for axis in given:
         if not -ndim <= axis < ndim:

@@ -65,6 +65,6 @@ def _time(function: Any, arguments: tuple[Any, ...]) -> float:
     times = []
     for _ in range(REPEATS + 1):
         start = perf_counter()
-        jax.block_until_ready(compiled(*arguments))
+        jax.block_until_ready(compiled(*arguments))  # type: ignore[no-untyped-call]
         times.append(perf_counter() - start)
     return min(times)

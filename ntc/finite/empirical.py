@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,15 +11,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from ntc.errors import InputError, ParameterError
-from ntc.finite.arguments import VmapAxes, axes_of_leaves, mapped_keywords, per_example, split_keywords
-from ntc.finite.axes import output_axes
+from ntc.finite.arguments import VmapAxes, split_keywords
+from ntc.finite.axes import Axes, output_axes
 from ntc.finite.choice import Choice
 from ntc.finite.implementation import NtkImplementation
-from ntc.finite.jacobians import Single, contracted, derivatives
-from ntc.finite.products import ntk_by_products, ntk_product
-
-Axes = int | Sequence[int]
-Function = Callable[..., Any]
+from ntc.finite.ntk import Function, Ntk
+from ntc.finite.products import ntk_product
 
 
 class EmpiricalKernels(NamedTuple):
@@ -51,6 +49,7 @@ def empirical_nngp_fn(f: Function, trace_axes: Axes = (-1,), diagonal_axes: Axes
 
         def kernel(a: jax.Array, b: jax.Array) -> jax.Array:
             axes = output_axes(a.ndim, trace_axes, diagonal_axes)
+            axes.check(a.shape, b.shape)
             found = jnp.einsum(a, axes.first, b, axes.second, axes.kernel, precision=lax.Precision.HIGHEST)
             return found / axes.normalizer(a.shape)
 
@@ -90,7 +89,7 @@ def empirical_ntk_fn(
 
     def ntk_fn(x1: Any, x2: Any, params: Any, **keywords: Any) -> Any:
         def computed(how: NtkImplementation) -> Function:
-            return lambda *arguments: _ntk(f, *arguments, keywords, mapping, trace_axes, diagonal_axes, how)
+            return partial(Ntk(f, mapping, trace_axes, diagonal_axes, how), keywords=keywords)
 
         how = NtkImplementation(implementation)
         if how is NtkImplementation.AUTO:
@@ -138,46 +137,3 @@ def empirical_ntk_vp_fn(f: Function, x1: Any, x2: Any, params: Any, **keywords: 
     one, other = split_keywords(keywords, x2 is None)
     second = x1 if x2 is None else x2
     return ntk_product(lambda p: f(p, x1, **one), lambda p: f(p, second, **other), params)
-
-
-def _ntk(
-    f: Function,
-    x1: Any,
-    x2: Any,
-    params: Any,
-    keywords: dict[str, Any],
-    mapping: VmapAxes | None,
-    trace_axes: Axes,
-    diagonal_axes: Axes,
-    how: NtkImplementation,
-) -> Any:
-    """The kernels of all outputs, a tree as f returns it."""
-    same = x2 is None
-    split = split_keywords(keywords, same)
-    outputs, structure = jax.tree.flatten(jax.eval_shape(lambda p, x: f(p, x, **split[0]), params, x1))
-    out_axes = axes_of_leaves(None if mapping is None else mapping.out, jax.tree.unflatten(structure, outputs))
-    found = []
-    for number, (output, out) in enumerate(zip(outputs, out_axes, strict=True)):
-        axes = output_axes(output.ndim, trace_axes, diagonal_axes)
-        batch = None if out is None else out % output.ndim
-        sides = []
-        for x, given in zip((x1, x1 if same else x2), split, strict=True):
-            mapped, fixed = mapped_keywords(mapping, given)
-            sides.append((_output(per_example(f, mapping, fixed), number), x, mapped))
-        if how is NtkImplementation.NTK_VECTOR_PRODUCTS:
-            total = ntk_by_products(sides[0], sides[1], params, mapping, axes, batch)
-        else:
-            structured = how is NtkImplementation.STRUCTURED_DERIVATIVES
-            first = derivatives(sides[0], params, mapping, batch, structured)
-            second = first if same else derivatives(sides[1], params, mapping, batch, structured)
-            total = sum(contracted(first, second, axes, batch).values())
-        found.append(total / axes.normalizer(output.shape))
-    return jax.tree.unflatten(structure, found)
-
-
-def _output(function: Function, number: int) -> Single:
-    def single(params: Any, x: Any, mapped: Any) -> jax.Array:
-        found: jax.Array = jax.tree.leaves(function(params, x, mapped))[number]
-        return found
-
-    return single

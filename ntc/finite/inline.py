@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from jax.extend.core import ClosedJaxpr, DropVar, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun, primitives
+import jax
+from jax.extend.core import ClosedJaxpr, DebugInfo, DropVar, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun, primitives
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,22 @@ def _inline(closed: ClosedJaxpr, inputs: Sequence[Atom], numbers: Iterator[int],
     for equation in closed.jaxpr.eqns:
         operands = tuple(_atom(known, var) for var in equation.invars)
         if equation.primitive is primitives.jit_p:
-            results = _inline(equation.params["jaxpr"], operands, numbers, steps)
+            results: tuple[Atom, ...] = _inline(equation.params["jaxpr"], operands, numbers, steps)
         else:
-            results = tuple(Value(next(numbers)) for _ in equation.outvars)
-            steps.append(Step(equation, operands, results))
+            values = tuple(Value(next(numbers)) for _ in equation.outvars)
+            steps.append(Step(equation, operands, values))
+            results = values
         known.update(zip(equation.outvars, results, strict=True))
     return tuple(_atom(known, var) for var in closed.jaxpr.outvars)
 
 
 def _atom(known: Mapping[Any, Atom], var: Any) -> Atom:
     return Constant(var.val) if isinstance(var, Literal) else known[var]
+
+
+def type_of(var: Any) -> jax.ShapeDtypeStruct:
+    """The shape and type of the array that a variable stands for."""
+    return jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype)  # type: ignore[no-untyped-call]
 
 
 def evaluate(step: Step, operands: Sequence[Any]) -> Sequence[Any]:
@@ -82,6 +89,7 @@ def evaluate(step: Step, operands: Sequence[Any]) -> Sequence[Any]:
         var: value for var, value in zip(equation.invars, operands, strict=True) if not isinstance(var, Literal)
     }
     read = [var for var in equation.outvars if not isinstance(var, DropVar)]
-    jaxpr = Jaxpr((), list(arguments), read, [equation], equation.effects)
+    names = DebugInfo("ntc.finite", equation.primitive.name, ("",) * len(arguments), ("",) * len(read))
+    jaxpr = Jaxpr((), list(arguments), read, [equation], equation.effects, names)
     found = dict(zip(read, jaxpr_as_fun(ClosedJaxpr(jaxpr, ()))(*arguments.values()), strict=True))
     return [found.get(var) for var in equation.outvars]

@@ -12,7 +12,7 @@ from jax import lax
 
 from ntc.finite.arguments import VmapAxes
 from ntc.finite.axes import Labels, OutputAxes
-from ntc.finite.inline import flatten
+from ntc.finite.inline import flatten, type_of
 from ntc.finite.structured import Factor, factor, sites, tapped
 
 Single = Callable[..., jax.Array]
@@ -39,9 +39,7 @@ class Derivatives:
     factors: Mapping[int, Factor]
 
 
-def derivatives(
-    side: Side, params: Any, axes: VmapAxes | None, batch: int | None, structured: bool
-) -> Derivatives:
+def derivatives(side: Side, params: Any, axes: VmapAxes | None, batch: int | None, structured: bool) -> Derivatives:
     """The derivatives at one side; of independent examples where `batch` is the axis of the output that counts them."""
     single, x, mapped = side
     leaves, structure = jax.tree.flatten(params)
@@ -51,11 +49,14 @@ def derivatives(
 
     factors: dict[int, Factor] = {}
 
-    def one(x: Any, mapped: Any) -> Any:
+    def plain(x: Any, mapped: Any) -> Any:
+        return {}, dict(enumerate(jax.jacrev(function)(leaves, x, mapped))), {}
+
+    def by_sites(x: Any, mapped: Any) -> Any:
         flat = flatten(jax.make_jaxpr(function)(leaves, x, mapped))
-        found = sites(flat, len(leaves)) if structured else {}
+        found = sites(flat, len(leaves))
         factors.update({i: factor(flat.steps[s.step], s.operand) for i, s in found.items()})
-        outputs = {i: flat.steps[s.step].equation.outvars[0].aval for i, s in found.items()}
+        outputs = {i: type_of(flat.steps[s.step].equation.outvars[0]) for i, s in found.items()}
         taps = {i: jnp.zeros(y.shape, y.dtype) for i, y in outputs.items()}
         others = {i: leaf for i, leaf in enumerate(leaves) if i not in found}
 
@@ -67,6 +68,7 @@ def derivatives(
         (cotangents, jacobians), inputs = jax.jacrev(of, argnums=(0, 1), has_aux=True)(taps, others)
         return cotangents, jacobians, inputs
 
+    one = by_sites if structured else plain
     if axes is None or batch is None:
         cotangents, jacobians, inputs = one(x, mapped)
     else:

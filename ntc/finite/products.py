@@ -34,7 +34,7 @@ def ntk_by_products(
         product = ntk_product(lambda p: f1(p, *one), lambda p: f2(p, *two), params)
         shape = jax.eval_shape(f2, params, *two)
         basis = jnp.eye(shape.size, dtype=shape.dtype).reshape(shape.size, *shape.shape)
-        columns = jax.vmap(product, out_axes=-1)(basis)
+        columns: jax.Array = jax.vmap(product, out_axes=-1)(basis)
         return columns.reshape(*columns.shape[:-1], *shape.shape)
 
     if vmap_axes is None or batch is None:

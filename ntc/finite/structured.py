@@ -18,7 +18,7 @@ from jax import lax
 from jax.extend.core import primitives
 
 from ntc.finite.axes import Labels
-from ntc.finite.inline import Atom, Constant, Flat, Step, Value, evaluate
+from ntc.finite.inline import Atom, Constant, Flat, Step, Value, evaluate, type_of
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _convolution(step: Step, _: int) -> Factor:
 
 def _product(step: Step, operand: int) -> Factor:
     contracting, batch = step.equation.params["dimension_numbers"]
-    ranks = [len(var.aval.shape) for var in step.equation.invars]
+    ranks = [type_of(var).ndim for var in step.equation.invars]
     weight = list(range(ranks[operand]))
     positions = count(1)
     other = [-next(positions) for _ in range(ranks[1 - operand])]
