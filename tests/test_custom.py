@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import ntc
 from ntc import nn
+from ntc.backends.jax.finite import FORWARD
 from ntc.compiler import build
 from ntc.errors import InputError, LimitError, NtcError, ParameterError, ParseError, UnsupportedError
 from ntc.frontend.elaborate import read_network
@@ -176,7 +177,7 @@ def test_what_has_no_rule_is_refused_and_has_a_finite_network(text: str) -> None
     graph = network(nn.activation(text)).graph()
     with pytest.raises(UnsupportedError, match="has no exact kernel"):
         build(graph)
-    row = ntc.finite.FORWARD[ops.CustomActivation]
+    row = FORWARD[ops.CustomActivation]
     x = np.array([0.5, 2.0])
     found = row(ops.CustomActivation(text), {}, jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(found, on_arrays(parse(text), x), rtol=1e-5)

@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Rooms that import from few others. Those not named here, such as `compiler`, stand above and may use all."""
 
-MAY_IMPORT_JAX = {"backends", "artifact", "predict", "cli"}
+MAY_IMPORT_JAX = {"backends", "artifact", "predict", "finite", "stax", "cli"}
 
 
 @pytest.mark.parametrize("op", TENSOR_OPS.values(), ids=TENSOR_OPS)
