@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ntc import nn
 from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.program import Program
 from ntc.backends.reference import interpret
@@ -230,3 +231,10 @@ def test_exchanging_the_arguments_transposes(name: str, data: st.DataObject) -> 
     x1, x2 = data.draw(examples(graph, 4, special=False)), data.draw(examples(graph, 4, special=False))
     for one, other in zip(program(name)(x1, x2), program(name)(x2, x1), strict=True):
         assert_close(square(np.asarray(one)), square(np.asarray(other)).T, "float64")
+
+
+def test_layers_without_nonlinearities_in_between() -> None:
+    """Protects rolling: of a chain of convolutions, the NTK of a block reads the NNGP of the same block."""
+    graph = (nn.input(4, 4, 2) >> nn.repeat(8, nn.conv(4, 3)) >> nn.global_avg_pool()).graph()
+    x1, x2 = (np.random.default_rng(seed).normal(size=(2, 4, 4, 2)) for seed in (0, 1))
+    assert_program_agrees(graph, "float64", x1, x2, "float64", "float64", "cross", "self")

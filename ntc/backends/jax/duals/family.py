@@ -37,9 +37,9 @@ def where(condition: jax.Array, x: jax.Array | float, y: jax.Array | float) -> j
 
 
 def root(v: jax.Array) -> jax.Array:
-    """Square root, with derivative zero at zero."""
-    positive = v > 0
-    return where(positive, lax.sqrt(where(positive, v, 1.0)), 0.0)
+    """Square root, with derivative zero at zero. Of what is not a number it is none."""
+    zero = v <= 0
+    return where(zero, 0.0, lax.sqrt(where(zero, 1.0, v)))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
