@@ -16,6 +16,7 @@ from ntc.backends.jax.sharded import even
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.schedule.tiles import Tiling
 from tests.assertions import assert_close
+from tests.test_cli import run
 
 SCRIPT = """
 import sys
@@ -71,3 +72,23 @@ def test_devices_that_are_not_there() -> None:
     assert "xla_force_host_platform_device_count" in str(caught.value)
     with pytest.raises(ParameterError, match="whole number from 1"):
         ntc.build(nn.input(3) >> nn.dense(2), devices=0)
+
+
+def test_artifacts_carry_the_number_of_devices(tmp_path: Path) -> None:
+    """Protects compiled files: they run on as many devices as they were compiled for, unless told otherwise; a stored
+    program on one."""
+    path = tmp_path / "two.ntc"
+    ntc.save(ntc.build(nn.input(3) >> nn.dense(2), devices=2), path)
+    assert (ntc.load(path).devices, ntc.load(path, devices=1).devices) == (2, 1)
+    with pytest.raises(UnsupportedError, match="one device at a time"):
+        ntc.load(path, trust=True)
+
+
+def test_the_command_line_splits_a_cpu(tmp_path: Path) -> None:
+    """Protects `ntc kernel --devices`: the values of one device."""
+    (tmp_path / "m.nt").write_text("model m = input(3) |> dense(8, 1.4) |> relu |> dense(1)")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    for devices in (1, 2):
+        run(tmp_path, f"kernel m.nt --x1 x.npy -o {devices}.npz --devices {devices}")
+    one, two = (np.load(tmp_path / f"{devices}.npz") for devices in (1, 2))
+    assert_close(two["ntk"], one["ntk"], "float32")

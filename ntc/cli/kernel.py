@@ -31,6 +31,7 @@ def kernel_command(
     param: options.Parameters = None,
     hyper: options.HyperOption = None,
     target: options.RunTarget = None,
+    devices: options.Devices = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
     memory: Annotated[
@@ -43,7 +44,9 @@ def kernel_command(
 ) -> None:
     """Compute the NNGP and NTK matrices between examples."""
     wanted = options.chosen(kernel) if kernel else None
-    program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
+    program = options.open_program(
+        model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust, devices=devices
+    )
     program = program.with_hyper(options.hyper_values(hyper))
     first = options.read_examples(x1, program.inputs)
     second = None if x2 is None else options.read_examples(x2, program.inputs)

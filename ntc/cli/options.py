@@ -42,6 +42,9 @@ RunTarget = Annotated[Target | None, typer.Option("--target", help="Default: cpu
 RunDType = Annotated[
     Literal["float32", "float64"] | None, typer.Option("--dtype", help="Default: float32, or that of the artifact.")
 ]
+Devices = Annotated[
+    int | None, typer.Option("--devices", min=1, help="Over how many devices pairs of examples are split; default: 1.")
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the program stored in an artifact; only if you trust it.")]
 SelfTest = Annotated[
     bool,
@@ -104,13 +107,16 @@ def open_program(
     dtype: Literal["float32", "float64"] | None,
     kernels: tuple[Kernel, ...] | None,
     trust: bool,
+    devices: int | None = None,
 ) -> Program:
     """The program of a model file, compiled now, or of an artifact, compiled before. Raises ParameterError if the
     artifact is for another target or type, or lacks a kernel."""
     if not _is_archive(path, model, params):
         graph = load_graph(path, model, parameters(params))
-        return build(graph, target or "cpu", kernels or ("nngp", "ntk"), dtype or "float32")
-    program = load(path, trust)
+        _provide(target or "cpu", devices)
+        return build(graph, target or "cpu", kernels or ("nngp", "ntk"), dtype or "float32", devices=devices or 1)
+    program = load(path, trust, devices)
+    _provide(program.target, program.devices)
     has = {"--target": program.target, "--dtype": "float32" if program.dtype == "f32" else "float64"}
     for option, wanted in (("--target", target), ("--dtype", dtype)):
         if wanted not in (None, has[option]):
@@ -120,6 +126,14 @@ def open_program(
     if missing:
         raise ParameterError(f"{path} does not compute the {missing[0]} kernel", hint="compile the model again")
     return program
+
+
+def _provide(target: Target, devices: int | None) -> None:
+    """Makes several devices of a CPU, if that many are asked for."""
+    if target == "cpu" and (devices or 1) > 1:
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
 
 
 def _is_archive(path: Path, model: str | None, params: list[str] | None) -> bool:
