@@ -26,6 +26,7 @@ from ntc.ir.kernel import KERNEL_OPS
 from ntc.ir.ops import TENSOR_OPS, Elementwise
 from ntc.passes.pipeline import PASSES
 from tests.strategies import JOINS, ONE_DEEP, tensor_graphs
+from tools import mutate
 
 PACKAGE = Path(ntc.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -245,3 +246,9 @@ def test_every_public_name_is_importable() -> None:
         assert getattr(ntc, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         ntc.nothing  # noqa: B018
+
+
+def test_mutations_fit_the_code() -> None:
+    """Protects `tools/mutate.py` from going stale: what a mutation replaces is there, once."""
+    stale = [x.breaks for x in mutate.MUTATIONS if (PACKAGE.parent / x.file).read_text().count(x.old) != 1]
+    assert stale == []
