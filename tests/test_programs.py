@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ntc import nn
@@ -98,6 +98,7 @@ def test_float64_in_general_position(data: st.DataObject) -> None:
 def test_loops_over_lanes_and_rows(data: st.DataObject) -> None:
     """Protects groups that are computed a few lanes and rows at a time, down to one: any chunk gives 1e-10."""
     graph = data.draw(tensor_graphs(least_channels=3))
+    assume(all(getattr(node.op, "w_std", 1.0) for node in graph.nodes))  # without weights all examples are equal
     x = data.draw(examples(graph, 5, special=False))
     with small_chunks(data.draw(st.sampled_from([1, 300, 2000]))):
         assert_program_agrees(graph, "float64", x[:3], x[3:], "float64", "float64", data.draw(betweens))

@@ -29,6 +29,7 @@ INTEGRALS: Mapping[type[Any], tuple[Counts, Counts]] = {
     ops.RectifiedMonomial: ((40, 4, 1), (40, 4, 1)),
     ops.Sign: ((45, 4, 0), (0, 0, 0)),
     ops.Analytic: ((782, 1, 0), (782, 1, 0)),
+    ops.CustomActivation: ((782, 1, 0), (782, 1, 0)),  # a series; what is made of straight pieces is not known here
     ops.Hinges: ((1160, 360, 150), (1000, 300, 133)),
     ops.ExponentialLinear: ((4233, 243, 97), (2596, 147, 97)),
     ops.LayerNorm: ((1, 1, 0), (0, 1, 0)),
@@ -38,7 +39,11 @@ INTEGRALS: Mapping[type[Any], tuple[Counts, Counts]] = {
 _WITH_ARC: Counts = (20, 3, 1)
 """In float64, relu and its kin have an arc cosine in place of a polynomial."""
 
-_SERIES_IN_FLOAT64: Mapping[type[Any], float] = {ops.Analytic: 2.0, ops.ExponentialLinear: 3.0}
+_SERIES_IN_FLOAT64: Mapping[type[Any], float] = {
+    ops.Analytic: 2.0,
+    ops.CustomActivation: 2.0,
+    ops.ExponentialLinear: 3.0,
+}
 """Families that sum more terms in float64: how many times as many."""
 
 
