@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import accuracy, chunk_size, conv_lowering, duals, networks, peer, scaling
+from benchmarks import accuracy, chunk_size, conv_lowering, duals, gradients, networks, peer, price, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
 BENCHMARKS = {
     "accuracy": accuracy.main,
     "duals": duals.main,
+    "gradients": gradients.main,
     "networks": networks.main,
     "chunk_size": chunk_size.main,
     "conv_lowering": conv_lowering.main,
     "scaling": scaling.main,
     "peer": peer.main,
+    "price": price.main,
     **{f"peer:{name}": partial(peer.main, [name]) for name in CASES},
 }
 

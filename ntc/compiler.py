@@ -18,6 +18,8 @@ from ntc.passes.pipeline import OPTIMIZE, Observer, run
 from ntc.passes.translate import Translate
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from ntc.backends.jax.program import Program
 
 DTYPES: dict[str, DType] = {"float32": "f32", "float64": "f64"}
@@ -54,6 +56,7 @@ def build(
     observer: Observer | None = None,
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
     form: Literal["auto", "covariance", "distance"] = "auto",
+    devices: int | Mesh = 1,
 ) -> Program:
     """Compiles a network to a program for its kernels.
 
@@ -67,6 +70,9 @@ def build(
         products with banded matrices; auto chooses by a count of operations on the target.
       form: of what relu and its kin read: covariances, or distances, which keep the digits by which inputs differ that
         are nearly equal; auto is distances in float32.
+      devices: over how many devices of the target, or over those of which `jax.sharding.Mesh`, the pairs of examples
+        are split. Every device holds all examples, and computes as many tiles of the matrix as the others. Inside
+        another JAX transformation, the matrix is one computation on the device of its inputs.
 
     Raises:
       NtcError: the network is not well formed; see `ntc.errors` for the kinds.
@@ -75,6 +81,8 @@ def build(
 
     if target not in get_args(Target):
         raise ParameterError(f"target should be cpu, cuda or tpu, got {target}")
+    if isinstance(devices, int) and (devices < 1 or isinstance(devices, bool)):
+        raise ParameterError(f"devices should be a whole number from 1, got {devices}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
     graphs = _Lowered(
         lambda between: lower(graph, between, kernels, dtype, observer, True, target, conv_lowering, form)
@@ -82,7 +90,7 @@ def build(
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]
-    return Program(graph, graphs, target)
+    return Program(graph, graphs, target, devices=devices)
 
 
 class _Lowered(Mapping[Between, Graph]):

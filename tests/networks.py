@@ -55,4 +55,4 @@ def program(name: str, dtype: str = "float64") -> Program:
 def inputs(name: str, count: int, seed: int) -> Array:
     """Random examples in general position."""
     network = NETWORKS[name]
-    return np.random.default_rng(seed).normal(size=(count, *network.spatial, network.channels))
+    return np.random.default_rng(seed).normal(size=(count, *network.first.spatial, network.first.channels))

@@ -69,7 +69,7 @@ def test_kernel_of_model_and_artifact_are_equal_bits(folder: Path) -> None:
     assert json.loads(shown)["shapes"] == {"nngp": [6, 4], "ntk": [6, 4]}
     run(folder, "kernel small.ntc --x1 x1.npy --x2 x2.npy -o b.npz")
     run(folder, "kernel small.ntc --x1 x1.npy --x2 x2.npy -o c.npz --trust")
-    in_python = build(load_graph(folder / "small.nt"))(X1, X2)._asdict()
+    in_python = vars(build(load_graph(folder / "small.nt"))(X1, X2))
     first, second, third = (arrays(folder / name) for name in ("a.npz", "b.npz", "c.npz"))
     for name in ("nngp", "ntk"):
         assert np.array_equal(first[name], second[name])
@@ -191,7 +191,7 @@ MISTAKES: dict[str, str] = {
     "kernel tpu.ntc --x1 x1.npy -o a.npz --kernel ntk": "does not compute the ntk kernel",
     "kernel small.nt --x1 small.nt -o a.npz": "is not a NumPy file",
     "kernel small.nt --x1 classes_train.npz -o a.npz": "expected one array",
-    "predict small.nt --train x1.npy --test classes_test.npz": "with arrays x and y",
+    "predict small.nt --train x1.npy --test classes_test.npz": "with x among its arrays",
     "predict small.nt --train unlabelled.npz --test classes_test.npz": "expected y",
     "predict small.nt --train values_train.npz --test x2.npy": "x2.npy",
     "predict small.nt --train values_train.npz --test values_test.npz --diag-reg -1": "greater than or equal to 0",

@@ -13,7 +13,7 @@ from ntc import nn
 from ntc.backends.jax.inputs import Inputs
 from ntc.backends.reference import interpret
 from ntc.compiler import build
-from ntc.frontend.layers import Layer, Network
+from ntc.frontend.layers import Layer, Network, Source
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array
 from ntc.ir.types import Between
@@ -110,7 +110,7 @@ def graph_of(name: str) -> Graph:
     layers = eval(NETWORKS[name]["network"], {"stax": stax, "jnp": np, "wrn": stax.wrn, "myrtle": stax.myrtle})
     assert isinstance(layers, Layer)
     *spatial, channels = VALUES[f"{name}/x1"].shape[1:]
-    network = Network(tuple(spatial), channels)
+    network = Network(Source(tuple(spatial), channels))
     if "mask" in NETWORKS[name]["options"]:
         network = network >> nn.mask(NETWORKS[name]["options"]["mask"])
     return (network >> layers).graph(name)
@@ -156,7 +156,7 @@ def test_program_gives_the_stored_values(name: str) -> None:
     patterns = {x: VALUES[f"{name}/{x}"] for x in ("pattern1", "pattern2") if f"{name}/{x}" in VALUES}
     own = {"pattern1": patterns["pattern1"]} if patterns else {}
     for suffix, kernels in (("", program(x1, x2, **patterns)), ("_self", program(x1, **own))):
-        for label, value in kernels._asdict().items():
+        for label, value in zip(("nngp", "ntk"), kernels, strict=True):
             assert_agrees(np.asarray(value), stored(name, f"{label}{suffix}"), "self" if suffix else "cross")
 
 

@@ -30,7 +30,7 @@ def arrays(seed: int, *shape: int) -> tuple[Array, Array]:
 
 def assert_equal_networks(a: Network, b: Network, seed: int) -> None:
     """Both networks have the same kernels."""
-    x1, x2 = arrays(seed, *a.spatial, a.channels)
+    x1, x2 = arrays(seed, *a.first.spatial, a.first.channels)
     first, second = kernels(a, x1, x2), kernels(b, x1, x2)
     for label, value in first.items():
         assert_close(value, second[label], "rounding")
@@ -77,7 +77,7 @@ HOMOGENEOUS: dict[str, Network] = {
 def test_positive_homogeneity(name: str, seed: int, scale: float) -> None:
     """Protects kernels at any scale of the input: without biases, k(c x, x') = c k(x, x') for c > 0."""
     network = HOMOGENEOUS[name]
-    x1, x2 = arrays(seed, *network.spatial, network.channels)
+    x1, x2 = arrays(seed, *network.first.spatial, network.first.channels)
     found, expected = kernels(network, scale * x1, x2), kernels(network, x1, x2)
     for label, value in expected.items():
         assert_close(found[label], scale * value, "rounding")

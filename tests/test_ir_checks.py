@@ -69,7 +69,7 @@ BROKEN: dict[str, tuple[Graph, str]] = {
     "undefined output": (replace(KERNEL, outputs=(Output("nngp", "nowhere"),)), "is %nowhere, which is not defined"),
     "output is an input": (replace(KERNEL, outputs=(Output("nngp", "x1"),)), "%x1 is not a covariance"),
     "output not dense": (replace(KERNEL, outputs=(Output("nngp", thin(KERNEL)),)), "every entry"),
-    "two outputs of a tensor graph": (replace(TENSOR, outputs=(*TENSOR.outputs, Output("z", "x"))), "has one output"),
+    "no result of a tensor graph": (replace(TENSOR, outputs=(*TENSOR.outputs, Output("z", "x"))), "its result"),
     "three inputs": (replace(KERNEL, inputs=(*KERNEL.inputs, Input("z", ArrayType("f32", "K", (), 1)))), "one or two"),
     "equal batches": (
         replace(KERNEL, inputs=(KERNEL.inputs[0], replace(KERNEL.inputs[0], name="x2"))),
@@ -89,10 +89,10 @@ BROKEN: dict[str, tuple[Graph, str]] = {
     "name of a value": (changed(TENSOR, 0, name="conv-1"), "`conv-1` is not a name of a value"),
     "name of an output": (replace(KERNEL, outputs=(Output("", KERNEL.outputs[0].value),)), "`` is not a name"),
     "no inputs": (replace(TENSOR, inputs=()), "reads %x, which is not defined before it"),
-    "two inputs": (replace(TENSOR, inputs=(*TENSOR.inputs, Input("z", image))), "has one input, a tensor"),
+    "two inputs of one name": (replace(TENSOR, inputs=(*TENSOR.inputs, *TENSOR.inputs)), "%x is defined twice"),
     "input of a wrong kind": (
         replace(TENSOR, inputs=(Input("x", ArrayType("f32", "N", (2,), 3)),)),
-        "one input, a tensor",
+        "one or more inputs, which are tensors",
     ),
     "tensor as kernel input": (replace(KERNEL, inputs=(Input("x1", image), KERNEL.inputs[1])), "arrays"),
     "kernel op in a tensor graph": (changed(TENSOR, 0, op=kernel.Mul()), "mul is not a tensor op"),
@@ -158,6 +158,8 @@ def bad_values(annotation: Any) -> list[Any]:
         low, _ = bounds(args[1:])
         if args[0] is int:
             return [int(low) - 1, 1.5, True, 2**40, "same", None, ()]
+        if args[0] is str:
+            return ["", "y", "x +", "x / 0", "sigmod(x)", 1, None]
         if args[0] is float:
             return [-1.0 if low == 0 else -1e101, 1e101, float("nan"), float("inf"), "1", True, None, ()]
         return ["relu", 1, None]
@@ -206,6 +208,7 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "heads": 1,
         "degree": 1,
         "coefficients": (1.0,),
+        "expression": "tanh(x)",
     }
     return {p.name: by_name[p.name] for p in parameters(op) if required(p)}
 

@@ -48,7 +48,7 @@ def kernels(network: Network | Graph, *inputs: Array) -> dict[str, Array]:
 
 
 def examples(network: Network, count: int, seed: int = 0) -> Array:
-    shape = (count, *network.spatial, network.channels)
+    shape = (count, *network.first.spatial, network.first.channels)
     return np.random.default_rng(seed).normal(size=shape)
 
 
@@ -80,7 +80,7 @@ def test_the_stored_resize_exchanges_the_axes() -> None:
     for size, agrees in (((3, 4), True), ((4, 3), False)):
         layers = [conv, nn.relu(), nn.resize(size), conv, nn.relu(), nn.flatten(), nn.dense(3, 1.1, 0.1)]
         found = build((nn.input(6, 5, 3) >> nn.serial(*layers)).graph(), dtype="float64")(x1, x2)
-        for label, value in found._asdict().items():
+        for label, value in zip(("nngp", "ntk"), found, strict=True):
             stored = VALUES[f"image_resize/{label}"]
             if agrees:
                 assert_agrees(np.asarray(value), stored, "cross")

@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from ntc.cli import options
+from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
+from ntc.ir.graph import RESULT, kernel_label
+from ntc.ir.types import Kernel
+
+if TYPE_CHECKING:
+    from ntc.backends.jax.kernels import Kernels
 
 
 def kernel_command(
     model_file: options.ModelPath,
-    x1: Annotated[Path, typer.Option("--x1", help="Examples (n1, ..., channels), .npy.")],
+    x1: Annotated[Path, typer.Option("--x1", help="Examples (n1, ..., channels), .npy; .npz of several inputs.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the matrices, .npz.")],
     x2: Annotated[Path | None, typer.Option("--x2", help="Other examples (n2, ..., channels); default: x1.")] = None,
     kernel: options.RunKernels = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
+    hyper: options.HyperOption = None,
     target: options.RunTarget = None,
+    devices: options.Devices = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
     memory: Annotated[
@@ -30,17 +39,29 @@ def kernel_command(
         typer.Option("--memory", min=1e-6, help="GiB for all that is computed at a time; default: a quarter."),
     ] = None,
     as_json: options.Json = False,
+    self_test: options.SelfTest = True,
+    profile: options.Profile = None,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples."""
     wanted = options.chosen(kernel) if kernel else None
-    program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
-    first = options.read_array(x1)
-    second = None if x2 is None else options.read_array(x2)
+    program = options.open_program(
+        model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust, devices=devices
+    )
+    program = program.with_hyper(options.hyper_values(hyper))
+    first = options.read_examples(x1, program.inputs)
+    second = None if x2 is None else options.read_examples(x2, program.inputs)
+    announce(program, first, second)
     start = time.perf_counter()
-    with reporting() as report:
+    with reporting() as report, profiled(profile):
         limit = None if memory is None else int(memory * 2**30)
-        result = program(first, second, progress=lambda done, total: report("kernel", done, total), memory=limit)
-    matrices = {name: np.asarray(getattr(result, name)) for name in wanted or program.kernels}
+        result = program(
+            first,
+            second,
+            progress=lambda done, total: report("kernel", done, total),
+            memory=limit,
+            self_test=None if self_test else False,
+        )
+    matrices = _matrices(result, wanted or program.kernels)
     seconds = time.perf_counter() - start
     options.write_arrays(output, matrices)
     shapes = {name: list(value.shape) for name, value in matrices.items()}
@@ -49,3 +70,9 @@ def kernel_command(
     else:
         listed = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
         print(f"{output}: {listed} in {seconds:.1f} s")
+
+
+def _matrices(kernels: Kernels, wanted: tuple[Kernel, ...]) -> dict[str, npt.NDArray[Any]]:
+    """By what the kernel graph calls them: those of the result, then those of values with names."""
+    outputs = {RESULT: kernels, **kernels.outputs}
+    return {kernel_label(x, name): np.asarray(getattr(outputs[x], name)) for x in outputs for name in wanted}

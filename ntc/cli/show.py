@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from ntc.cli import options
 from ntc.ir.construct import attributes, literal
-from ntc.ir.graph import Graph, Node
+from ntc.ir.graph import Graph, Input, Node
 from ntc.ir.json import to_json
 
 _WIDTH = 1000
@@ -38,32 +38,42 @@ def show_command(
 
 
 def _tree(network: Graph) -> Tree:
-    """A join shows its branches as subtrees, each from the value at which all of them begin."""
-    root = Tree(_label("x", "input", str(network.inputs[0].type)))
-    start = network.inputs[0].name
-    dominators = nx.immediate_dominators(network.networkx(), start)
-    tasks = [(root, start, network.outputs[0].value)]
+    """A join shows its branches as subtrees, each from the value at which all of them begin: of several inputs, from
+    before them."""
+    graph = network.networkx()
+    if len(network.inputs) == 1:
+        start = network.inputs[0].name
+        root = Tree(_line(network, network.inputs[0]))
+    else:
+        start, root = "", Tree(Text("inputs", "bold"))
+        graph.add_edges_from((start, x.name) for x in network.inputs)
+    dominators = nx.immediate_dominators(graph, start)
+    tasks = [(root, start, network.outputs[-1].value)]
     while tasks:
         tree, first, last = tasks.pop()
         for node in _path(network, dominators, first, last):
-            branch = tree.add(_label(node.name, _call(node), str(node.type)))
-            if len(node.operands) > 1:
+            branch = tree.add(_line(network, node))
+            if isinstance(node, Node) and len(node.operands) > 1:
                 fork = dominators[node.name]
                 tasks += [(branch.add(f"branch {i}"), fork, x) for i, x in enumerate(node.operands, 1)]
     return root
 
 
-def _path(network: Graph, dominators: dict[str, str], first: str, last: str) -> list[Node]:
-    """The nodes after `first` up to `last` through which every way between them leads."""
+def _path(network: Graph, dominators: dict[str, str], first: str, last: str) -> list[Input | Node]:
+    """The values after `first` up to `last` through which every way between them leads."""
+    values = {value.name: value for value in network.values}
     path = []
     while last != first:
-        path.append(network.definitions[last])
+        path.append(values[last])
         last = dominators[last]
     return path[::-1]
 
 
-def _label(name: str, call: str, type_: str) -> Text:
-    return Text.assemble((name, "bold"), "  ", call, "  ", (type_, "dim"))
+def _line(network: Graph, value: Input | Node) -> Text:
+    call = _call(value) if isinstance(value, Node) else "input"
+    names = [x.label for x in network.outputs[:-1] if x.value == value.name]
+    named = f"  output {', '.join(names)}" if names else ""
+    return Text.assemble((value.name, "bold"), "  ", call, "  ", (str(value.type), "dim"), named)
 
 
 def _call(node: Node) -> str:

@@ -31,6 +31,13 @@ class Number(Expression):
 
 
 @dataclass(frozen=True)
+class Text(Expression):
+    """A name that the model gives to something, in quotes."""
+
+    value: str
+
+
+@dataclass(frozen=True)
 class Argument:
     """What is given to a call; named or by position."""
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ntc.errors import ElaborationError, Location, NtcError
-from ntc.frontend.layers import Apply, Fan, Layer, Network, Repeat
-from ntc.frontend.values import Builtin, Function, Value, bounded, describe, layer, number
+from ntc.frontend.layers import Apply, Layer, Named, Network, Repeat, Source, join
+from ntc.frontend.values import Builtin, Function, Value, bounded, branch, describe, layer, number, text
 from ntc.ir.construct import construct, parameters, signature
+from ntc.ir.hyper import Hyper
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import TENSOR_OPS
 
@@ -42,10 +43,11 @@ def call(builtin: Builtin, given: Sequence[Given], site: Site) -> Value:
     return Apply(_op(builtin.op, given), site.at, _places(builtin.op, given), site.calls)
 
 
-def _fan(op: type[TensorOp], given: Sequence[Given], site: Site) -> Layer:
-    """A layer that joins branches: its positional arguments are the branches."""
-    branches = [blamed(x, lambda value: layer(value, op.name)) for x in given if x.name is None]
-    return Fan(_op(op, [x for x in given if x.name is not None]), tuple(branches), site.at, site.calls)
+def _fan(op: type[TensorOp], given: Sequence[Given], site: Site) -> Layer | Network:
+    """A join of branches, which are its positional arguments: layers, or networks."""
+    branches = tuple(blamed(x, lambda value: branch(value, op.name)) for x in given if x.name is None)
+    joined: Layer | Network = join(_op(op, [x for x in given if x.name]), branches, site.at, site.calls)
+    return joined
 
 
 def _op(op: type[TensorOp], given: Sequence[Given]) -> TensorOp:
@@ -84,18 +86,19 @@ def blamed(given: Given, convert: Callable[[Value], Any]) -> Any:
 
 @dataclass(frozen=True)
 class BuiltinFunction:
-    """A function that is not a layer: from how many arguments to how many, and what it does."""
+    """A function that is not a layer: from how many arguments to how many, what it does, and names of parameters."""
 
     usage: str
     least: int
     most: int
     apply: Callable[[Sequence[Given], Site], Value]
+    named: tuple[str, ...] = ()
 
     def call(self, given: Sequence[Given], site: Site) -> Value:
-        """Raises ElaborationError for named or too few or too many arguments."""
-        named = [x for x in given if x.name is not None]
-        if named:
-            raise ElaborationError(f"`{named[0].name}` is not a parameter", named[0].name_at, hint=self.usage)
+        """Raises ElaborationError for unknown names and too few or too many arguments."""
+        unknown = [x for x in given if x.name not in (None, *self.named)]
+        if unknown:
+            raise ElaborationError(f"`{unknown[0].name}` is not a parameter", unknown[0].name_at, hint=self.usage)
         if not self.least <= len(given) <= self.most:
             wanted = f"{self.least}" if self.least == self.most else f"{self.least} or more"
             raise ElaborationError(f"got {len(given)} arguments, expected {wanted}", site.at, hint=self.usage)
@@ -103,8 +106,30 @@ class BuiltinFunction:
 
 
 def _input(given: Sequence[Given], site: Site) -> Network:
-    sizes = [blamed(x, lambda value: number(value, "input")) for x in given]
-    return Network(tuple(sizes[:-1]), sizes[-1], (), site.at)
+    names = [blamed(x, lambda value: text(value, "input")) for x in given if x.name]
+    sizes = [blamed(x, lambda value: number(value, "input")) for x in given if not x.name]
+    if len(names) > 1 or not sizes:
+        raise ElaborationError("input needs the number of channels, and at most one name", hint=_INPUT)
+    name = names[0] if names else "x"
+    return Network(Source(tuple(sizes[:-1]), sizes[-1], name, site.at))
+
+
+def _output(given: Sequence[Given], site: Site) -> Layer:
+    return Named(blamed(given[0], lambda value: text(value, "output")), site.at)
+
+
+def _hyper(given: Sequence[Given], site: Site) -> Hyper:
+    values = [
+        blamed(x, lambda value: number(value, "hyper")) for x in given if not (x.name or isinstance(x.value, str))
+    ]
+    names = [blamed(x, lambda value: text(value, "hyper")) for x in given if x.name or isinstance(x.value, str)]
+    if len(values) != 1 or len(names) > 1:
+        raise ElaborationError("hyper needs one number, and at most one name", hint=_HYPER)
+    return Hyper(float(values[0]), *names)
+
+
+_HYPER = 'hyper(1.5), or hyper(1.5, "depth_scale"): a value, then a name'
+_INPUT = 'input(32, 32, 3), or input(784, name = "left"): sizes, then channels'
 
 
 def _repeat(given: Sequence[Given], site: Site) -> Layer:
@@ -126,7 +151,9 @@ def _numeric(name: str, function: Callable[..., Any]) -> Callable[[Sequence[Give
 
 _MANY = 1_000_000
 FUNCTIONS: Mapping[str, BuiltinFunction] = {
-    "input": BuiltinFunction("input(32, 32, 3), or input(784): sizes, then channels", 1, _MANY, _input),
+    "input": BuiltinFunction(_INPUT, 1, _MANY, _input, ("name",)),
+    "output": BuiltinFunction('output("features")', 1, 1, _output),
+    "hyper": BuiltinFunction(_HYPER, 1, 2, _hyper, ("name",)),
     "repeat": BuiltinFunction("repeat(count, layer)", 2, 2, _repeat),
     "sqrt": BuiltinFunction("sqrt(x)", 1, 1, _numeric("sqrt", math.sqrt)),
     "min": BuiltinFunction("min(x, y, ...)", 1, _MANY, _numeric("min", lambda *values: min(values))),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 from ntc.errors import LimitError, Location, NtcError, ParameterError
 from ntc.ir.build import TensorGraphBuilder
@@ -87,11 +89,23 @@ class Repeat(Layer):
 
 
 @dataclass(frozen=True)
+class Named(Layer):
+    """Gives a name to the value before it, which the program then returns as well."""
+
+    name: str
+    at: Location | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_name("output", self.name, self.at)
+        self._set(1, self.at)
+
+
+@dataclass(frozen=True)
 class Fan(Layer):
-    """Every branch applied to the same value, and `op` to their results."""
+    """Every branch applied to the same value, and `op` to their results; or branches that are whole networks."""
 
     op: TensorOp
-    branches: tuple[Layer, ...]
+    branches: tuple[Layer | Network, ...]
     at: Location | None = field(default=None, compare=False, repr=False)
     calls: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
@@ -100,19 +114,28 @@ class Fan(Layer):
             raise ParameterError(f"{self.op.name} needs one or more branches", self.at)
         if len(self.branches) > MAX_BRANCHES:
             raise LimitError(f"{self.op.name} takes at most {MAX_BRANCHES} branches", self.at)
+        if len({isinstance(branch, Network) for branch in self.branches}) > 1:
+            hint = "begin every branch with input, or none"
+            raise ParameterError(f"{self.op.name}: some of its branches begin with input", self.at, hint)
         self._set(1 + sum(branch.size for branch in self.branches), self.at)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the branches are networks, so that there is no value to apply them to."""
+        return isinstance(self.branches[0], Network)
 
 
 @dataclass(frozen=True)
-class Network:
-    """An input shape and the layers applied to it. `network >> layer` adds a layer."""
+class Source:
+    """An input of a network. Two of one name are one input."""
 
     spatial: Spatial
     channels: int
-    layers: tuple[Layer, ...] = ()
+    name: str = "x"
     location: Location | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        _check_name("input", self.name, self.location)
         sizes = (*self.spatial, self.channels)
         if not all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 2**31 for n in sizes):
             raise ParameterError(f"input: sizes should be positive whole numbers, got {sizes}", self.location)
@@ -122,31 +145,83 @@ class Network:
                 self.location,
             )
 
+
+@dataclass(frozen=True)
+class Network:
+    """An input, or a join of networks, and the layers applied to it. `network >> layer` adds a layer.
+
+    Attributes:
+      size: number of ops after every repetition is written out.
+    """
+
+    root: Source | Fan
+    layers: tuple[Layer, ...] = ()
+    size: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        root = self.root.size if isinstance(self.root, Fan) else 1
+        object.__setattr__(self, "size", root + sum(layer.size for layer in self.layers))
+
     def __rshift__(self, after: Layer) -> Network:
         if not isinstance(after, Layer):
             return NotImplemented
         layers = self.layers if len(self.layers) < _FLAT else (Serial(self.layers),)
-        return Network(self.spatial, self.channels, (*layers, after), self.location)
+        return Network(self.root, (*layers, after))
 
     def graph(self, name: str = "network") -> Graph:
         """The tensor graph. Raises the errors of `TensorGraphBuilder.append`."""
-        builder = TensorGraphBuilder(self.spatial, self.channels, self.location)
-        return builder.finish(name, _instantiate(builder, self.layers))
+        first = self.first
+        builder = TensorGraphBuilder(first.spatial, first.channels, first.location, first.name)
+        return builder.finish(name, _instantiate(builder, self))
+
+    @property
+    def first(self) -> Source:
+        """The input that comes first in the order of the text."""
+        network = self
+        while isinstance(network.root, Fan):
+            (network, *_) = network.root.branches  # type: ignore[assignment]  # a closed fan holds networks
+        return network.root
 
 
-_Task = Layer | tuple[Fan, int]
+Branch = TypeVar("Branch", Layer, Network)
 
 
-def _instantiate(builder: TensorGraphBuilder, layers: tuple[Layer, ...]) -> str:
+def join(
+    op: TensorOp, branches: tuple[Branch, ...], location: Location | None = None, calls: tuple[str, ...] = ()
+) -> Branch:
+    """The branches joined by `op`: a layer of layers, or a network of networks. Raises ParameterError, LimitError."""
+    fan = Fan(op, branches, location, calls)
+    return cast(Branch, Network(fan) if fan.closed else fan)
+
+
+def _check_name(what: str, name: object, location: Location | None) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        hint = f'{what}(..., name = "left")' if what == "input" else f'{what}("features")'
+        raise ParameterError(f"{what}: a name has letters, digits and underscores, got {name!r:.60}", location, hint)
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_Task = Layer | Network | tuple[Fan, int]
+
+
+def _instantiate(builder: TensorGraphBuilder, network: Network) -> str:
     """Writes the layers to the graph, with a stack of its own: layers nest as deep as a user likes.
 
-    Tasks: a layer turns the value on top of `values` into its result; (fan, i) keeps the result of branch
-    i - 1 and begins branch i; past the last branch it joins them.
+    Tasks: a network puts its result on top of `values`; a layer turns the value on top into its result; (fan, i) keeps
+    the result of branch i - 1 and begins branch i; past the last branch it joins them.
     """
-    tasks: list[_Task] = list(reversed(layers))
-    values = [builder.input]
+    tasks: list[_Task] = [network]
+    values: list[str] = []
     while tasks:
         match tasks.pop():
+            case Network(Source() as source, layers):
+                values.append(builder.add_input(source.spatial, source.channels, source.location, source.name))
+                tasks += reversed(layers)
+            case Network(Fan() as fan, layers):
+                tasks += [*reversed(layers), fan]
+            case Named() as layer:
+                builder.name_output(layer.name, values[-1], layer.at)
             case Apply() as layer:
                 values.append(_append(builder, layer, [values.pop()], layer.places))
             case Serial(parts):
@@ -161,14 +236,15 @@ def _instantiate(builder: TensorGraphBuilder, layers: tuple[Layer, ...]) -> str:
 
 
 def _fan_step(builder: TensorGraphBuilder, fan: Fan, index: int, values: list[str], tasks: list[_Task]) -> None:
-    """`values` holds the input of the fan, under the results of the branches that are done."""
+    """`values` holds the input of the fan, unless it is closed, under the results of the branches that are done."""
     done = index
     if done < len(fan.branches):
-        values.append(values[-1 - done])
+        if not fan.closed:
+            values.append(values[-1 - done])
         tasks += [(fan, index + 1), fan.branches[index]]
         return
     operands = values[len(values) - done :]
-    del values[len(values) - done - 1 :]
+    del values[len(values) - done - (not fan.closed) :]
     values.append(_append(builder, fan, operands, {}))
 
 

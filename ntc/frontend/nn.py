@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from ntc.errors import ParameterError
-from ntc.frontend.layers import Apply, Fan, Layer, Network, Repeat, Serial
+from ntc.frontend.layers import Apply, Branch, Layer, Named, Network, Repeat, Serial, Source, join
 from ntc.ir import ops
 from ntc.ir.construct import construct
+from ntc.ir.hyper import Hyper
 from ntc.ir.op import TensorOp
 
 P = ParamSpec("P")
@@ -72,6 +73,7 @@ hard_tanh = _layer(ops.HardTanh)
 elu = _layer(ops.Elu)
 selu = _layer(ops.Selu)
 celu = _layer(ops.Celu)
+activation = _layer(ops.CustomActivation)
 identity = _layer(ops.Identity)
 mask = _layer(ops.Mask)
 avg_pool = _layer(ops.AvgPool)
@@ -96,31 +98,49 @@ layer_norm = _layer(ops.LayerNorm)
 self_attention = _layer(ops.SelfAttention)
 
 
-def input(*shape: int) -> Network:
-    """The input of a network: sizes of 0 to 3 spatial axes, then the number of channels."""
+def input(*shape: int, name: str = "x") -> Network:
+    """An input of a network: sizes of 0 to 3 spatial axes, then the number of channels.
+
+    Networks of several inputs are joined by `sum`, `product`, `concat`; inputs of one name are one input.
+    """
     if not shape:
         raise ParameterError("input needs the number of channels", hint="input(32, 32, 3), or input(784)")
-    return Network(shape[:-1], shape[-1])
+    return Network(Source(shape[:-1], shape[-1], name))
 
 
-def sum(*branches: Layer) -> Layer:
-    """Sum of the branches, each applied to the same value. See `ntc.ir.ops.Sum`."""
-    return Fan(ops.Sum(), branches)
+def hyper(value: float, name: str = "") -> Hyper:
+    """A scale that is an argument of the compiled program: `program(x, hyper={"w_std": 1.3})`.
+
+    It may stand for `w_std` and `b_std` of dense and convolutional layers: `dense(10, w_std=hyper(1.5))`. Without a
+    name it is called after the parameter that it is given to. All of one name are one hyperparameter, and must have
+    one value. Raises ParameterError for negative values and for names that are none.
+    """
+    return Hyper(value, name)
 
 
-def product(*branches: Layer) -> Layer:
-    """Product of the branches, entry by entry, each applied to the same value. See `ntc.ir.ops.Product`."""
-    return Fan(ops.Product(), branches)
+def output(name: str) -> Layer:
+    """Passes its value on, which the program then returns under this name as well: `kernels.outputs[name]`."""
+    return Named(name)
 
 
-def concat(*branches: Layer) -> Layer:
-    """Channels of the branches side by side, each applied to the same value. See `ntc.ir.ops.Concat`."""
-    return Fan(ops.Concat(), branches)
+def sum(*branches: Branch) -> Branch:
+    """Sum of the branches: layers, each applied to the same value, or whole networks. See `ntc.ir.ops.Sum`."""
+    return join(ops.Sum(), branches)
 
 
-def concat_spatial(*branches: Layer, axis: int = 0) -> Layer:
+def product(*branches: Branch) -> Branch:
+    """Product, entry by entry, of the branches: layers or whole networks. See `ntc.ir.ops.Product`."""
+    return join(ops.Product(), branches)
+
+
+def concat(*branches: Branch) -> Branch:
+    """Channels of the branches, layers or whole networks, side by side. See `ntc.ir.ops.Concat`."""
+    return join(ops.Concat(), branches)
+
+
+def concat_spatial(*branches: Branch, axis: int = 0) -> Branch:
     """Positions of the branches side by side along a spatial axis. See `ntc.ir.ops.ConcatSpatial`."""
-    return Fan(construct(ops.ConcatSpatial, (axis,), {}), branches)
+    return join(construct(ops.ConcatSpatial, (axis,), {}), branches)
 
 
 def repeat(count: int, layer: Layer) -> Layer:

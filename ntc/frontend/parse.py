@@ -34,7 +34,7 @@ MAX_INTEGER = 2**53
 """Largest whole number: all of them up to here are floating-point numbers as well."""
 
 _OPERATORS = ("OR", "AND", "COMPARE", "PLUS", "MINUS", "TIMES", "POWER", "_PIPE")
-_BEGINNINGS = ("NUMBER", "NAME", "OPEN", "NOT", "IF", "MINUS")
+_BEGINNINGS = ("NUMBER", "TEXT", "NAME", "OPEN", "NOT", "IF", "MINUS")
 _WORDS = {
     "LET": "`let`",
     "MODEL": "`model`",
@@ -151,6 +151,11 @@ class _Tree(Transformer_NonRecursive[Token, Any]):
             raise LimitError("a number has at most 100 digits and is at most 1.8e308", at)
         return ast.Number(at, float(text))
 
+    def text(self, token: Token) -> ast.Expression:
+        if len(token) > MAX_NAME + 2:
+            raise LimitError(f"a name has at most {MAX_NAME} characters", self._at(token))
+        return ast.Text(self._at(token), str(token)[1:-1])
+
     def name(self, name: Token) -> ast.Expression:
         return ast.Name(self._at(name), self._word(name))
 
@@ -193,8 +198,8 @@ def _unexpected_token(source: Source, error: UnexpectedToken) -> ParseError:
 
 
 _CHARACTER_HINTS = {
-    '"': "words are written without quotes: padding = same",
-    "'": "words are written without quotes: padding = same",
+    '"': "a name in quotes ends on the line on which it begins",
+    "'": 'names are written in double quotes: output("features"); words without: padding = same',
     "[": "a tuple is written (3, 3)",
     "|": "layers are joined with |>",
     "!": "not equal is !=, negation is `not`",
@@ -204,7 +209,7 @@ _CHARACTER_HINTS = {
 
 def _expected(terminals: set[str]) -> str:
     words = []
-    if terminals.issuperset(_BEGINNINGS[:3]):
+    if terminals.issuperset(_BEGINNINGS[:4]):
         words.append("a value")
         terminals = terminals.difference(_BEGINNINGS)
     if terminals.issuperset(("PLUS", "TIMES")):

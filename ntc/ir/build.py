@@ -8,9 +8,19 @@ from dataclasses import replace
 from functools import reduce
 from operator import or_
 
-from ntc.errors import DependenceError, LimitError, Location, NtcError, ShapeError, UnsupportedError
-from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
+from ntc.errors import (
+    DependenceError,
+    LimitError,
+    Location,
+    NtcError,
+    ParameterError,
+    ShapeError,
+    UnsupportedError,
+)
+from ntc.ir.graph import MAX_OPS, RESULT, Graph, Input, Node, Output
+from ntc.ir.hyper import Hyper, hypers_of, joined
 from ntc.ir.op import TensorOp
+from ntc.ir.ops.activation import Elementwise
 from ntc.ir.ops.aggregate import Aggregate
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.shape import Identity
@@ -20,32 +30,67 @@ from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
 Positions = tuple[Strided, ...]
 """Per spatial axis."""
 
+_OF_ONE_INPUT = (Mask, Aggregate)
+"""Layers whose masks or patterns belong to the only input."""
+
+
+def _several_inputs(location: Location | None) -> UnsupportedError:
+    return UnsupportedError("masks and patterns are for networks of one input; this one has several", location)
+
 
 class TensorGraphBuilder:
-    """Appends tensor ops to a graph that begins with one input of shape (N, *spatial, channels)."""
+    """Appends tensor ops to a graph that begins with an input of shape (N, *spatial, channels), or with several."""
 
     def __init__(self, spatial: Spatial, channels: int, location: Location | None = None, name: str = "x") -> None:
+        self._inputs: dict[str, Input] = {}
+        self._types: dict[str, TensorType] = {}
+        self._sources: dict[str, int] = {}  # bit 0 is the inputs, bit i the i-th layer with weights
+        self._weighted = [name]
+        self._visible: dict[str, Positions] = {}
+        self._origins: dict[str, str] = {}  # the value that a chain of identities passes on
+        self._nonlinear: set[str] = set()  # values of nonlinearities
+        self._alike: set[str] = set()  # values whose channels are independent and of one law
+        self._nodes: list[Node] = []
+        self._locations: dict[str, Location | None] = {}
+        self._counter: Counter[str] = Counter()
+        self._outputs: dict[str, str] = {}
+        self._hypers: dict[str, Hyper] = {}
+        self.add_input(spatial, channels, location, name)
+
+    @property
+    def input(self) -> str:
+        """Name of the first input."""
+        return next(iter(self._inputs))
+
+    def add_input(self, spatial: Spatial, channels: int, location: Location | None, name: str) -> str:
+        """The input of this name, which is added unless there is one.
+
+        Raises ShapeError, LimitError, UnsupportedError.
+        """
+        type_ = TensorType(spatial, channels, Distribution.GENERAL)
         if len(spatial) > MAX_SPATIAL_AXES:
             raise LimitError(
                 f"input has {len(spatial)} spatial axes; at most {MAX_SPATIAL_AXES} are supported", location
             )
-        self._location = location
-        type_ = TensorType(spatial, channels, Distribution.GENERAL)
-        self._input = Input(name, type_)
-        self._types: dict[str, TensorType] = {name: type_}
-        self._sources = {name: 1}  # bit 0 is the input, bit i the i-th layer with weights
-        self._weighted = [name]
-        self._visible: dict[str, Positions] = {}
-        self._origins = {name: name}  # the value that a chain of identities passes on
-        self._alike: set[str] = set()  # values whose channels are independent and of one law
-        self._nodes: list[Node] = []
-        self._locations: dict[str, Location | None] = {name: location}
-        self._counter: Counter[str] = Counter()
+        if name in self._inputs:
+            if type_ != self._types[name]:
+                hint = 'give different inputs different names: input(784, name = "left")'
+                raise ShapeError(f"input {name} has two shapes: {type_} and {self._types[name]}", location, hint)
+            return name
+        if name in self._types:
+            raise ShapeError(f"{name} is the name of another value", location, hint="call the input otherwise")
+        if self._inputs and any(isinstance(node.op, _OF_ONE_INPUT) for node in self._nodes):
+            raise _several_inputs(location)
+        self._inputs[name] = Input(name, type_)
+        self._types[name], self._locations[name] = type_, location
+        self._sources[name], self._origins[name] = 1, name
+        return name
 
-    @property
-    def input(self) -> str:
-        """Name of the input value."""
-        return self._input.name
+    def name_output(self, label: str, value: str, location: Location | None = None) -> None:
+        """The graph also returns `value`, under a name. Raises ParameterError."""
+        if label == RESULT or label in self._outputs:
+            raise ParameterError(f"output: `{label}` is the name of another output", location)
+        self._outputs[label] = value
 
     def append(
         self, op: TensorOp, operands: Sequence[str], location: Location | None = None, name: str | None = None
@@ -56,10 +101,12 @@ class TensorGraphBuilder:
         """
         try:
             self._check_count(op, operands)
+            self._hypers = joined(self._hypers, hypers_of(op).values())
             distinct = self._distinct(op, operands)
             type_ = self._result(op, distinct)
             self._check_independence(op, distinct)
             self._check_width(op, operands)
+            self._check_mean(op, operands)
             self._check_mask(op, operands)
             self._check_pattern(op, operands)
             visible = self._visible_after(op, operands)
@@ -67,14 +114,15 @@ class TensorGraphBuilder:
             error.location = error.location or location
             error.notes += tuple(map(self._describe, dict.fromkeys(operands)))
             raise
-        self._counter[op.name] += 1
-        name = name or f"{op.name}{self._counter[op.name]}"
+        name = name or self._unique(op)
         self._nodes.append(Node(name, op, tuple(operands), type_, location))
         self._types[name] = type_
         if type_.distribution is Distribution.GAUSSIAN or (
             op.keeps_channels_alike and self._alike.issuperset(operands)
         ):
             self._alike.add(name)
+        if isinstance(op, Elementwise):
+            self._nonlinear.add(name)
         self._locations[name] = location
         self._origins[name] = self._origins[operands[0]] if isinstance(op, Identity) else name
         if visible is not None:
@@ -83,8 +131,23 @@ class TensorGraphBuilder:
         return name
 
     def finish(self, name: str, output: str) -> Graph:
-        """The graph called `name` that returns `output`."""
-        return Graph("tensor", name, (self._input,), tuple(self._nodes), (Output("y", output),))
+        """The graph called `name` that returns `output`, after those that have names."""
+        outputs = {**self._outputs, RESULT: output}
+        return Graph(
+            "tensor",
+            name,
+            tuple(self._inputs.values()),
+            tuple(self._nodes),
+            tuple(Output(label, value) for label, value in outputs.items()),
+        )
+
+    def _unique(self, op: TensorOp) -> str:
+        """A name for a value of the op."""
+        while True:
+            self._counter[op.name] += 1
+            name = f"{op.name}{self._counter[op.name]}"
+            if name not in self._types:
+                return name
 
     def _check_count(self, op: TensorOp, operands: Sequence[str]) -> None:
         if len(self._nodes) >= MAX_OPS:
@@ -149,6 +212,8 @@ class TensorGraphBuilder:
 
     def _check_mask(self, op: TensorOp, operands: Sequence[str]) -> None:
         """A mask belongs to the input: everything that reads the input reads it through one mask."""
+        if isinstance(op, _OF_ONE_INPUT) and len(self._inputs) > 1:
+            raise _several_inputs(None)
         if isinstance(op, Mask) and list(operands) != [self.input]:
             raise UnsupportedError("mask: what it marks is in the input", hint="make it the first layer")
         below = [node.op for node in self._nodes if self.input in node.operands] if self.input in operands else []
@@ -179,6 +244,17 @@ class TensorGraphBuilder:
                 f"{op.name}: its input has the channels of the network's input, not infinitely many: %{self.input} "
                 f"reaches it with no random layer in between",
                 hint=f"put dense or conv before {op.name}",
+            )
+
+    def _check_mean(self, op: TensorOp, operands: Sequence[str]) -> None:
+        """The mean of a nonlinearity of a Gaussian value is an integral; means of other values are not tracked."""
+        if not op.needs_mean or all(self._types[x].distribution.centered for x in operands):
+            return
+        if not self._nonlinear.issuperset(self._origins[x] for x in operands):
+            raise UnsupportedError(
+                f"{op.name}: its input may have a mean other than zero over channels, which is tracked only directly "
+                "after a nonlinearity",
+                hint="put it after dense or conv, or directly after the nonlinearity",
             )
 
     def _describe(self, name: str) -> str:

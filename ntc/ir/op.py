@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ntc.errors import UnsupportedError, VerifyError
+from ntc.ir.hyper import Hyper
 from ntc.ir.offsets import Offsets
 from ntc.ir.sliding import Strided
 from ntc.ir.types import CovarianceType, Distribution, Form, Spatial, TensorType, Type
@@ -79,6 +80,7 @@ class Pair:
       v2: NNGP covariance of the second example with itself.
       mask, mask1, mask2: which pairs of positions are not masked, as 1 and 0, for k, v1 and v2; None without a mask.
       arrays: the input arrays of the examples.
+      function: of a value phi(x), phi and what is known of x; None of other values.
     """
 
     type: TensorType
@@ -90,6 +92,7 @@ class Pair:
     mask1: Value | None = None
     mask2: Value | None = None
     arrays: tuple[Value, ...] = ()
+    function: tuple[Activation, Pair] | None = None
 
 
 class Emit(Protocol):
@@ -104,13 +107,16 @@ class Weight:
 
     `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in
     the multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020).
-    Gradient descent moves the array with `learning_rate` times the rate of the network.
+    Gradient descent moves the array with `learning_rate` times the rate of the network. A hyperparameter scales it as
+    well: in the forward pass, or when it is drawn, as `read` says.
     """
 
     shape: tuple[int, ...]
     std: float
     multiplier: float
     learning_rate: float = 1.0
+    hyper: Hyper | None = None
+    read: Literal["init", "apply"] = "apply"
 
 
 class TensorOp(Op):
@@ -124,6 +130,9 @@ class TensorOp(Op):
 
     adds_operands: ClassVar[bool] = False
     """Whether the rules hold as well where several operands are one value, which then count once for independence."""
+
+    needs_mean: ClassVar[bool] = False
+    """Whether the rules need the mean of the operand: zero, or that of a nonlinearity just below."""
 
     independent_operands: ClassVar[bool] = False
     """Whether the rules hold only if no two operands share random weights."""

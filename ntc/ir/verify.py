@@ -6,7 +6,7 @@ import re
 
 from ntc.errors import NtcError, VerifyError
 from ntc.ir.build import TensorGraphBuilder
-from ntc.ir.graph import Graph, Node, kernel_op, tensor_op
+from ntc.ir.graph import RESULT, Graph, Node, kernel_op, tensor_op
 from ntc.ir.types import ArrayType, CovarianceType, TensorType
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -21,6 +21,7 @@ def verify(graph: Graph) -> Graph:
     one its op gives, and of a covariance every entry that a later op reads is tracked.
     """
     _check_names(graph)
+    _check_hypers(graph)
     check = _check_tensor_graph if graph.kind == "tensor" else _check_kernel_graph
     check(graph)
     return graph
@@ -28,7 +29,8 @@ def verify(graph: Graph) -> Graph:
 
 def _check_names(graph: Graph) -> None:
     defined: set[str] = set()
-    for name in (graph.name, *(output.label for output in graph.outputs)):
+    labels = [output.label for output in graph.outputs]
+    for name in (graph.name, *(label.replace(".", "", graph.kind == "kernel") for label in labels)):
         if not _NAME.fullmatch(name):
             raise VerifyError(f"`{name}` is not a name: letters, digits and underscores")
     for value in graph.values:
@@ -40,7 +42,6 @@ def _check_names(graph: Graph) -> None:
         if value.name in defined:
             raise VerifyError(f"%{value.name} is defined twice")
         defined.add(value.name)
-    labels = [output.label for output in graph.outputs]
     if not labels or len(set(labels)) != len(labels):
         raise VerifyError("a graph returns one or more values under different labels")
     for output in graph.outputs:
@@ -48,15 +49,25 @@ def _check_names(graph: Graph) -> None:
             raise VerifyError(f"output {output.label} is %{output.value}, which is not defined")
 
 
+def _check_hypers(graph: Graph) -> None:
+    try:
+        unnamed = "" in graph.hypers
+    except NtcError as error:
+        raise VerifyError(error.message, hint=error.hint) from error
+    if unnamed:
+        raise VerifyError("a hyperparameter has no name")
+
+
 def _check_tensor_graph(graph: Graph) -> None:
     """Writes the graph again with the builder, which checks shapes, distributions and independence."""
-    if len(graph.inputs) != 1 or not isinstance(graph.inputs[0].type, TensorType):
-        raise VerifyError("a tensor graph has one input, a tensor")
-    if len(graph.outputs) != 1:
-        raise VerifyError("a tensor graph has one output")
-    type_ = graph.inputs[0].type
-    builder = TensorGraphBuilder(type_.spatial, type_.channels, name=graph.inputs[0].name)
-    names = {graph.inputs[0].name: builder.input}
+    if not graph.inputs or not all(isinstance(x.type, TensorType) for x in graph.inputs):
+        raise VerifyError("a tensor graph has one or more inputs, which are tensors")
+    if graph.outputs[-1].label != RESULT:
+        raise VerifyError(f"the last output of a tensor graph is its result, called {RESULT}")
+    types = {x.name: graph.tensor_of(x.name) for x in graph.inputs}
+    name, first = next(iter(types.items()))
+    builder = TensorGraphBuilder(first.spatial, first.channels, name=name)
+    names = {x: builder.add_input(type_.spatial, type_.channels, None, x) for x, type_ in types.items()}
     for node in graph.nodes:
         try:
             names[node.name] = builder.append(
@@ -64,9 +75,10 @@ def _check_tensor_graph(graph: Graph) -> None:
             )
         except NtcError as error:
             raise VerifyError(f"%{node.name}: {error.message}", node.location, error.hint, error.notes) from error
-    rebuilt = builder.finish(graph.name, names[graph.outputs[0].value])
-    for node, again in zip(graph.nodes, rebuilt.nodes, strict=True):
-        _check_type(node, again.type)
+    rebuilt = builder.finish(graph.name, names[graph.outputs[-1].value])
+    for value, again in zip(graph.values, rebuilt.values, strict=True):
+        if value.type != again.type:
+            raise VerifyError(f"%{value.name} has type {value.type}, its op gives {again.type}")
 
 
 def _check_kernel_graph(graph: Graph) -> None:

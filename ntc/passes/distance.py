@@ -82,7 +82,7 @@ def _is_candidate(node: Node, candidates: Collection[str]) -> bool:
     if isinstance(op, Dual) and not is_kinked(node):
         return False
     linear = isinstance(op, Add | Select | Dual) or (isinstance(op, Reduce) and op.reduction == "trace")
-    linear = linear or (isinstance(op, Affine | Window) and op.w_std > 0)
+    linear = linear or (isinstance(op, Affine | Window) and op.w_std != 0)
     return linear and all(x in candidates for x in _operands(node))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from ntc.errors import Location, NtcError, ParameterError
-from ntc.ir.graph import Graph, Input, Node, Output, tensor_op
-from ntc.ir.kernel import Constant, Gram, Mirror, Mul, Window
+from ntc.ir.graph import Graph, Input, Node, Output, kernel_label, tensor_op
+from ntc.ir.kernel import Constant, Mirror, Mul, Window
 from ntc.ir.op import Emit, KernelOp, Pair, Value, covariance
-from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.ops import Elementwise, Identity, Mask
+from ntc.ir.packing import Packing
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided, compact
 from ntc.ir.types import ArrayType, Between, DType, Kernel, TensorType
@@ -38,9 +40,8 @@ class Translate(Pass):
 
     def __call__(self, graph: Graph) -> Graph:
         """The kernel graph of a tensor graph."""
-        writer = _Writer(self.dtype)
-        name = graph.inputs[0].name
-        pairs = {name: self._inputs(writer, name, graph.tensor_of(name), pattern_size(graph))}
+        writer = _Writer()
+        pairs = self._inputs(writer, Packing.of(graph))
         for node in graph.nodes:
             type_ = graph.tensor_of(node.name)
             try:
@@ -48,19 +49,24 @@ class Translate(Pass):
             except NtcError as error:
                 error.location = error.location or node.location
                 raise
-        result = pairs[graph.outputs[0].value]
-        outputs = tuple(
-            Output(kernel, self._finish(writer, kernel, result.k if kernel == "nngp" else result.t))
-            for kernel in self.kernels
-        )
-        return Graph("kernel", graph.name, writer.inputs, tuple(writer.nodes), outputs)
+        outputs = []
+        for output in graph.outputs:
+            pair = pairs[output.value]
+            for kernel in self.kernels:
+                label = kernel_label(output.label, kernel)
+                value = pair.k if kernel == "nngp" else pair.t
+                outputs.append(Output(label, self._finish(writer, label, value)))
+        return Graph("kernel", graph.name, writer.inputs, tuple(writer.nodes), tuple(outputs))
 
-    def _inputs(self, writer: _Writer, name: str, type_: TensorType, pattern: int) -> Pair:
-        """The covariances of the input; its NTK is zero, as no parameter acts below it."""
-        x1 = writer.input("x1", "N", type_, pattern)
-        x2 = writer.input("x2", "M", type_, pattern) if self.between == "cross" else x1
+    def _inputs(self, writer: _Writer, packing: Packing) -> dict[str, Pair]:
+        """The covariances of the inputs; their NTK is zero, as no parameter acts below them."""
+        x1 = writer.input("x1", packing.array(self.dtype, "N"))
+        x2 = writer.input("x2", packing.array(self.dtype, "M")) if self.between == "cross" else x1
+        return {name: self._input(writer, name, packing, x1, x2) for name in packing.inputs}
+
+    def _input(self, writer: _Writer, name: str, packing: Packing, x1: Value, x2: Value) -> Pair:
+        type_, gram = packing.inputs[name], packing.gram(name)
         emit = writer.scope(name, None)
-        gram = Gram(channels=type_.channels if pattern else None)
         v1 = emit(gram, x1, name="v1" if x2 != x1 else "v")
         v2 = emit(gram, x2, name="v2") if x2 != x1 else v1
         k = v1 if self.between == "diagonal" else emit(gram, x1, x2, name="k")
@@ -68,22 +74,16 @@ class Translate(Pass):
         arrays = (x1,) if self.between == "diagonal" else (x1, x2)
         return Pair(type_, k, t, v1, v2, arrays=arrays)
 
-    def _finish(self, writer: _Writer, kernel: str, value: Value) -> str:
+    def _finish(self, writer: _Writer, label: str, value: Value) -> str:
         if self.between != "self":
             return value.name
-        return writer.scope(kernel, None)(Mirror(), value, name="mirror").name
-
-
-def pattern_size(graph: Graph) -> int:
-    """How many channels the pattern of a graph takes behind those of the input; 0 if no layer reads one."""
-    spatial = graph.tensor_of(graph.inputs[0].name).spatial
-    return next((x.op.kernel_op(spatial).size(spatial) for x in graph.nodes if isinstance(x.op, Aggregate)), 0)
+        return writer.scope(label, None)(Mirror(), value, name="mirror").name
 
 
 def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pair:
     """The covariances of one layer's output. Where x1 and x2 coincide, so do the values."""
     op = tensor_op(node)
-    first, second = [_own(x, x.v1, x.mask1, 0) for x in xs], [_own(x, x.v2, x.mask2, -1) for x in xs]
+    first, second = [_own(x, 0) for x in xs], [_own(x, 1) for x in xs]
     same = all(x.v1 == x.v2 for x in xs)
     alone = all(x.k == x.v1 for x in xs)
     mask1 = writer.mask(node, *first)
@@ -103,27 +103,27 @@ def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pa
     v2 = v1 if same else nngp("v2", mask2, *second)
     k = v1 if alone else nngp("k", mask, *xs)
     t = finish("t", op.ntk(writer.scope(node.name, node.location, "t"), k, *xs), mask)
-    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays)
+    function = (op, xs[0]) if isinstance(op, Elementwise) else xs[0].function if isinstance(op, Identity) else None
+    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays, function)
 
 
-def _own(x: Pair, v: Value, mask: Value | None, index: int) -> Pair:
-    """A pair of one example with itself."""
-    arrays = x.arrays[:1] if index == 0 else x.arrays[-1:]
-    return Pair(x.type, v, v, v, v, mask, mask, mask, arrays)
+def _own(x: Pair, index: int) -> Pair:
+    """A pair of one example, the first or the second, with itself."""
+    v, mask, arrays = (x.v1, x.mask1, x.arrays[:1]) if index == 0 else (x.v2, x.mask2, x.arrays[-1:])
+    function = None if x.function is None else (x.function[0], replace(_own(x.function[1], index), function=None))
+    return Pair(x.type, v, v, v, v, mask, mask, mask, arrays, function)
 
 
 class _Writer:
     """Collects inputs and nodes; names are derived from the layer and from what a value is."""
 
-    def __init__(self, dtype: DType) -> None:
-        self._dtype: DType = dtype
+    def __init__(self) -> None:
         self.inputs: tuple[Input, ...] = ()
         self.nodes: list[Node] = []
         self._taken: set[str] = set()
 
-    def input(self, name: str, batch: str, type_: TensorType, pattern: int) -> Value:
-        """A new input array, whose last channels may be the pattern of a graph."""
-        array = ArrayType(self._dtype, batch, type_.spatial, type_.channels + pattern)
+    def input(self, name: str, array: ArrayType) -> Value:
+        """A new input array."""
         self.inputs += (Input(name, array),)
         self._taken.add(name)
         return Value(name, array)

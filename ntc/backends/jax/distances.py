@@ -98,9 +98,9 @@ def _exact_rows(first: jax.Array, found: jax.Array, second: jax.Array, rows: jax
     return result
 
 
-def with_bias(scope: Scope, type_: CovarianceType, x: jax.Array, b_std: float) -> jax.Array:
+def with_bias(scope: Scope, type_: CovarianceType, x: jax.Array, b_std: float | jax.Array) -> jax.Array:
     """x with the variance of a bias added: where p' = p, to a distance nothing; elsewhere that holds -K."""
-    if b_std == 0:
+    if isinstance(b_std, float) and b_std == 0:
         return x
     if type_.form == "covariance":
         return x + b_std**2

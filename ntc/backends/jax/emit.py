@@ -17,6 +17,7 @@ from ntc.backends.jax.attention import attended, attention_weights, position_cov
 from ntc.backends.jax.block import Block, layout_of, live_mask, repeat_columns
 from ntc.backends.jax.distances import FEW_CHANNELS
 from ntc.backends.jax.duals import family
+from ntc.backends.jax.hyper import scale_of
 from ntc.backends.jax.linear import applied, permuted
 from ntc.backends.jax.whole import diagonal_mean, filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
 from ntc.backends.jax.windows import filtered
@@ -36,8 +37,8 @@ def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]
     rank = len(type_.spatial)
     if len(type_.batch) == 1:
         return _marginal_gram(scope, op, type_)
-    first = jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank)
-    second = scope.shifted[("x2", op.crop), layout_of(type_)]
+    first = jnp.moveaxis(op.part.of(scope.x1), 0, rank)
+    second = scope.shifted[("x2", op.part), layout_of(type_)]
     features = _features(op, first), _features(op, jnp.squeeze(second, rank))
     products = _products(*features)
     if op.gives == "covariance":
@@ -67,10 +68,9 @@ def _products(first: jax.Array, second: jax.Array) -> jax.Array:
 
 def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
     rank = len(type_.spatial)
-    x = _features(op, jnp.moveaxis(scope.x1[(slice(None), *op.cropped)], 0, rank))
-    second = _features(
-        op, scope.shifted[("x2", op.crop), layout_of(type_)]
-    )  # (*positions, 1, lanes * examples, channels)
+    x = _features(op, jnp.moveaxis(op.part.of(scope.x1), 0, rank))
+    shifted = scope.shifted[("x2", op.part), layout_of(type_)]
+    second = _features(op, shifted)  # (*positions, 1, lanes * examples, channels)
     lanes, channels = scope.lanes(type_).number, x.shape[-1]
     first = jnp.broadcast_to(jnp.expand_dims(x, rank), (*x.shape[:rank], lanes, *x.shape[rank:]))
     first = first.reshape(*x.shape[:rank], 1, -1, channels)
@@ -89,12 +89,13 @@ def _constant(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
 
 def _affine(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    return distances.with_bias(scope, type_, _scale_shift(operands[0].interior, op.w_std**2, 0), op.b_std)
+    scale, shift = (scale_of(x, scope.hyper) for x in (op.w_std, op.b_std))
+    return distances.with_bias(scope, type_, _scale_shift(operands[0].interior, scale**2, 0), shift)
 
 
-def _scale_shift(x: jax.Array, scale: float, shift: float) -> jax.Array:
-    x = x if scale == 1 else scale * x
-    return x if shift == 0 else x + shift
+def _scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Array) -> jax.Array:
+    x = x if isinstance(scale, float) and scale == 1 else scale * x
+    return x if isinstance(shift, float) and shift == 0 else x + shift
 
 
 def _add(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
@@ -125,6 +126,9 @@ def _integral(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
     if isinstance(op, kernel.Covariance) or op.reads == "distance":
         return distances.integral(scope, op, type_, _aligned(operands[0], type_), (first, second))
     integrals = family(op.phi)
+    if isinstance(op, kernel.DualMean):
+        k = _aligned(operands[0], type_)
+        return jnp.broadcast_to(integrals.dual(op.phi, jnp.zeros_like(k), first, second, None), k.shape)
     same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
     function = integrals.dual if isinstance(op, kernel.Dual) else integrals.dual_dot
     return function(op.phi, _aligned(operands[0], type_), first, second, same)
@@ -290,6 +294,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Dual: _integral,
     kernel.DualDot: _integral,
     kernel.Covariance: _integral,
+    kernel.DualMean: _integral,
     kernel.Window: _window,
     kernel.Window2: _window2,
     kernel.Reduce: _reduce,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from ntc.ir.ops import Aggregate, Mask
 from ntc.ir.schema import Masked
 
 Given = npt.ArrayLike | jax.Array
+Examples = Given | Sequence[Given] | Mapping[str, Given]
+"""Examples of a network: an array (n, *spatial, channels); of several inputs one of each, in order or by name."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,49 @@ class Inputs:
     dtype: Any
     numpy: Any = np
 
-    def packed(self, name: str, x: Given, mask: Given | None = None, pattern: Given | None = None) -> Any:
-        """One array (n, *spatial, channels) of all that belongs to the examples: x, with the value that marks missing
-        entries where the mask is true, and with the pattern in further channels. Raises InputError.
+    def packed(self, name: str, x: Examples, mask: Given | None = None, pattern: Given | None = None) -> Any:
+        """One array of all that belongs to the examples, as `Packing` says: of one input x (n, *spatial, channels),
+        with the value that marks missing entries where the mask is true, and with the pattern in further channels; of
+        several inputs (n, entries of all of them). Raises InputError.
         """
-        array = self._real(name, x)
-        type_ = self.network.tensor_of(self.network.inputs[0].name)
-        self._check(name, array.shape, (*type_.spatial, type_.channels))
+        arrays = list(self.arrays(name, x).values())
+        if len(arrays) > 1:
+            if mask is not None or pattern is not None:
+                raise InputError("masks and patterns are for networks of one input")
+            return self.numpy.concatenate([x.reshape(x.shape[0], -1) for x in arrays], axis=1)
+        (array,) = arrays
         if mask is not None:
             array = self._masked(array, mask)
         return self._with_pattern(name, array, pattern)
+
+    def arrays(self, name: str, x: Examples) -> dict[str, Any]:
+        """The array (n, *spatial, channels) of every input of the network. Raises InputError."""
+        found = {}
+        for label, given in self._by_name(name, x).items():
+            type_ = self.network.tensor_of(label)
+            called = name if len(self.network.inputs) == 1 else f"{name}, input {label},"
+            found[label] = self._real(called, given)
+            self._check(called, found[label].shape, (*type_.spatial, type_.channels))
+        counts = {label: x.shape[0] for label, x in found.items()}
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
+            raise InputError(f"{name} should have as many examples of every input, got {listed}")
+        return found
+
+    def _by_name(self, name: str, x: Examples) -> dict[str, Given]:
+        """What is given for every input of the network."""
+        labels = [value.name for value in self.network.inputs]
+        listed = ", ".join(labels)
+        if isinstance(x, Mapping):
+            if set(x) != set(labels):
+                raise InputError(f"{name} should have arrays called {listed}, got {', '.join(map(str, x)) or 'none'}")
+            return {label: x[label] for label in labels}
+        if len(labels) == 1:
+            return {labels[0]: x}  # type: ignore[dict-item]  # a sequence is an array as well
+        if not isinstance(x, Sequence) or len(x) != len(labels):
+            hint = f"a tuple of {len(labels)} arrays, or a dictionary"
+            raise InputError(f"{name} should hold one array for each of the inputs {listed}", hint=hint)
+        return dict(zip(labels, x, strict=True))
 
     def _real(self, name: str, x: Given) -> Any:
         try:

@@ -65,6 +65,7 @@ class Scope:
       by_row: whether these are rows.
       first_row: index among all examples of the first row.
       equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
+      hyper: values of hyperparameters, where they are not those of the graph.
       shifted: what belongs to second examples, brought to p' of the entries at hand.
       masks: of filters, for the lanes at hand.
       own: which of the lanes at hand, repeated for all columns, have p' = p: 1 or 0.
@@ -91,6 +92,7 @@ class Scope:
     own: dict[Any, jax.Array] = field(default_factory=dict)
     tables: dict[Any, jax.Array] = field(default_factory=dict)
     equal: jax.Array | None = None
+    hyper: Mapping[str, jax.Array] | None = None
     values: Values = field(default_factory=Values)
     found: dict[Key, jax.Array] = field(default_factory=dict)
 
@@ -144,7 +146,7 @@ class Scope:
         """What a node, or the nodes at one place of all blocks, need of second examples at p'; None if nothing."""
         type_ = covariance(nodes[0].type)
         if isinstance(nodes[0].op, kernel.Gram):
-            return ("x2", nodes[0].op.crop), layout_of(type_)
+            return ("x2", nodes[0].op.part), layout_of(type_)
         if is_cross_integral(nodes[0]):
             return tuple(root_keys(node)[1] for node in nodes), layout_of(type_)
         return None
@@ -152,8 +154,7 @@ class Scope:
     def _second(self, key: Any, type_: CovarianceType) -> jax.Array:
         """What is needed, at every position: (*positions, columns, ...)."""
         if key[0] == "x2":
-            slices = tuple(slice(low, high) for low, high in zip(key[1][::2], key[1][1::2], strict=True))
-            return jnp.moveaxis(self.x2[(slice(None), *slices)], 0, len(type_.spatial))
+            return jnp.moveaxis(key[1].of(self.x2), 0, len(type_.spatial))
         assert self.roots2 is not None
         return self.roots2(key)
 
@@ -207,15 +208,15 @@ class Scope:
             with jax.named_scope(f"ntc.{item.name}"):
                 return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
 
-        def block() -> Block:
-            array = self.boundary.stored(compute) if self._is_stored(item) else compute()
+        def block(array: jax.Array) -> Block:
             return Block(array, self.lanes(type_), self.columns, margins)
 
         alone = len(self.readers.get(item.name, ())) == 1 and item.name not in self.kept
         if alone and is_cross(item) and not self._is_stored(item):
-            self.values.defer(item.name, block)
-        else:
-            self.values[item.name] = block()
+            self.values.defer(item.name, lambda: block(compute()))  # in the checkpoint of its reader
+            return ()
+        computed = jax.checkpoint(compute, prevent_cse=False)
+        self.values[item.name] = block(self.boundary.stored(computed) if self._is_stored(item) else computed())
         return ()
 
     def _is_stored(self, node: Node) -> bool:
@@ -260,7 +261,9 @@ class Scope:
         alike = {(root_keys(x), layout_of(covariance(x.type))): x for x in block if is_cross_integral(x)}
         integrals = list(alike.values())  # one of those that read the same: XLA would bring that for each of them
         roots = [self._stacked_roots(run, block.index(node)) for node in integrals]
-        carry, stacked = jax.lax.scan(step, self._before(run), roots, length=len(run.blocks))
+        carry, stacked = jax.lax.scan(
+            jax.checkpoint(step, prevent_cse=False), self._before(run), roots, length=len(run.blocks)
+        )
         for position, array in zip(run.carried, carry, strict=True):
             self.values[last[position].name] = self._block(last[position], array)
         return stacked

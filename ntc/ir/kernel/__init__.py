@@ -8,7 +8,7 @@ from ntc.ir.kernel.distance import Covariance
 from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Gram, Unmasked
 from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
-from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, GaussianIntegral, Mul
+from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, DualMean, GaussianIntegral, Mul
 from ntc.ir.kernel.positions import OnDiagonal, Permute
 from ntc.ir.kernel.readout import Mirror, Reduce, Select
 from ntc.ir.kernel.windows import Window, Window2
@@ -27,6 +27,7 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Dual,
         DualDot,
         Covariance,
+        DualMean,
         Window,
         Window2,
         Reduce,
@@ -62,6 +63,7 @@ __all__ = [
     "Div",
     "Dual",
     "DualDot",
+    "DualMean",
     "EdgeSum",
     "EmbedPositions",
     "GaussianIntegral",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from math import prod
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,30 +15,69 @@ from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
 from ntc.ir.schema import MAX_EXTENT, Count, Finite, Masked, frozen
 from ntc.ir.types import ArrayType, CovarianceType, DType, Form, Spatial, Type
 
+_Start = Annotated[int, Field(ge=0, le=MAX_EXTENT)]
+
+
+@frozen
+class Part:
+    """Which entries of the array of an example a gram reads.
+
+    Attributes:
+      shape, start: (*spatial, channels) of one of several inputs that lie one after another in the array, and where it
+        begins; an empty shape is the whole array.
+      crop: of its positions those from start to stop, (start, stop) of every axis; empty for all.
+    """
+
+    shape: tuple[Count, ...] = ()
+    start: _Start = 0
+    crop: tuple[_Start, ...] = ()
+
+    def of(self, x: Any) -> Any:
+        """The entries (examples, *spatial, channels) of an array, NumPy's or JAX's."""
+        if self.shape:
+            x = x[:, self.start : self.start + prod(self.shape)].reshape(x.shape[0], *self.shape)
+        return x[(slice(None), *map(slice, self.crop[::2], self.crop[1::2]))]
+
+    def spatial(self, array: ArrayType) -> Spatial:
+        """Sizes of the axes of what is read. Raises VerifyError."""
+        spatial = self.shape[:-1] if self.shape else array.spatial
+        if self.shape and (array.spatial or self.start + prod(self.shape) > array.channels):
+            raise VerifyError(f"gram: an input of shape {self.shape} from {self.start} on does not fit into {array}")
+        if not self.crop:
+            return spatial
+        lows, highs = self.crop[::2], self.crop[1::2]
+        inside = all(low < high for low, high in zip(lows, highs, strict=False))
+        fits = all(high <= size for high, size in zip(highs, spatial, strict=False))
+        if len(self.crop) != 2 * len(spatial) or not inside or not fits:
+            raise VerifyError(f"gram: crop {self.crop} does not fit into {array}")
+        return tuple(high - low for low, high in zip(lows, highs, strict=True))
+
 
 @frozen
 class Gram(KernelOp):
     """K[n, m, p, p'] = x1[n, p] . x2[m, p'] / channels; with one operand K[n, p, p'] of each example alone.
 
-    Of the positions from start to stop alone, where `crop` is (start, stop) of every axis. Entries that are `masked`
-    count as zeros. If `channels` is given, further channels of the arrays are something else: the pattern of a graph.
+    Of the input at `shape` and `start`, and of its positions in `crop`; see `Part`. Entries that are `masked` count as
+    zeros. If `channels` is given, further channels of the arrays are something else: the pattern of a graph.
     With `gives` distance, |x1[n, p] - x2[m, p]|^2 / (2 channels) where p' = p. Source: Novak et al. 2019, eq. 5.
     """
 
     name: ClassVar[str] = "gram"
     arity: ClassVar[tuple[int, int]] = (1, 2)
-    crop: tuple[Annotated[int, Field(ge=0, le=MAX_EXTENT)], ...] = ()
+    crop: tuple[_Start, ...] = ()
     masked: Masked | None = None
     channels: Count | None = None
+    shape: tuple[Count, ...] = ()
+    start: _Start = 0
     gives: Form = "covariance"
 
     def form(self, *operands: CovarianceType) -> Form:
         return self.gives
 
     @property
-    def cropped(self) -> tuple[slice, ...]:
-        """The positions, per axis; empty for all."""
-        return tuple(map(slice, self.crop[::2], self.crop[1::2]))
+    def part(self) -> Part:
+        """What is read of the array of an example."""
+        return Part(self.shape, self.start, self.crop)
 
     def result(self, *operands: Type) -> CovarianceType:
         arrays = [x for x in operands if isinstance(x, ArrayType)]
@@ -46,18 +86,13 @@ class Gram(KernelOp):
             raise VerifyError("gram takes one or two input arrays of one shape")
         if self.gives == "distance" and len(arrays) != 2:
             raise VerifyError("gram gives distances between two inputs")
-        spatial = arrays[0].spatial
-        if self.crop:
-            inside = [0 <= low < high for low, high in zip(self.crop[::2], self.crop[1::2], strict=False)]
-            fits = all(high <= size for high, size in zip(self.crop[1::2], spatial, strict=False))
-            if len(self.crop) != 2 * len(spatial) or not all(inside) or not fits:
-                raise VerifyError(f"gram: crop {self.crop} does not fit into {arrays[0]}")
-            spatial = tuple(x.stop - x.start for x in self.cropped)
+        spatial = self.part.spatial(arrays[0])
         return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), spatial)
 
     def operations(self, *operands: Type) -> int:
         (first, *_) = operands
-        return 2 * first.channels if isinstance(first, ArrayType) else 0
+        channels = self.shape[-1] if self.shape else first.channels if isinstance(first, ArrayType) else 0
+        return 2 * channels
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return ()
@@ -65,7 +100,7 @@ class Gram(KernelOp):
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         """Sums run in one order for every entry, so that K[n, n, p, p] of one input is exactly its variance."""
         spatial = len(result.spatial)
-        operands = tuple(self._features(x[(slice(None), *self.cropped)]) for x in operands)
+        operands = tuple(self._features(self.part.of(x)) for x in operands)
         first = np.expand_dims(operands[0], tuple(range(2, 2 + 2 * spatial, 2)))
         second = np.expand_dims(operands[-1], tuple(range(1, 1 + 2 * spatial, 2)))
         if len(operands) == 2:

@@ -9,10 +9,11 @@ import numpy as np
 from pydantic import InstanceOf
 
 from ntc.errors import VerifyError
+from ntc.ir.hyper import Tunable, default
 from ntc.ir.kernel.dense import bias, spread_variance, turned
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import MANY, Activation, Array, KernelOp, OffsetsPerAxis, covariance, same_form, same_type
-from ntc.ir.schema import Finite, Scale, frozen
+from ntc.ir.schema import Finite, frozen
 from ntc.ir.types import CovarianceType, Form, Type
 
 
@@ -31,17 +32,17 @@ class Pointwise(KernelOp):
 
 @frozen
 class Affine(Pointwise):
-    """w_std^2 K + b_std^2; w_std^2 D, as the bias cancels."""
+    """w_std^2 K + b_std^2; w_std^2 D, as the bias cancels. The only op that hyperparameters are in."""
 
     name: ClassVar[str] = "affine"
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: Tunable = 1.0
+    b_std: Tunable = 0.0
 
     def form(self, *operands: CovarianceType) -> Form:
         return same_form(self, operands)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return self.w_std**2 * operands[0] + bias(result, self.b_std)
+        return default(self.w_std) ** 2 * operands[0] + bias(result, default(self.b_std))
 
 
 @frozen
@@ -156,3 +157,14 @@ class DualDot(GaussianIntegral):
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return self.phi.dual_dot(*self.arguments(result, *operands))
+
+
+@frozen
+class DualMean(GaussianIntegral):
+    """E[phi(u)] E[phi(v)], the dual at covariance zero, whatever K is. Source: Fubini's theorem."""
+
+    name: ClassVar[str] = "dual_mean"
+    phi: InstanceOf[Activation]
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        return self.phi.dual(np.zeros_like(operands[0]), *spread_variance(result, *operands[1:]))

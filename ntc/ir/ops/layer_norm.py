@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ntc.errors import ShapeError, UnsupportedError
-from ntc.ir.kernel import DiagonalMean, Dual, DualDot, Mul
+from ntc.ir.kernel import Add, DiagonalMean, Dual, DualDot, DualMean, Mul
 from ntc.ir.kernel.diagonal import SpatialAxes
 from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
@@ -22,7 +23,8 @@ class LayerNorm(TensorOp, Activation):
 
     K' = K / sqrt((V1 + eps) (V2 + eps)),  T' = T / sqrt((V1 + eps) (V2 + eps)),  V1[p] = v1[p, p], V2[p'] = v2[p', p'],
     each averaged over `spatial_axes`: over infinitely many channels of mean zero, the mean is zero and the variance
-    is that of one channel. Channels of another mean (after most nonlinearities) are refused.
+    is that of one channel. Directly after a nonlinearity phi of u, K - E[phi(u)] E[phi(v)] takes the place of K, and so
+    of v1 and v2, as all channels have the mean E[phi(u)]. Other channels of a mean that is not zero are refused.
     Source: Ba et al. 2016 (arXiv:1607.06450), eq. 3; Hron et al. 2020 (arXiv:2006.10540).
 
     Parameters: spatial_axes (`all`, or numbers of axes from 0), eps.
@@ -30,6 +32,7 @@ class LayerNorm(TensorOp, Activation):
 
     name: ClassVar[str] = "layer_norm"
     fills_masked: ClassVar[bool] = False
+    needs_mean: ClassVar[bool] = True
     spatial_axes: Literal["all"] | SpatialAxes | None = None
     eps: Annotated[float, Field(ge=0, le=1e100)] = 1e-12
 
@@ -57,14 +60,22 @@ class LayerNorm(TensorOp, Activation):
 
     def distribution(self, *xs: TensorType) -> Distribution:
         (x,) = xs
-        if not x.distribution.centered:
+        if x.distribution.centered:
+            return x.distribution
+        if self.axes(x.spatial):
             raise UnsupportedError(
-                "layer_norm: its input may have a mean other than zero over channels, which is not tracked",
-                hint="put it after dense or conv, before the nonlinearity",
+                "layer_norm: over spatial axes, its input may have a mean other than zero, another at every position",
+                hint="put it after dense or conv, before the nonlinearity, or normalise over channels alone",
+                parameter="spatial_axes",
             )
-        return x.distribution
+        return Distribution.CENTERED
 
     def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        if not x.distribution.centered:
+            raise UnsupportedError(
+                "layer_norm: after a nonlinearity it has no rule for inputs with masked positions",
+                hint="put it before the nonlinearity",
+            )
         if self.axes(x.spatial):
             raise UnsupportedError(
                 "layer_norm: spatial_axes has no rule for inputs with masked positions",
@@ -74,12 +85,28 @@ class LayerNorm(TensorOp, Activation):
         return Strided.every(x.spatial)
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
-        (x,) = xs
+        x = self._centered(emit, *xs)
         return emit(Dual(self._pointwise), x.k, *self._variances(emit, x))
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
-        (x,) = xs
+        x = self._centered(emit, *xs)
         return emit(Mul(), x.t, emit(DualDot(self._pointwise), x.k, *self._variances(emit, x), name="d"))
+
+    def _centered(self, emit: Emit, x: Pair) -> Pair:
+        """What is known of the input without its mean."""
+        if x.type.distribution.centered:
+            return x
+        assert x.function is not None  # the builder has seen to it
+        phi, below = x.function
+
+        def without_mean(value: Value, k: Value, v1: Value, v2: Value) -> Value:
+            mean = emit(DualMean(phi), k, v1, v2, name="mean")
+            return emit(Add((1.0, -1.0)), value, mean, name="centered")
+
+        v1 = without_mean(x.v1, below.v1, below.v1, below.v1)
+        v2 = v1 if x.v1 == x.v2 else without_mean(x.v2, below.v2, below.v2, below.v2)
+        k = v1 if x.k == x.v1 else without_mean(x.k, below.k, below.v1, below.v2)
+        return replace(x, k=k, v1=v1, v2=v2)
 
     @property
     def _pointwise(self) -> LayerNorm:
