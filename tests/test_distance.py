@@ -62,7 +62,7 @@ def near(x: Array, distance: float) -> Array:
 
 def general(network: Network, count: int) -> Array:
     """Random inputs as float32 has them."""
-    x = np.random.default_rng(0).normal(size=(count, *network.spatial, network.channels))
+    x = np.random.default_rng(0).normal(size=(count, *network.root.spatial, network.root.channels))
     return rounded(x, "float32")
 
 
