@@ -14,7 +14,13 @@ from ntc.ir.op import Array
 DISTANCES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 0.0)
 """|x - x'| / |x|."""
 
-FORMS: tuple[Literal["covariance", "auto", "distance"], ...] = ("covariance", "auto", "distance")
+PROGRAMS: dict[str, tuple[Literal["covariance", "auto", "distance"], bool]] = {
+    "covariance": ("covariance", False),
+    "distance": ("distance", False),
+    "inside jit": ("auto", False),
+    "default": ("auto", True),
+}
+"""By name: in which form values are, and whether entries between nearly equal examples are computed in float64."""
 
 NAMES = ("fully_connected", "cnn_flatten", "cnn_global_pool", "wrn", "cnn_pools", "myrtle5", "myrtle10")
 """Of the cases that are measured beside Neural Tangents, one for every network, at its full size."""
@@ -24,27 +30,27 @@ EXAMPLES = 2
 
 
 def main() -> str:
-    """Rows are a network, a kernel and a form, columns distances; entries are |float32 - float64| / |float64|."""
+    """Rows are a network, a kernel and a program, columns distances; entries are |float32 - float64| / |float64|."""
     rows: list[tuple[object, ...]] = []
     for name in NAMES:
-        for (kernel, form), errors in errors_of(CASES[name]).items():
-            rows.append((CASES[name].title, kernel, form, *(f"{error:.0e}" for error in errors)))
-    return markdown(("network", "kernel", "form", *(f"{distance:g}" for distance in DISTANCES)), rows)
+        for (kernel, program), errors in errors_of(CASES[name]).items():
+            rows.append((CASES[name].title, kernel, program, *(f"{error:.0e}" for error in errors)))
+    return markdown(("network", "kernel", "program", *(f"{distance:g}" for distance in DISTANCES)), rows)
 
 
 def errors_of(case: Case) -> dict[tuple[str, str], Array]:
-    """The largest relative error at every distance, by kernel and form. Programs see the same numbers, of float32."""
+    """The largest relative error at every distance, by kernel and program, from the same numbers of float32."""
     graph = ntc.load_graph(case.file, case.model, case.parameters)
     x, near = inputs(case.shape)
     exact = ntc.build(graph, dtype="float64")(x, near)
     errors = {}
-    for form in FORMS:
-        found = ntc.build(graph, form=form)(x, near)
+    for program, (form, refine) in PROGRAMS.items():
+        found = ntc.build(graph, form=form)(x, near, refine=refine)
         for kernel in ("nngp", "ntk"):
             single, double = (np.asarray(getattr(kernels, kernel), np.float64) for kernels in (found, exact))
             own = np.arange(EXAMPLES)
             ratio = np.abs(single / double - 1).reshape(EXAMPLES, EXAMPLES, -1)[own, own]
-            errors[kernel, form] = ratio.max(0)
+            errors[kernel, program] = ratio.max(0)
     return errors
 
 
