@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import accuracy, chunk_size, conv_lowering, duals, gradients, networks, peer, price, scaling
+from benchmarks import accuracy, chunk_size, conv_lowering, devices, duals, gradients, networks, peer, price, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
 BENCHMARKS = {
     "accuracy": accuracy.main,
+    "devices": devices.main,
     "duals": duals.main,
     "gradients": gradients.main,
     "networks": networks.main,
