@@ -152,10 +152,9 @@ class Program:
           UnsupportedError: there is no device of the program's target here.
           LimitError: not even one pair of examples fits into memory.
         """
-        if traced := is_traced((x1, x2, hyper)):
-            require(self.dtype)
         scales = values_of(self.network.hypers, hyper, self._array_type)
-        if traced:
+        if is_traced((x1, x2, scales)):
+            require(self.dtype)
             return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
