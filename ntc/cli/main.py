@@ -10,7 +10,7 @@ import warnings
 import typer
 
 import ntc
-from ntc.cli import calibrate, compile, explain, kernel, opt, predict, show
+from ntc.cli import calibrate, compile, convergence, explain, kernel, opt, predict, show
 from ntc.cli.console import stderr
 from ntc.errors import NtcError
 
@@ -28,6 +28,7 @@ COMMANDS = (
     show.show_command,
     explain.explain_command,
     opt.opt,
+    convergence.convergence_command,
     calibrate.calibrate_command,
 )
 for command in COMMANDS:

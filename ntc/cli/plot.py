@@ -1,4 +1,4 @@
-"""Pictures of predictions."""
+"""Pictures of predictions, and of finite networks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ntc.errors import UnsupportedError
 
 if TYPE_CHECKING:
+    from ntc.finite.convergence import Convergence
     from ntc.predict import Posterior
 
 
@@ -64,3 +65,24 @@ def _regression(axes: Any, x: npt.NDArray[Any], y: npt.NDArray[Any] | None, post
     truth = np.arange(len(mean)) if y is None else y.reshape(len(y), -1)[:, 0]
     axes.errorbar(truth, mean, 2 * deviation, fmt=".", alpha=0.5)
     axes.set(xlabel="example" if y is None else "true value", ylabel="mean, 2 standard deviations")
+
+
+def draw_convergence(path: Path, found: Convergence, slopes: dict[str, float]) -> None:
+    """Errors against the number of networks, a line for every width, a panel for every kernel, and the slope."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * len(slopes), 4), layout="constrained")
+    for axes, (kernel, errors) in zip(
+        figure.subplots(1, len(slopes), squeeze=False)[0], found.errors.items(), strict=True
+    ):
+        shades = colormaps["viridis"](np.linspace(0, 0.85, len(found.widths)))
+        for width, row, shade in zip(found.widths, errors, shades, strict=True):
+            axes.loglog(found.samples * width, row, "o-", color=shade, label=f"width {width}", markersize=3)
+        products = np.array([found.samples[0] * found.widths[0], found.samples[-1] * found.widths[-1]], float)
+        scale = np.exp(np.mean(np.log(errors)) + np.mean(np.log(np.multiply.outer(found.widths, found.samples))) / 2)
+        axes.loglog(products, scale / np.sqrt(products), "k--", linewidth=1, label="1 / sqrt(M n)")
+        axes.set(xlabel="networks M x width n", title=f"{kernel.upper()}: slope {slopes[kernel]:.2f}")
+        axes.legend(fontsize=7)
+    figure.axes[0].set_ylabel("relative Frobenius error")
+    figure.savefig(path, dpi=110)
