@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import chunk_size, conv_lowering, duals, networks, peer, scaling
+from benchmarks import chunk_size, conv_lowering, duals, gradients, networks, peer, price, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
 BENCHMARKS = {
     "duals": duals.main,
+    "gradients": gradients.main,
     "networks": networks.main,
     "chunk_size": chunk_size.main,
     "conv_lowering": conv_lowering.main,
     "scaling": scaling.main,
     "peer": peer.main,
+    "price": price.main,
     **{f"peer:{name}": partial(peer.main, [name]) for name in CASES},
 }
 

@@ -15,13 +15,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ntc import errors, predict
+    from ntc import errors, finite, predict
     from ntc.artifact import load, save
-    from ntc.backends.jax import finite
+    from ntc.backends.jax.formulas import formula_of
     from ntc.backends.jax.inputs import adjacency
-    from ntc.backends.jax.program import Kernels, Program
+    from ntc.backends.jax.kernels import Kernels
+    from ntc.backends.jax.program import Program
     from ntc.compiler import build, lower
     from ntc.errors import NtcError
+    from ntc.finite import (
+        NtkImplementation,
+        empirical_kernel_fn,
+        empirical_nngp_fn,
+        empirical_ntk_fn,
+        empirical_ntk_vp_fn,
+    )
     from ntc.frontend import nn
     from ntc.frontend.elaborate import load_graph, read_graph
 
@@ -29,16 +37,22 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "errors": "ntc.errors",
-    "finite": "ntc.backends.jax.finite",
+    "finite": "ntc.finite",
     "nn": "ntc.frontend.nn",
     "predict": "ntc.predict",
 }
 _PLACES = {
-    "Kernels": "ntc.backends.jax.program",
+    "Kernels": "ntc.backends.jax.kernels",
     "NtcError": "ntc.errors",
+    "NtkImplementation": "ntc.finite",
     "Program": "ntc.backends.jax.program",
     "adjacency": "ntc.backends.jax.inputs",
     "build": "ntc.compiler",
+    "empirical_kernel_fn": "ntc.finite",
+    "empirical_nngp_fn": "ntc.finite",
+    "empirical_ntk_fn": "ntc.finite",
+    "empirical_ntk_vp_fn": "ntc.finite",
+    "formula_of": "ntc.backends.jax.formulas",
     "load": "ntc.artifact",
     "load_graph": "ntc.frontend.elaborate",
     "lower": "ntc.compiler",
@@ -49,11 +63,17 @@ _PLACES = {
 __all__ = [
     "Kernels",
     "NtcError",
+    "NtkImplementation",
     "Program",
     "adjacency",
     "build",
+    "empirical_kernel_fn",
+    "empirical_nngp_fn",
+    "empirical_ntk_fn",
+    "empirical_ntk_vp_fn",
     "errors",
     "finite",
+    "formula_of",
     "load",
     "load_graph",
     "lower",

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ntc.errors import ArtifactError, NtcError
+from ntc.errors import ArtifactError, NtcError, UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.json import from_json, to_json
 from ntc.ir.packing import Packing
@@ -27,6 +27,8 @@ from ntc.ir.types import ArrayType, Between, Target
 from ntc.ir.verify import verify
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from ntc.backends.jax.program import Program
 
 FORMAT = 1
@@ -53,6 +55,7 @@ class _Manifest(BaseModel):
     ntc: str
     jax: str
     target: Target
+    devices: int = Field(default=1, ge=1)
     members: dict[str, _Member]
 
 
@@ -77,6 +80,7 @@ def save(program: Program, path: str | Path, progress: Callable[[int, int], None
         "ntc": ntc.__version__,
         "jax": jax.__version__,
         "target": program.target,
+        "devices": program.devices,
         "members": {name: describe(content) for name, content in members.items()},
     }
     path = Path(path)
@@ -101,11 +105,12 @@ def is_artifact(path: str | Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def load(path: str | Path, trust: bool = False) -> Program:
+def load(path: str | Path, trust: bool = False, devices: int | Mesh | None = None) -> Program:
     """Reads a program that `save` or `ntc compile` wrote.
 
     The program is rebuilt from the optimised kernel graphs in the file, which gives the same numbers to the
-    last bit on the same platform and JAX version. With `trust`, the stored StableHLO runs instead.
+    last bit on the same platform and JAX version. With `trust`, the stored StableHLO runs instead, on one device.
+    `devices` are those of `ntc.build` (default: as many as the program was compiled for).
 
     At most 256 MiB are read, of which at most 64 MiB per graph.
 
@@ -120,8 +125,14 @@ def load(path: str | Path, trust: bool = False) -> Program:
     network = _graph(members, "network", "tensor")
     graphs = {between: _graph(members, between, "kernel") for between in _BETWEENS}
     _check_belongs(network, graphs)
+    devices = manifest.devices if devices is None else devices
     if not trust:
-        return Program(network, graphs, manifest.target)
+        return Program(network, graphs, manifest.target, devices=devices)
+    if devices != 1:
+        raise UnsupportedError(
+            "the stored program is for one device at a time",
+            hint="load it without trust, which rebuilds it for several, or with devices=1",
+        )
     functions = {b: restore(members[f"{b}.stablehlo"], graphs[b], manifest.target) for b in _BETWEENS}
     return Program(network, graphs, manifest.target, functions)
 
@@ -187,6 +198,8 @@ def _check_belongs(network: Graph, graphs: dict[Between, Graph]) -> None:
     assert isinstance(first, ArrayType)
     labels = [output.label for output in graphs["cross"].outputs]
     for between, graph in graphs.items():
+        if not graph.hypers.items() <= network.hypers.items():
+            raise ArtifactError(f"{between}.json has other hyperparameters than network.json")
         batches = ("N", "M") if between == "cross" else ("N",)
         inputs = tuple(packing.array(first.dtype, batch) for batch in batches)
         returned = ("N", "M") if between == "cross" else ("N", "N") if between == "self" else ("N",)

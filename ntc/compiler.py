@@ -16,6 +16,8 @@ from ntc.passes.pipeline import OPTIMIZE, Observer, run
 from ntc.passes.translate import Translate
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from ntc.backends.jax.program import Program
 
 DTYPES: dict[str, DType] = {"float32": "f32", "float64": "f64"}
@@ -46,6 +48,7 @@ def build(
     dtype: Literal["float32", "float64"] = "float32",
     observer: Observer | None = None,
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
+    devices: int | Mesh = 1,
 ) -> Program:
     """Compiles a network to a program for its kernels.
 
@@ -57,6 +60,9 @@ def build(
       observer: sees the graph after every pass.
       conv_lowering: how convolutions are summed: along one axis after the other, over all taps at once, or as
         products with banded matrices; auto chooses by a count of operations on the target.
+      devices: over how many devices of the target, or over those of which `jax.sharding.Mesh`, the pairs of examples
+        are split. Every device holds all examples, and computes as many tiles of the matrix as the others. Inside
+        another JAX transformation, the matrix is one computation on the device of its inputs.
 
     Raises:
       NtcError: the network is not well formed; see `ntc.errors` for the kinds.
@@ -65,12 +71,14 @@ def build(
 
     if target not in get_args(Target):
         raise ParameterError(f"target should be cpu, cuda or tpu, got {target}")
+    if isinstance(devices, int) and (devices < 1 or isinstance(devices, bool)):
+        raise ParameterError(f"devices should be a whole number from 1, got {devices}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
     graphs = _Lowered(lambda between: lower(graph, between, kernels, dtype, observer, True, target, conv_lowering))
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]
-    return Program(graph, graphs, target)
+    return Program(graph, graphs, target, devices=devices)
 
 
 class _Lowered(Mapping[Between, Graph]):

@@ -117,5 +117,9 @@ class ArtifactError(NtcError):
     """A compiled file that is truncated, altered, foreign or of another version."""
 
 
+class SelfTestError(NtcError):
+    """A program computes something else than the reference: a defect of ours or of the compiler beneath."""
+
+
 class VerifyError(NtcError):
     """A graph breaks an invariant of the IR: a defect of a pass, or IR text written by hand."""

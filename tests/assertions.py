@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,10 @@ float32: eps = 1.2e-7 times the same room, where inputs are in general position.
 near correlation one: the angle between two inputs that differ by delta is known to sqrt(delta); with
   delta of a few eps that is 1e-3 in float32, 5e-8 in float64, which the NTK of each layer of relu adds up.
 """
+
+QUICKLY_COMPILED: dict[str, Any] = {"xla_backend_optimization_level": 1}
+"""Compiler options for functions of the tests themselves, which run once: half the time to compile, the same values.
+Programs of ntc are compiled in tests as everywhere."""
 
 Tolerance = Literal[
     "rounding",

@@ -14,8 +14,11 @@ import numpy as np
 import scipy.special
 
 from ntc.ir import ops
+from ntc.ir.calculus import derivative
+from ntc.ir.expression import Expression, evaluate
 from ntc.ir.op import Array, TensorOp
 from ntc.ir.ops import ErrorFunction, PiecewiseLinear
+from ntc.ir.ops.custom import on_arrays
 
 numbers = SimpleNamespace(
     exp=np.exp,
@@ -92,9 +95,18 @@ def _closed(activation: TensorOp) -> tuple[Function, Function] | None:
             )
         case ops.Gaussian(a, b):
             return lambda m, x: a * m.exp(b * x**2), lambda m, x: 2 * a * b * x * m.exp(b * x**2)
+        case ops.CustomActivation():
+            body = activation.body
+            return lambda m, x: _evaluated(m, body, x), lambda m, x: _evaluated(m, derivative(body), x)
         case ops.Exp(a, b):
             return lambda m, x: a * m.exp(b * x), lambda m, x: a * b * m.exp(b * x)
     return None
+
+
+def _evaluated(m: Any, body: Expression, x: Any) -> Any:
+    if m is numbers:
+        return on_arrays(body, x)
+    return evaluate(body, x, {"sin": m.sin, "cos": m.cos, "tanh": m.tanh, "sigmoid": lambda y: (1 + m.tanh(y / 2)) / 2})
 
 
 def _clipped(low: float, high: float) -> tuple[Function, Function]:

@@ -6,7 +6,7 @@ does not fit together raises the NtcError a user would see; the generators drop 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from math import ceil, floor, prod
 from types import NoneType, UnionType
@@ -23,7 +23,9 @@ from ntc.errors import NtcError, ParameterError
 from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.construct import required
+from ntc.ir.expression import FUNCTIONS, Expression, X, apply, show
 from ntc.ir.graph import Graph
+from ntc.ir.hyper import Hyper
 from ntc.ir.op import Array, TensorOp
 from ntc.ir.ops import TENSOR_OPS, AffineLayer, Elementwise
 from ntc.ir.types import Distribution, Spatial, TensorType
@@ -58,6 +60,7 @@ ONE_DEEP = (
     ops.Analytic,
     ops.Hinges,
     ops.ExponentialLinear,
+    ops.CustomActivation,
 )
 """Nonlinearities that amplify relative errors (by exponentials and powers of variances, or a jump), so that deep
 networks of them agree to no tolerance or overflow; series, which are NaN at the variances that deep networks reach; and
@@ -90,6 +93,8 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
     if origin is Annotated:
         if get_origin(args[0]) is tuple:
             return parameter_values(args[0], axes, largest, extreme)
+        if args[0] is str:
+            return formulas(extreme)
         low, high = bounds(args[1:])
         if args[0] is int:
             return st.integers(int(max(low, -largest)), int(min(high, largest)))
@@ -98,11 +103,32 @@ def parameter_values(annotation: Any, axes: int, largest: int = 3, extreme: bool
     if origin is Literal:
         return st.sampled_from(args)
     if origin in (Union, UnionType):
-        return st.one_of([parameter_values(arg, axes, largest, extreme) for arg in args])
+        constants = [arg for arg in args if get_args(arg)[:1] != (Hyper,)]
+        return st.one_of([parameter_values(arg, axes, largest, extreme) for arg in constants])
     if origin is tuple:
         return st.tuples(*[parameter_values(args[0], axes, largest, extreme)] * axes)
     plain: dict[Any, SearchStrategy[Any]] = {bool: st.booleans(), NoneType: st.none()}
     return plain[annotation]
+
+
+def formulas(extreme: bool = False) -> SearchStrategy[str]:
+    """Canonical arithmetic of x, of smooth parts that grow no faster than x; with `extreme` of any."""
+    leaves = st.sampled_from([X, X, *(Expression("number", value=v) for v in (0.5, -1.25, 2.0))])
+    names = sorted(FUNCTIONS) if extreme else ["tanh", "sigmoid", "softplus", "erf", "sin", "cos"]
+
+    def larger(inside: SearchStrategy[Expression]) -> SearchStrategy[Expression]:
+        unary = st.builds(apply, st.sampled_from([*(n for n in names if FUNCTIONS[n] == 1), "negative"]), inside)
+        signs = ["+", "-", *(("*", "/", "min", "max") if extreme else ())]
+        return st.one_of(unary, st.builds(apply, st.sampled_from(signs), inside, inside))
+
+    return st.recursive(leaves, _tolerant(larger), max_leaves=4).map(show)
+
+
+def _tolerant(
+    larger: Callable[[SearchStrategy[Expression]], SearchStrategy[Expression]],
+) -> Callable[[SearchStrategy[Expression]], SearchStrategy[Expression]]:
+    """Without constants, which may be division by zero or the logarithm of a negative number."""
+    return lambda inside: larger(inside.filter(lambda e: not e.constant) | st.just(X))
 
 
 def bounds(metadata: Sequence[Any]) -> tuple[float, float]:
@@ -245,6 +271,7 @@ def tensor_graphs(
     extreme: bool = False,
     least_channels: int = 1,
     without: Sequence[type[TensorOp]] = (),
+    least_steps: int = 1,
 ) -> Graph:
     """A random network of every kind of op but some. With several channels, examples in general position stay so."""
     shape = draw(input_shapes(most_positions, least_channels))
@@ -252,7 +279,7 @@ def tensor_graphs(
     x = growing.builder.input
     if draw(st.sampled_from([False, False, True])):
         x = growing.add(draw(ops_of(ops.Mask, 0)), x) or x
-    for _ in range(draw(st.integers(1, most_steps))):
+    for _ in range(draw(st.integers(least_steps, most_steps))):
         match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation", "other"])):
             case "layer":
                 x = growing.step(x, LAYERS)

@@ -42,8 +42,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kernels", [("nngp",), ("nngp", "ntk")])
+@pytest.mark.parametrize(("kernels", "dtype"), [(("nngp",), "float32"), (("nngp", "ntk"), "float64")])
 def test_a_loaded_program_gives_the_same_bits(tmp_path: Path, dtype: str, kernels: tuple[str, ...]) -> None:
     """Protects the promise of `load`: what is rebuilt from the file equals what was saved, to the last bit."""
     program = build(NETWORK, kernels=kernels, dtype=dtype)  # type: ignore[arg-type]
@@ -60,9 +59,10 @@ def test_a_loaded_program_gives_the_same_bits(tmp_path: Path, dtype: str, kernel
 def test_the_stored_program_runs_if_trusted(saved: Path) -> None:
     """Protects --trust: the StableHLO in the file computes the same kernels, for any number of examples."""
     loaded = load(saved, trust=True)
+    whole = build(NETWORK)(X1, X2)
     for n in (1, 3, 5):
-        for expected, found in zip(build(NETWORK)(X1[:n], X2), loaded(X1[:n], X2), strict=True):
-            assert_close(found, expected, "float32")
+        for expected, found in zip(whole, loaded(X1[:n], X2), strict=True):
+            assert_close(found, np.asarray(expected)[:n], "float32")
     assert_close(loaded.diagonal(X1).ntk, np.diag(loaded(X1).ntk), "float32")
 
 

@@ -30,7 +30,7 @@ def arrays(seed: int, *shape: int) -> tuple[Array, Array]:
 
 def assert_equal_networks(a: Network, b: Network, seed: int) -> None:
     """Both networks have the same kernels."""
-    x1, x2 = arrays(seed, *a.spatial, a.channels)
+    x1, x2 = arrays(seed, *a.first.spatial, a.first.channels)
     first, second = kernels(a, x1, x2), kernels(b, x1, x2)
     for label, value in first.items():
         assert_close(value, second[label], "rounding")

@@ -158,6 +158,8 @@ def bad_values(annotation: Any) -> list[Any]:
         low, _ = bounds(args[1:])
         if args[0] is int:
             return [int(low) - 1, 1.5, True, 2**40, "same", None, ()]
+        if args[0] is str:
+            return ["", "y", "x +", "x / 0", "sigmod(x)", 1, None]
         if args[0] is float:
             return [-1.0 if low == 0 else -1e101, 1e101, float("nan"), float("inf"), "1", True, None, ()]
         return ["relu", 1, None]
@@ -206,6 +208,7 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "heads": 1,
         "degree": 1,
         "coefficients": (1.0,),
+        "expression": "tanh(x)",
     }
     return {p.name: by_name[p.name] for p in parameters(op) if required(p)}
 

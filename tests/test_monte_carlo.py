@@ -22,7 +22,7 @@ from ntc.frontend.layers import Layer, Network
 from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.op import Array
 from ntc.passes.translate import Translate
-from tests.assertions import assert_unbiased
+from tests.assertions import QUICKLY_COMPILED, assert_unbiased
 
 W = 16
 """Hidden width of the networks without bias: small, so that the same time draws more of them."""
@@ -186,7 +186,9 @@ def sampled(graph: Graph, x: Array, count: int, seed: int) -> tuple[Array, Array
         }
     )
     keys = jax.random.split(jax.random.key(seed), count)
-    return jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=50))(keys)  # type: ignore[no-any-return]
+    # One network after another: a batch would make of every filter a convolution of groups, which is slow.
+    every = jax.jit(lambda keys: jax.lax.map(one, keys), compiler_options=QUICKLY_COMPILED)
+    return every(keys)  # type: ignore[no-any-return]
 
 
 def as_reference(samples: Array) -> Array:

@@ -24,7 +24,7 @@ from ntc.ir.types import Between, CovarianceType
 from ntc.passes.translate import Translate
 from tests.assertions import assert_close
 from tests.strategies import trials
-from tests.test_programs import assert_program_agrees, small_chunks
+from tests.test_programs import assert_program_agrees, betweens, small_chunks
 
 Label = Literal["nngp", "ntk"]
 LINE = nn.input(4, 3)
@@ -238,7 +238,7 @@ def test_finite_layer_norm(axes: Literal["all"] | tuple[int, ...] | None, over: 
 
 
 @given(st.data())
-@trials(10)
+@trials(15)
 def test_programs_with_both(data: st.DataObject) -> None:
     """Protects the backend: any chunk of lanes and rows, repeated blocks, strides and pools around the layers."""
     draw = data.draw
@@ -249,7 +249,7 @@ def test_programs_with_both(data: st.DataObject) -> None:
     network = IMAGE >> nn.conv(8, 2, stride) >> nn.repeat(draw(st.integers(1, 4)), block) >> readout
     x = random_inputs(network, 5, draw(st.integers(0, 99)))
     with small_chunks(draw(st.sampled_from([1, 300, 10**6]))):
-        assert_program_agrees(network.graph(), "float64", x[:3], x[3:], "float64", "float64")
+        assert_program_agrees(network.graph(), "float64", x[:3], x[3:], "float64", "float64", draw(betweens))
 
 
 def test_means_of_the_diagonal_read_what_they_demand() -> None:

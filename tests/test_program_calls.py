@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ntc import nn
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.program import Program
 from ntc.compiler import build, lower
@@ -94,6 +95,19 @@ def test_one_kernel_alone_is_the_same(name: str, kernel: Any) -> None:
     found = vars(alone(x1, x2))
     assert_close(found.pop(kernel), getattr(program(name)(x1, x2), kernel), "float64")
     assert list(found.values()) == [None, {}]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_not_a_number_stays_none(dtype: Any) -> None:
+    """Protects from a silent wrong number: kernels of an example that is not a number are none, others are theirs."""
+    network = nn.input(4, 4, 2) >> nn.conv(4, 3) >> nn.relu() >> nn.conv(4, 3) >> nn.relu() >> nn.flatten()
+    x = np.random.default_rng(0).normal(size=(3, 4, 4, 2))
+    missing = x.copy()
+    missing[0] = np.nan
+    compiled = build(network, dtype=dtype)
+    for found, expected in zip(compiled(missing), compiled(x), strict=True):
+        assert np.isnan(np.asarray(found)[0]).all()
+        assert_close(np.asarray(found)[1:, 1:], np.asarray(expected)[1:, 1:], "exact")
 
 
 def test_no_examples_give_an_empty_matrix() -> None:

@@ -53,6 +53,13 @@ a standard deviation of ten times the length on which the exponential falls, the
 and 1e-6 in float32 at 64 times, beyond which they are NaN. `relu6` and `hard_tanh` are differences of straight pieces:
 they lose digits in proportion to the variance where it is far above the square of their bounds.
 
+`activation` is a formula of your own. If it is continuous and made of straight pieces, its kernel is that of its
+hinges, exact as for `relu6`. If it is analytic for every x, it is a series like `tanh`, and is NaN where the terms left
+out are too large, where a second quadrature at other nodes disagrees by more than the same bound (a function that
+oscillates, or bends, within a step of a twentieth of a standard deviation), or where the integrand has not vanished 13
+standard deviations out (`exp(x ** 2)`). Derivatives of intermediate values that overflow give NaN as well: write
+`sigmoid(x)`, not `1 / (1 + exp(-x))`, for large variances in float32. Anything else has no kernel.
+
 `sign` and `rectified_monomial(0)` have a jump: their derivative counts as zero, and the NTK is that of the weights
 above alone. `exp_normalized` is not elementwise but at unit variance; its dual is its definition.
 
@@ -120,11 +127,11 @@ def row(activation: Elementwise) -> str:
     """A line of the table."""
     shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in vars(activation).values() if v != ())
     name = f"{activation.name}({shown})" if shown else activation.name
-    method = "series" if isinstance(activation, Analytic) else "closed form"
+    method = "series" if isinstance(activation, Analytic | ops.CustomActivation) else "closed form"
     method = "angle" if isinstance(activation, ExponentialLinear) else method
     if isinstance(activation, ops.ExpNormalized):
         return f"| `{name}` | definition | | | | | | |"
-    cells = " | ".join(f"{error:.0e}" if error > 0 else "0" for error in errors(activation))
+    cells = " | ".join(f"{error:.0e}" if error != 0 else "0" for error in errors(activation))
     return f"| `{name}` | {method} | {cells} |"
 
 

@@ -39,6 +39,7 @@ EXAMPLES: dict[str, Any] = {
     "b": -1.0,
     "degree": 2,
     "coefficients": (0.0, 1.0, 1.0),
+    "expression": "x * sigmoid(x)",
 }
 """A value for every parameter without a default, for the measured columns. Their op is on 8 x 8 positions."""
 

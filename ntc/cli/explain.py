@@ -6,38 +6,67 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
+from typing import Annotated, get_args
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from ntc.cli import options
+from ntc.cli.price import Question, answer, lines
 from ntc.compiler import lower
+from ntc.errors import ParameterError
+from ntc.ir.types import Target
+from ntc.price import ACCELERATORS, Rates, known_rates
 from ntc.schedule.cost import EXAMPLES, Explanation, GroupCost, LayerCost, explain
 
+_TARGETS = f"cpu, cuda, tpu, or for its speed one of {', '.join(ACCELERATORS)}."
 _WIDTH = 170
 """Columns of the tables; a terminal with fewer wraps lines, and nothing is cut."""
 
 
 def explain_command(
     model_file: options.ModelPath,
-    target: options.TargetOption = "cpu",
+    target: Annotated[str, typer.Option("--target", help=_TARGETS)] = "cpu",
     kernel: options.KernelsOption = "both",
     model: options.ModelName = None,
     param: options.Parameters = None,
     dtype: options.DTypeOption = "float32",
     as_json: options.Json = False,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Predict time and memory for so many examples.")] = None,
+    n2: Annotated[int | None, typer.Option("--n2", min=1, help="Of x2; default: k(x, x).")] = None,
+    devices: Annotated[int, typer.Option("--devices", min=1, help="Over which tiles are spread.")] = 1,
+    budget_memory: Annotated[float | None, typer.Option("--budget-memory", min=0, help="GiB: which n fits?")] = None,
+    budget_time: Annotated[float | None, typer.Option("--budget-time", min=0, help="Seconds: which n fits?")] = None,
 ) -> None:
     """Show layer by layer which covariances are tracked, in which layout, and what that costs."""
+    question = Question(n, n2, devices, budget_memory, budget_time)
+    question.check()
     network = options.open_network(model_file, model, param)
-    found = explain(lower(network, "cross", options.chosen(kernel), dtype, target=target), target)
+    platform, rates = _device(target, question)
+    graph = lower(network, "cross", options.chosen(kernel), dtype, target=platform)
+    found = explain(graph, platform)
     if as_json:
         totals = {"operations": found.operations, "naive_operations": found.naive_operations}
-        print(json.dumps({"model": network.name, **asdict(found), **totals}))
+        priced = {} if rates is None else answer(graph, rates, question)
+        print(json.dumps({"model": network.name, **asdict(found), **totals, **priced}))
         return
     console = Console(width=_WIDTH, highlight=False)
     console.print(_table(network.name, found))
     for line in _lines(found):
         console.print(line, markup=False)
+    for line in () if rates is None else lines(graph, rates, question):
+        console.print(line, markup=False)
+
+
+def _device(target: str, question: Question) -> tuple[Target, Rates | None]:
+    """The platform, and the rates of the device where they are needed. Raises ParameterError."""
+    if target in ACCELERATORS:
+        return ACCELERATORS[target].target, ACCELERATORS[target]
+    platform = next((x for x in get_args(Target) if x == target), None)
+    if platform is None:
+        raise ParameterError(f"--target {target}: expected {_TARGETS}")
+    return platform, known_rates(target) if question.asked else None
 
 
 def _table(name: str, found: Explanation) -> Table:

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import typer
 
 from ntc.cli import options
+from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
 from ntc.ir.graph import RESULT, kernel_label
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
-    from ntc.backends.jax.program import Kernels
+    from ntc.backends.jax.kernels import Kernels
 
 
 def kernel_command(
@@ -28,7 +29,9 @@ def kernel_command(
     kernel: options.RunKernels = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
+    hyper: options.HyperOption = None,
     target: options.RunTarget = None,
+    devices: options.Devices = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
     memory: Annotated[
@@ -36,16 +39,28 @@ def kernel_command(
         typer.Option("--memory", min=1e-6, help="GiB for all that is computed at a time; default: a quarter."),
     ] = None,
     as_json: options.Json = False,
+    self_test: options.SelfTest = True,
+    profile: options.Profile = None,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples."""
     wanted = options.chosen(kernel) if kernel else None
-    program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust)
+    program = options.open_program(
+        model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust, devices=devices
+    )
+    program = program.with_hyper(options.hyper_values(hyper))
     first = options.read_examples(x1, program.inputs)
     second = None if x2 is None else options.read_examples(x2, program.inputs)
+    announce(program, first, second)
     start = time.perf_counter()
-    with reporting() as report:
+    with reporting() as report, profiled(profile):
         limit = None if memory is None else int(memory * 2**30)
-        result = program(first, second, progress=lambda done, total: report("kernel", done, total), memory=limit)
+        result = program(
+            first,
+            second,
+            progress=lambda done, total: report("kernel", done, total),
+            memory=limit,
+            self_test=None if self_test else False,
+        )
     matrices = _matrices(result, wanted or program.kernels)
     seconds = time.perf_counter() - start
     options.write_arrays(output, matrices)

@@ -9,7 +9,7 @@ import traceback
 import typer
 
 import ntc
-from ntc.cli import compile, explain, kernel, opt, predict, show
+from ntc.cli import calibrate, compile, explain, kernel, opt, predict, show
 from ntc.cli.console import stderr
 from ntc.errors import NtcError
 
@@ -27,6 +27,7 @@ COMMANDS = (
     show.show_command,
     explain.explain_command,
     opt.opt,
+    calibrate.calibrate_command,
 )
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)

@@ -29,6 +29,9 @@ ModelName = Annotated[str | None, typer.Option("--model", help="Which model of a
 Parameters = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="A parameter of the model, name=value. Repeatable.")
 ]
+HyperOption = Annotated[
+    list[str] | None, typer.Option("--hyper", help="A hyperparameter of the network, name=number. Repeatable.")
+]
 TargetOption = Annotated[Target, typer.Option("--target", help="The platform to compile for.")]
 KernelsOption = Annotated[Literal["both", "nngp", "ntk"], typer.Option("--kernel", help="What to compute.")]
 DTypeOption = Annotated[Literal["float32", "float64"], typer.Option("--dtype", help="Precision of all arithmetic.")]
@@ -39,7 +42,17 @@ RunTarget = Annotated[Target | None, typer.Option("--target", help="Default: cpu
 RunDType = Annotated[
     Literal["float32", "float64"] | None, typer.Option("--dtype", help="Default: float32, or that of the artifact.")
 ]
+Devices = Annotated[
+    int | None, typer.Option("--devices", min=1, help="Over how many devices pairs of examples are split; default: 1.")
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the program stored in an artifact; only if you trust it.")]
+SelfTest = Annotated[
+    bool,
+    typer.Option(
+        "--self-test/--no-self-test", help="Before more than a minute, compare three tiles with the reference."
+    ),
+]
+Profile = Annotated[Path | None, typer.Option("--profile", help="Directory for a JAX profiler trace.")]
 ConvLoweringOption = Annotated[
     Literal["auto", "separable", "direct", "matrix"], typer.Option("--conv-lowering", help="How to sum convolutions.")
 ]
@@ -51,15 +64,31 @@ TimePasses = Annotated[bool, typer.Option("--time-passes", help="Print the time 
 
 def parameters(texts: list[str] | None) -> dict[str, str]:
     """`-p name=value` options by name. Raises ParameterError."""
+    return pairs("-p", texts)
+
+
+def pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    """The values of an option name=value that is given any number of times. Raises ParameterError."""
     given: dict[str, str] = {}
     for text in texts or ():
         name, separator, value = text.partition("=")
         if not separator or not name.strip():
-            raise ParameterError(f"-p {text}: expected name=value")
+            raise ParameterError(f"{option} {text}: expected name=value")
         if name.strip() in given:
-            raise ParameterError(f"-p {text}: {name.strip()} is given twice")
+            raise ParameterError(f"{option} {text}: {name.strip()} is given twice")
         given[name.strip()] = value
     return given
+
+
+def hyper_values(texts: list[str] | None) -> dict[str, float]:
+    """`--hyper name=number` options by name. Raises ParameterError."""
+    given = pairs("--hyper", texts)
+    for name, value in given.items():
+        try:
+            float(value)
+        except ValueError:
+            raise ParameterError(f"--hyper {name}={value}: expected a number") from None
+    return {name: float(value) for name, value in given.items()}
 
 
 def open_network(path: Path, model: str | None, params: list[str] | None) -> Graph:
@@ -78,13 +107,16 @@ def open_program(
     dtype: Literal["float32", "float64"] | None,
     kernels: tuple[Kernel, ...] | None,
     trust: bool,
+    devices: int | None = None,
 ) -> Program:
     """The program of a model file, compiled now, or of an artifact, compiled before. Raises ParameterError if the
     artifact is for another target or type, or lacks a kernel."""
     if not _is_archive(path, model, params):
         graph = load_graph(path, model, parameters(params))
-        return build(graph, target or "cpu", kernels or ("nngp", "ntk"), dtype or "float32")
-    program = load(path, trust)
+        _provide(target or "cpu", devices)
+        return build(graph, target or "cpu", kernels or ("nngp", "ntk"), dtype or "float32", devices=devices or 1)
+    program = load(path, trust, devices)
+    _provide(program.target, program.devices)
     has = {"--target": program.target, "--dtype": "float32" if program.dtype == "f32" else "float64"}
     for option, wanted in (("--target", target), ("--dtype", dtype)):
         if wanted not in (None, has[option]):
@@ -94,6 +126,14 @@ def open_program(
     if missing:
         raise ParameterError(f"{path} does not compute the {missing[0]} kernel", hint="compile the model again")
     return program
+
+
+def _provide(target: Target, devices: int | None) -> None:
+    """Makes several devices of a CPU, if that many are asked for."""
+    if target == "cpu" and (devices or 1) > 1:
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
 
 
 def _is_archive(path: Path, model: str | None, params: list[str] | None) -> bool:

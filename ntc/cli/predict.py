@@ -13,6 +13,7 @@ import numpy.typing as npt
 import typer
 
 from ntc.cli import options, plot
+from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
@@ -33,25 +34,29 @@ def predict(
     plot_file: Annotated[Path | None, typer.Option("--plot", help="Where to draw the predictions, .png.")] = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
+    hyper: options.HyperOption = None,
     target: options.RunTarget = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
     as_json: options.Json = False,
+    profile: options.Profile = None,
 ) -> None:
     """Exact inference: means and variances at the test inputs, and scores where the test set has labels.
 
     Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
     """
-    from ntc.predict import Posterior, gp_inference
+    from ntc.predict import Posterior, regress
 
     if plot_file:
         plot.require_matplotlib()
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
+    program = program.with_hyper(options.hyper_values(hyper))
     data = _read(train, test)
     start = time.perf_counter()
-    with reporting() as report:
-        posterior = gp_inference(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
+    announce(program, data.x_train, None)
+    with reporting() as report, profiled(profile):
+        posterior = regress(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
     posterior = Posterior(posterior.mean + data.offset, posterior.variance)
     scores: dict[str, Any] = {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}
     scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}

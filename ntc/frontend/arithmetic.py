@@ -9,6 +9,7 @@ from typing import Any
 from ntc.errors import ElaborationError, LimitError
 from ntc.frontend.layers import Layer, Network
 from ntc.frontend.values import Builtin, Function, Value, bounded, describe, number
+from ntc.ir.hyper import Hyper
 
 _LARGEST_EXPONENT = 1100
 """Of whole numbers, more gives 0, 1, -1 or something beyond every limit."""
@@ -41,7 +42,7 @@ def apply(symbol: str, left: Value, right: Value) -> Value:
     """left symbol right. Raises ElaborationError or LimitError."""
     if symbol in ("==", "!="):
         for value in (left, right):
-            if isinstance(value, Layer | Network | Function | Builtin):
+            if isinstance(value, Hyper | Layer | Network | Function | Builtin):
                 raise ElaborationError(f"`{symbol}` compares numbers, words and tuples, got {describe(value)}")
         same = isinstance(left, bool) == isinstance(right, bool) and left == right  # true is not 1
         return same if symbol == "==" else not same

@@ -11,6 +11,7 @@ from ntc.errors import ElaborationError, Location, NtcError
 from ntc.frontend.layers import Apply, Layer, Named, Network, Repeat, Source, join
 from ntc.frontend.values import Builtin, Function, Value, bounded, branch, describe, layer, number, text
 from ntc.ir.construct import construct, parameters, signature
+from ntc.ir.hyper import Hyper
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import TENSOR_OPS
 
@@ -117,6 +118,17 @@ def _output(given: Sequence[Given], site: Site) -> Layer:
     return Named(blamed(given[0], lambda value: text(value, "output")), site.at)
 
 
+def _hyper(given: Sequence[Given], site: Site) -> Hyper:
+    values = [
+        blamed(x, lambda value: number(value, "hyper")) for x in given if not (x.name or isinstance(x.value, str))
+    ]
+    names = [blamed(x, lambda value: text(value, "hyper")) for x in given if x.name or isinstance(x.value, str)]
+    if len(values) != 1 or len(names) > 1:
+        raise ElaborationError("hyper needs one number, and at most one name", hint=_HYPER)
+    return Hyper(float(values[0]), *names)
+
+
+_HYPER = 'hyper(1.5), or hyper(1.5, "depth_scale"): a value, then a name'
 _INPUT = 'input(32, 32, 3), or input(784, name = "left"): sizes, then channels'
 
 
@@ -141,6 +153,7 @@ _MANY = 1_000_000
 FUNCTIONS: Mapping[str, BuiltinFunction] = {
     "input": BuiltinFunction(_INPUT, 1, _MANY, _input, ("name",)),
     "output": BuiltinFunction('output("features")', 1, 1, _output),
+    "hyper": BuiltinFunction(_HYPER, 1, 2, _hyper, ("name",)),
     "repeat": BuiltinFunction("repeat(count, layer)", 2, 2, _repeat),
     "sqrt": BuiltinFunction("sqrt(x)", 1, 1, _numeric("sqrt", math.sqrt)),
     "min": BuiltinFunction("min(x, y, ...)", 1, _MANY, _numeric("min", lambda *values: min(values))),

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from ntc.errors import ElaborationError, InputError, LimitError, Location, Source
-from ntc.frontend import ast
+from ntc.frontend import ast, formula
 from ntc.frontend.builtins import BUILTINS
 from ntc.frontend.evaluate import Evaluator, signature
 from ntc.frontend.layers import Network
@@ -169,6 +169,9 @@ def _names(expression: ast.Expression) -> Iterator[tuple[str, Location]]:
         inner = pending.pop()
         if isinstance(inner, ast.Name | ast.Call):
             yield inner.name, inner.at
+        if isinstance(inner, ast.Call) and inner.name == formula.NAME:
+            yield from ((constant.name, constant.at) for constant in formula.constants(inner))
+            continue
         pending += reversed(list(inner.children()))
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ntc.errors import ElaborationError, LimitError, Location, NtcError
-from ntc.frontend import arithmetic, ast, builtins
+from ntc.frontend import arithmetic, ast, builtins, formula
 from ntc.frontend.builtins import BUILTINS, Given, Site
 from ntc.frontend.layers import Layer, Network, Serial, shown_calls
 from ntc.frontend.parse import MAX_DEPTH
 from ntc.frontend.values import CONSTANTS, Builtin, Function, Value, describe, layer, number, suggestion, truth
+from ntc.ir.expression import show
+from ntc.ir.hyper import Hyper
 
 MAX_STEPS = 1_000_000
 """Most expressions evaluated for one model."""
@@ -47,10 +49,10 @@ class Evaluator:
         values: dict[str, Value] = {}
         for parameter in definition.parameters or ():
             if parameter.name in arguments:
-                values[parameter.name] = arguments[parameter.name]
+                values[parameter.name] = _called(parameter.name, arguments[parameter.name])
             else:
                 assert parameter.default is not None
-                values[parameter.name] = self._run(parameter.default, Scope(values))
+                values[parameter.name] = _called(parameter.name, self._run(parameter.default, Scope(values)))
         return self._run(definition.body, Scope(values))
 
     def _run(self, expression: ast.Expression, scope: Scope) -> Value:
@@ -93,7 +95,7 @@ class Evaluator:
         items = []
         for item in expression.items:
             value = yield item, scope
-            if isinstance(value, Layer | Network) or _nests(value):
+            if isinstance(value, Hyper | Layer | Network) or _nests(value):
                 raise ElaborationError(f"a tuple holds numbers or rows of numbers, got {describe(value)}", item.at)
             items.append(value)
         return tuple(items)
@@ -143,12 +145,29 @@ class Evaluator:
             if not expression.arguments and expression.name in self._definitions:
                 return target
             raise ElaborationError(f"`{expression.name}` takes no arguments: it is {describe(target)}")
+        if expression.name == formula.NAME:
+            return (yield from self._formula(expression, scope))
         given: list[Given] = []
         for argument in expression.arguments:
             if argument.name is None and given and given[-1].name is not None:
                 raise ElaborationError("an argument without a name follows one with a name", argument.at)
             given.append(Given(argument.name, (yield argument.value, scope), argument.value.at, argument.at))
         return (yield from self._apply(target, tuple(given), Site(expression.at, scope.calls)))
+
+    def _formula(self, expression: ast.Call, scope: Scope) -> Steps:
+        """A layer `activation`, whose argument is not evaluated but kept as arithmetic of x."""
+        given: list[Given] = []
+        for argument in expression.arguments:
+            steps, value = formula.translate(argument.value), None
+            while True:
+                try:
+                    name = steps.send(value)
+                except StopIteration as finished:
+                    text = show(finished.value)
+                    break
+                value = yield name, scope
+            given.append(Given(argument.name, text, argument.value.at, argument.at))
+        return builtins.call(BUILTINS[formula.NAME], given, Site(expression.at, scope.calls))
 
     def _look_up(self, name: str, scope: Scope) -> Steps:
         if name in scope.values:
@@ -161,7 +180,7 @@ class Evaluator:
         if definition.parameters is not None:
             return Function(definition)
         if name not in self._known:
-            self._known[name] = yield definition.body, Scope()
+            self._known[name] = _called(name, (yield definition.body, Scope()))
         return self._known[name]
 
     def _apply(self, target: Function | Builtin, given: tuple[Given, ...], site: Site) -> Steps:
@@ -175,10 +194,10 @@ class Evaluator:
         scope = Scope(values, (f"in `{definition.name}`, called at {site.at}", *site.calls))
         for parameter in definition.parameters or ():
             if parameter.name in arguments:
-                values[parameter.name] = arguments[parameter.name]
+                values[parameter.name] = _called(parameter.name, arguments[parameter.name])
             else:
                 assert parameter.default is not None
-                values[parameter.name] = yield parameter.default, scope
+                values[parameter.name] = _called(parameter.name, (yield parameter.default, scope))
         return (yield definition.body, scope)
 
 
@@ -193,6 +212,11 @@ _VISITORS: Mapping[type[ast.Expression], Callable[[Evaluator, Any, Scope], Steps
     ast.Name: Evaluator._name,
     ast.Call: Evaluator._call,
 }
+
+
+def _called(name: str, value: Value) -> Value:
+    """A value that a name is given to; of a hyperparameter without one, it is the name."""
+    return value.named(name) if isinstance(value, Hyper) else value
 
 
 def _nests(value: Value) -> bool:

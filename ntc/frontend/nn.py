@@ -18,6 +18,7 @@ from ntc.errors import ParameterError
 from ntc.frontend.layers import Apply, Branch, Layer, Named, Network, Repeat, Serial, Source, join
 from ntc.ir import ops
 from ntc.ir.construct import construct
+from ntc.ir.hyper import Hyper
 from ntc.ir.op import TensorOp
 
 P = ParamSpec("P")
@@ -72,6 +73,7 @@ hard_tanh = _layer(ops.HardTanh)
 elu = _layer(ops.Elu)
 selu = _layer(ops.Selu)
 celu = _layer(ops.Celu)
+activation = _layer(ops.CustomActivation)
 identity = _layer(ops.Identity)
 mask = _layer(ops.Mask)
 avg_pool = _layer(ops.AvgPool)
@@ -104,6 +106,16 @@ def input(*shape: int, name: str = "x") -> Network:
     if not shape:
         raise ParameterError("input needs the number of channels", hint="input(32, 32, 3), or input(784)")
     return Network(Source(shape[:-1], shape[-1], name))
+
+
+def hyper(value: float, name: str = "") -> Hyper:
+    """A scale that is an argument of the compiled program: `program(x, hyper={"w_std": 1.3})`.
+
+    It may stand for `w_std` and `b_std` of dense and convolutional layers: `dense(10, w_std=hyper(1.5))`. Without a
+    name it is called after the parameter that it is given to. All of one name are one hyperparameter, and must have
+    one value. Raises ParameterError for negative values and for names that are none.
+    """
+    return Hyper(value, name)
 
 
 def output(name: str) -> Layer:

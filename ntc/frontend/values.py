@@ -13,6 +13,7 @@ from ntc.frontend.ast import Definition
 from ntc.frontend.layers import Layer, Network
 from ntc.frontend.parse import MAX_INTEGER
 from ntc.ir.construct import did_you_mean, literal, parameters
+from ntc.ir.hyper import Hyper
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import TENSOR_OPS
 
@@ -33,7 +34,7 @@ class Builtin:
 
 
 Datum = bool | int | float | str | tuple[Any, ...] | None
-Value = Datum | Layer | Network | Function | Builtin
+Value = Datum | Hyper | Layer | Network | Function | Builtin
 
 
 def _words(annotation: object) -> Iterator[str]:
@@ -67,6 +68,8 @@ def describe(value: Value) -> str:
             return f"the word `{value}`"
         case tuple():
             return "a tuple of tuples" if any(isinstance(item, tuple) for item in value) else "a tuple"
+        case Hyper():
+            return f"a hyperparameter, {literal(value)}"
         case Layer():
             return "a layer"
         case Network():

@@ -18,6 +18,7 @@ from ntc.errors import (
     UnsupportedError,
 )
 from ntc.ir.graph import MAX_OPS, RESULT, Graph, Input, Node, Output
+from ntc.ir.hyper import Hyper, hypers_of, joined
 from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import Elementwise
 from ntc.ir.ops.aggregate import Aggregate
@@ -53,6 +54,7 @@ class TensorGraphBuilder:
         self._locations: dict[str, Location | None] = {}
         self._counter: Counter[str] = Counter()
         self._outputs: dict[str, str] = {}
+        self._hypers: dict[str, Hyper] = {}
         self.add_input(spatial, channels, location, name)
 
     @property
@@ -103,6 +105,7 @@ class TensorGraphBuilder:
         """
         try:
             self._check_count(op, operands)
+            self._hypers = joined(self._hypers, hypers_of(op).values())
             distinct = self._distinct(op, operands)
             type_ = self._result(op, distinct)
             self._check_independence(op, distinct)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pydantic import ValidationError
 
 from ntc.errors import ParameterError
+from ntc.ir.hyper import Hyper
 from ntc.ir.op import Op
 
 
@@ -55,6 +56,7 @@ def construct(op: type[T], positional: Sequence[object], named: Mapping[str, obj
     missing = [p.name for p in parameters(op) if required(p) and p.name not in values]
     if missing:
         raise ParameterError(f"{op.name}: missing parameter `{missing[0]}`", hint=signature(op))
+    values = {name: value.named(name) if isinstance(value, Hyper) else value for name, value in values.items()}
     try:
         return op(**values)
     except ValidationError as error:
@@ -81,6 +83,10 @@ def literal(value: object) -> str:
             given = attributes(value)
             inner = ", ".join(f"{k}={literal(v)}" for k, v in given.items())
             return f"{value.name}({inner})" if given else value.name
+        case Hyper():
+            return f"hyper({value.value}, {value.name})" if value.name else f"hyper({value.value})"
+        case str() if not value.isidentifier():
+            return f'"{value}"'
         case float() | int() | str():
             return str(value)
     raise TypeError(f"no literal for {value!r}")
@@ -95,7 +101,7 @@ def attributes(op: Op) -> dict[str, object]:
 def _parameter_error(op: type[Named], values: Mapping[str, object], error: ValidationError) -> ParameterError:
     problems = error.errors(include_url=False)
     parameter = str(problems[0]["loc"][0])
-    own = [p["msg"] for p in problems if p["loc"][0] == parameter]
+    own = [p["msg"] for p in problems if p["loc"][0] == parameter and p.get("ctx", {}).get("class") != "Hyper"]
     wanted = " or ".join(dict.fromkeys(m.removeprefix("Input should be ") for m in own))
     shown = _short(values[parameter])
     return ParameterError(f"{op.name}: {parameter} = {shown}; it should be {wanted}", parameter=parameter)

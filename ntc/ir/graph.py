@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ntc.errors import Location, VerifyError
+from ntc.ir.hyper import Hyper, hypers_of, joined
 from ntc.ir.op import KernelOp, Op, TensorOp
 from ntc.ir.types import CovarianceType, TensorType, Type
 
@@ -80,6 +81,20 @@ class Graph:
     def definitions(self) -> Mapping[str, Node]:
         """Node of every computed value by name."""
         return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def hypers(self) -> Mapping[str, Hyper]:
+        """Hyperparameters by name. Raises ParameterError if one name has two values."""
+        return joined({}, (hyper for node in self.nodes for hyper in hypers_of(node.op).values()))
+
+    def with_hypers(self, values: Mapping[str, float]) -> Graph:
+        """With other values for some hyperparameters."""
+
+        def bound(node: Node) -> Node:
+            changed = {k: Hyper(values[x.name], x.name) for k, x in hypers_of(node.op).items() if x.name in values}
+            return replace(node, op=replace(node.op, **changed)) if changed else node  # type: ignore[type-var]
+
+        return replace(self, nodes=tuple(map(bound, self.nodes)))
 
     def type_of(self, name: str) -> Type:
         """Type of one value. Raises VerifyError if there is none of that name."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from ntc.errors import NtcError, ParseError
 from ntc.ir.construct import attributes, construct
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
+from ntc.ir.hyper import Hyper
 from ntc.ir.kernel import KERNEL_OPS
 from ntc.ir.op import Op
 from ntc.ir.ops import TENSOR_OPS
@@ -108,13 +109,23 @@ def _make(table: dict[str, type[Op]], name: str, given: dict[str, object]) -> Op
 def _encode(value: object) -> Any:
     if isinstance(value, Op):
         return {"op": value.name, "attributes": {k: _encode(v) for k, v in attributes(value).items()}}
+    if isinstance(value, Hyper):
+        return {"hyper": value.name, "value": value.value}
     return [_encode(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _decode(value: Any) -> object:
+    if isinstance(value, dict) and "hyper" in value:
+        return _hyper(value)
     if isinstance(value, dict):
         if not isinstance(value.get("op"), str) or not isinstance(value.get("attributes"), dict):
             raise ParseError("a nested op has the members `op` and `attributes`")
         given = {k: _decode(v) for k, v in value["attributes"].items()}
         return _make(dict(TENSOR_OPS), value["op"], given)
     return tuple(map(_decode, value)) if isinstance(value, list) else value
+
+
+def _hyper(members: dict[str, Any]) -> Hyper:
+    if set(members) != {"hyper", "value"} or not isinstance(members["hyper"], str) or not members["hyper"]:
+        raise ParseError("a hyperparameter has the members `hyper`, its name, and `value`")
+    return Hyper(members["value"], members["hyper"])

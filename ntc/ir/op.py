@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ntc.errors import UnsupportedError, VerifyError
+from ntc.ir.hyper import Hyper
 from ntc.ir.offsets import Offsets
 from ntc.ir.sliding import Strided
 from ntc.ir.types import CovarianceType, Distribution, Spatial, TensorType, Type
@@ -100,13 +101,16 @@ class Weight:
 
     `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in
     the multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020).
-    Gradient descent moves the array with `learning_rate` times the rate of the network.
+    Gradient descent moves the array with `learning_rate` times the rate of the network. A hyperparameter scales it as
+    well: in the forward pass, or when it is drawn, as `read` says.
     """
 
     shape: tuple[int, ...]
     std: float
     multiplier: float
     learning_rate: float = 1.0
+    hyper: Hyper | None = None
+    read: Literal["init", "apply"] = "apply"
 
 
 class TensorOp(Op):

@@ -13,6 +13,7 @@ from lark.exceptions import VisitError
 from ntc.errors import LimitError, Location, NtcError, ParseError, Source
 from ntc.ir.construct import construct, did_you_mean
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
+from ntc.ir.hyper import Hyper
 from ntc.ir.kernel import KERNEL_OPS
 from ntc.ir.op import Activation, Op
 from ntc.ir.ops import TENSOR_OPS
@@ -65,6 +66,7 @@ _WORDS = {
     "VALUE": "a value such as %x",
     "TYPE": "a type",
     "NUMBER": "a number",
+    "STRING": "an expression in quotes",
     "$END": "the end",
 }
 
@@ -155,6 +157,16 @@ class _Graphs(Transformer[Token, Any]):
         if len(text) > 40:
             raise ParseError("a number has at most 40 digits", self._at(token))
         return int(text) if text.lstrip("+-").isdigit() else float(text)
+
+    def hyper(self, value: Token, name: Token) -> Hyper:
+        try:
+            return Hyper(float(self.number(value)), str(name))
+        except NtcError as error:
+            error.location = error.location or self._at(value)
+            raise
+
+    def string(self, token: Token) -> str:
+        return str(token)[1:-1]
 
     def word(self, token: Token, *given: Any) -> Any:
         items = [item for item in given if item is not None]

@@ -28,7 +28,9 @@ Extent = Count | tuple[Count, ...]
 AxisNumber = Annotated[int, Field(ge=0, le=2)]
 """Number of a spatial axis."""
 
-Scale = Annotated[float, Field(ge=0, le=1e100)]
+MAX_SCALE = 1e100
+
+Scale = Annotated[float, Field(ge=0, le=MAX_SCALE)]
 """A standard deviation."""
 
 Positive = Annotated[float, Field(ge=1e-100, le=1e100)]

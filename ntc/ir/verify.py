@@ -21,6 +21,7 @@ def verify(graph: Graph) -> Graph:
     one its op gives, and of a covariance every entry that a later op reads is tracked.
     """
     _check_names(graph)
+    _check_hypers(graph)
     check = _check_tensor_graph if graph.kind == "tensor" else _check_kernel_graph
     check(graph)
     return graph
@@ -46,6 +47,15 @@ def _check_names(graph: Graph) -> None:
     for output in graph.outputs:
         if output.value not in defined:
             raise VerifyError(f"output {output.label} is %{output.value}, which is not defined")
+
+
+def _check_hypers(graph: Graph) -> None:
+    try:
+        unnamed = "" in graph.hypers
+    except NtcError as error:
+        raise VerifyError(error.message, hint=error.hint) from error
+    if unnamed:
+        raise VerifyError("a hyperparameter has no name")
 
 
 def _check_tensor_graph(graph: Graph) -> None:

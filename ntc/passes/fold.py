@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ntc.ir.graph import Graph, Node, kernel_op
+from ntc.ir.hyper import default, hypers_of
 from ntc.ir.kernel import (
     Add,
     Affine,
@@ -69,8 +70,10 @@ def _value(node: Node, constants: dict[str, float]) -> float | None:
     known = [constants.get(x) for x in node.operands]
     if isinstance(op, Constant):
         return op.value
+    if isinstance(op, Affine) and hypers_of(op):
+        return 0.0 if known[0] == op.b_std == 0 else None  # no hyperparameter is a constant
     if isinstance(op, Affine | Window) and op.w_std == 0:
-        return op.b_std**2
+        return default(op.b_std) ** 2
     if isinstance(op, Mul) and 0.0 in known:
         return 0.0
     if isinstance(op, _LINEAR) and known[0] == 0.0:

@@ -145,6 +145,8 @@ class _Finder:
                         return None
                 elif place < -period or self._types[own] != self._types[other] or before[place] not in (None, own):
                     return None
+                elif self._index.get(own, -1) >= first:
+                    return None  # it is computed in the block itself, where the one after it reads from before
                 else:
                     before[place] = own
         return tuple(before)

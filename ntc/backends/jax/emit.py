@@ -15,6 +15,7 @@ import numpy as np
 from ntc.backends.jax.attention import attended, attention_weights, position_covariance
 from ntc.backends.jax.block import Block, live_mask, repeat_columns
 from ntc.backends.jax.duals import family
+from ntc.backends.jax.hyper import scale_of
 from ntc.backends.jax.linear import applied, permuted
 from ntc.backends.jax.whole import diagonal_mean, filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
 from ntc.backends.jax.windows import filtered
@@ -89,12 +90,13 @@ def _constant(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
 
 def _affine(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    return _scale_shift(operands[0].interior, op.w_std**2, op.b_std**2)
+    scale, shift = (scale_of(x, scope.hyper) ** 2 for x in (op.w_std, op.b_std))
+    return _scale_shift(operands[0].interior, scale, shift)
 
 
-def _scale_shift(x: jax.Array, scale: float, shift: float) -> jax.Array:
-    x = x if scale == 1 else scale * x
-    return x if shift == 0 else x + shift
+def _scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Array) -> jax.Array:
+    x = x if isinstance(scale, float) and scale == 1 else scale * x
+    return x if isinstance(shift, float) and shift == 0 else x + shift
 
 
 def _add(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:

@@ -20,7 +20,8 @@ def export(program: Program, between: Between) -> jax_export.Exported:
     """The program for one kind of pairs of examples, for any number of them, on its target."""
     graph = program.graphs[between]
     with precision(program.dtype):
-        return jax_export.export(jax.jit(emit(graph, program.target)), platforms=[program.target])(*_arguments(graph))
+        function = jax_export.export(jax.jit(emit(graph, program.target)), platforms=[program.target])
+        return function(*_arguments(graph), **_hyper(graph))
 
 
 def stablehlo(program: Program, between: Between) -> str:
@@ -37,7 +38,7 @@ def restore(serialized: bytes, graph: Graph, target: Target) -> Emitted:
         exported = jax_export.deserialize(bytearray(serialized))
     except Exception as error:  # whatever a damaged flatbuffer makes of the reader
         raise ArtifactError(f"the stored program cannot be read: {error}") from error
-    expected = [(x.dtype, x.shape[1:]) for x in _arguments(graph)]
+    expected = [(x.dtype, x.shape[1:]) for x in (*_arguments(graph), *_leaves(graph))]
     if [(x.dtype, x.shape[1:]) for x in exported.in_avals] != expected or target not in exported.platforms:
         raise ArtifactError("the stored program does not belong to the kernel graph beside it")
     return jax.jit(exported.call)
@@ -49,6 +50,20 @@ def _arguments(graph: Graph) -> list[jax.ShapeDtypeStruct]:
     return [_argument(type_, size) for type_, size in zip(types, names, strict=True)]
 
 
+def _hyper(graph: Graph) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+    """The argument `hyper`, if the graph has hyperparameters."""
+    (dtype,) = {_dtype(x.type) for x in graph.inputs if isinstance(x.type, ArrayType)}
+    scalars = {name: jax.ShapeDtypeStruct((), dtype) for name in graph.hypers}  # type: ignore[no-untyped-call]
+    return {"hyper": scalars} if scalars else {}
+
+
+def _leaves(graph: Graph) -> list[jax.ShapeDtypeStruct]:
+    return jax.tree.leaves(_hyper(graph))
+
+
+def _dtype(type_: ArrayType) -> Any:
+    return jnp.float32 if type_.dtype == "f32" else jnp.float64
+
+
 def _argument(type_: ArrayType, size: Any) -> jax.ShapeDtypeStruct:
-    dtype = jnp.float32 if type_.dtype == "f32" else jnp.float64
-    return jax.ShapeDtypeStruct((size, *type_.spatial, type_.channels), dtype)  # type: ignore[no-untyped-call]
+    return jax.ShapeDtypeStruct((size, *type_.spatial, type_.channels), _dtype(type_))  # type: ignore[no-untyped-call]

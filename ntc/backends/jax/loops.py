@@ -36,16 +36,19 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
     """The function (x1, x2) -> outputs by label that computes a kernel graph, to be traced by `jax.jit`.
 
     Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal. `equal` is a scalar, which may be given
-    for a graph between two inputs: whether they are the same examples in the same order.
+    for a graph between two inputs: whether they are the same examples in the same order. `hyper` are values of all
+    hyperparameters of the graph (default: those written in it).
     """
     groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
     margins = margins_of(graph, [item for _, items in groups for item in items])
 
     masked = next((node.op.masked for node in graph.nodes if isinstance(node.op, Gram)), None)
 
-    def function(*arrays: jax.Array, equal: jax.Array | None = None) -> Outputs:
+    def function(
+        *arrays: jax.Array, equal: jax.Array | None = None, hyper: Mapping[str, jax.Array] | None = None
+    ) -> Outputs:
         arrays = tuple(map(partial(without_masked, masked), arrays))
-        program = _Program.start(graph, target, margins, arrays, equal)
+        program = _Program.start(graph, target, margins, arrays, equal, hyper)
         for group, items in groups:
             program.group(group, items)
         return {x.label: program.output(x.value) for x in graph.outputs}
@@ -60,6 +63,7 @@ class _Program:
     Attributes:
       margins: zeros around values between examples.
       equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
+      hyper: values of hyperparameters, or None.
       roots: what integrals take of marginals.
       values: whole values by name.
     """
@@ -71,6 +75,7 @@ class _Program:
     x1: jax.Array
     x2: jax.Array
     equal: jax.Array | None
+    hyper: Mapping[str, jax.Array] | None
     roots: Roots
     values: dict[str, Block]
 
@@ -82,10 +87,11 @@ class _Program:
         margins: Mapping[str, Margins],
         arrays: tuple[jax.Array, ...],
         equal: jax.Array | None,
+        hyper: Mapping[str, jax.Array] | None,
     ) -> _Program:
         """With the marginals of every input."""
         keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
-        program = cls(graph, target, Boundary(target), margins, arrays[0], arrays[-1], equal, Roots(keys), {})
+        program = cls(graph, target, Boundary(target), margins, arrays[0], arrays[-1], equal, hyper, Roots(keys), {})
         twins = _twins(graph)
         if twins:
             program._marginals("N", jnp.concatenate(arrays), twins)
@@ -102,7 +108,7 @@ class _Program:
         items = roll(
             nodes, self.graph.types, [x.name for x in nodes if not kept.isdisjoint({x.name, twins.get(x.name)})]
         )
-        scope = Scope(self.graph.types, self.boundary, x, x)
+        scope = Scope(self.graph.types, self.boundary, x, x, hyper=self.hyper)
         scope.margins, scope.readers = margins_of(self.graph, items), readers_of(nodes)
         for item in items:
             block = item.blocks[1] if isinstance(item, Run) else (item,)
@@ -159,7 +165,7 @@ class _Program:
     def scope(self, group: Group) -> Scope:
         """For all examples and lanes."""
         scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, self.margins, equal=self.equal)
-        scope.readers = readers_of(self.graph.nodes)
+        scope.readers, scope.hyper = readers_of(self.graph.nodes), self.hyper
         for name in read_from_outside(group):
             if name in self.values:
                 scope.values[name] = self.values[name].with_margins(self.margins.get(name, ()))
@@ -276,9 +282,12 @@ class _Loop:
             scope.prepare(self.items)
             self.tables.update(scope.tables)
             starts: Any = np.arange(steps, dtype=np.int32) * self._count
-            (totals, stored), _ = lax.scan(
-                lambda done, start: (self._lanes(start, *done), ()), (totals, stored), starts
-            )
+
+            @partial(jax.checkpoint, prevent_cse=False)
+            def lanes(done: tuple[Outputs, Outputs], start: jax.Array) -> tuple[tuple[Outputs, Outputs], tuple[()]]:
+                return self._lanes(start, *done), ()
+
+            (totals, stored), _ = lax.scan(lanes, (totals, stored), starts)
         return {name: self._whole(name, x) for name, x in {**totals, **stored}.items()}
 
     def _zeros(self, names: Iterable[str]) -> dict[str, jax.Array]:
@@ -325,7 +334,7 @@ class _Loop:
         if steps == 1:
             return rows((totals, stored), jnp.zeros((), jnp.int32))[0]
         firsts = jnp.arange(steps, dtype=jnp.int32) * self.chunk.rows
-        return lax.scan(jax.checkpoint(rows), (totals, stored), firsts)[0]
+        return lax.scan(jax.checkpoint(rows, prevent_cse=False), (totals, stored), firsts)[0]
 
     def _rows(
         self, template: Scope, outside: Mapping[str, Block], roots: Mapping[Keys, jax.Array], first: jax.Array

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from threading import Lock
 from typing import Any, get_args
@@ -12,17 +13,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax.sharding import Mesh
 
 from ntc.backends.jax import finite
+from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
+from ntc.backends.jax.kernels import Kernels
+from ntc.backends.jax.known import is_traced
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
-from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, padded, workers
-from ntc.backends.jax.tiles import Tiling, default_memory
-from ntc.errors import UnsupportedError
+from ntc.backends.jax.self_test import LONG, SelfTest
+from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
+from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, compute_tiles, padded, workers
+from ntc.backends.jax.traced import TracedTiles, traced_tiling
+from ntc.errors import InputError, NtcError, UnsupportedError
 from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
+from ntc.price import Cost, known_rates, price
+from ntc.schedule.tiles import Tiling, default_memory
 
 COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
     # The older emitters of XLA:CPU compile in two thirds of the time, and their code is as fast.
@@ -31,25 +40,10 @@ COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
     "tpu": {},
 }
 
+_FEW_PAIRS = 16
+"""Fewer pairs of examples are never worth a test."""
+
 Emitted = Callable[..., Mapping[str, jax.Array]]
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=("nngp", "ntk", "outputs"), meta_fields=())
-@dataclass(frozen=True)
-class Kernels:
-    """Kernel matrices; None where a program was built without that kernel. `nngp, ntk = kernels` unpacks them.
-
-    Attributes:
-      nngp, ntk: of the result of the network.
-      outputs: those of the values in between to which the network gives names.
-    """
-
-    nngp: jax.Array | None
-    ntk: jax.Array | None
-    outputs: dict[str, Kernels] = field(default_factory=dict)
-
-    def __iter__(self) -> Iterator[jax.Array | None]:
-        return iter((self.nngp, self.ntk))
 
 
 class Program:
@@ -58,8 +52,9 @@ class Program:
     Calling it with x1 of shape (n1, *spatial, channels) and x2 of shape (n2, *spatial, channels) gives
     `Kernels` of shape (n1, n2), or (n1, n2, H, H', W, W', ...) for a network that keeps spatial axes.
     Without x2 it gives k(x1, x1), symmetric to the last bit. It may be called inside `jax.jit`, `jax.grad`
-    and `jax.vmap`; then the whole matrix is one XLA computation. Otherwise the matrix is computed in tiles
-    of examples, so that memory is bounded by one tile and the result.
+    and `jax.vmap`; then the matrix is part of one XLA computation. A matrix that is large for the machine is computed
+    in tiles of examples, and so is every one outside of transformations, so that memory is bounded by a few tiles and
+    the result.
 
     Attributes:
       network: the tensor graph.
@@ -67,6 +62,7 @@ class Program:
       target: the platform it runs on: cpu, cuda or tpu.
       dtype: of the inputs and of all arithmetic. float64 does not need `jax_enable_x64`.
       kernels: which kernels are computed.
+      devices: over how many devices the pairs of examples of a call are split.
     """
 
     def __init__(
@@ -75,11 +71,15 @@ class Program:
         graphs: Mapping[Between, Graph],
         target: Target = "cpu",
         functions: Mapping[Between, Any] | None = None,
+        devices: int | Mesh = 1,
     ) -> None:
         self.network = network
         self.graphs = graphs
         self.target = target
+        self.devices = devices.size if isinstance(devices, Mesh) else devices
+        self._devices = devices
         self._executables: dict[object, Any] = {}
+        self._long: dict[tuple[int, int | None], bool] = {}
         self._lock = Lock()
         self._stored = functions is not None
         self._functions: dict[Between, Any] = dict(functions or {})
@@ -124,8 +124,10 @@ class Program:
         mask2: npt.ArrayLike | None = None,
         pattern1: npt.ArrayLike | None = None,
         pattern2: npt.ArrayLike | None = None,
+        hyper: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
         memory: int | None = None,
+        self_test: bool | None = None,
     ) -> Kernels:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
@@ -136,20 +138,57 @@ class Program:
             `mask`, as another way to mark positions than with the value of that layer.
           pattern1, pattern2: weighted adjacency matrices of the examples, (n, vertices, vertices), for networks with
             `aggregate`: entry (i, j) is the weight of the edge from i to j.
+          hyper: values of hyperparameters, by name (default: those written in the network). They are arguments of the
+            compiled program, which another value does not compile again, and kernels can be differentiated by them.
           progress: called with the number of tiles done and the number of all, before the first and after each.
           memory: about how many bytes all that is computed at a time may use, without inputs and result
             (default: a quarter of the machine's). At least one pair of examples is computed at a time.
+          self_test: compares three small random tiles with the float64 reference first. Default: where the computation
+            is predicted to take over a minute. Not where the images are too large for the reference to take seconds,
+            nor within JAX transformations.
 
         Raises:
+          SelfTestError: the program is wrong for some examples.
           InputError: the arrays do not fit the network, or are not real numbers.
           UnsupportedError: there is no device of the program's target here.
           LimitError: not even one pair of examples fits into memory.
         """
-        if _is_traced(x1) or _is_traced(x2):
-            return self._traced(*self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
+        scales = values_of(self.network.hypers, hyper, self._array_type)
+        if is_traced((x1, x2, scales)):
+            return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
-            return self._kernels(self._tiled(first, second[0] if second else None, progress, memory))
+            other = second[0] if second else None
+            self._self_test(first, other, scales, self_test)
+            return self._kernels(self._tiled(first, other, scales, progress, memory))
+
+    def _self_test(
+        self,
+        x1: npt.NDArray[Any],
+        x2: npt.NDArray[Any] | None,
+        scales: dict[str, Any],
+        wanted: bool | None,
+    ) -> None:
+        """Where it is wanted, or by default where the computation is predicted to be long."""
+        columns = x1 if x2 is None else x2
+        if wanted is False or not len(x1) or not len(columns):
+            return
+        if wanted is None and not self.is_long(len(x1), None if x2 is None else len(x2)):
+            return
+        graph = self.graphs["cross"]
+        graph = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
+        SelfTest(graph, self.dtype, partial(self._on_device, "cross", hyper=scales)).run(x1, columns)
+
+    def is_long(self, n1: int, n2: int | None = None) -> bool:
+        """Whether a computation is predicted to take over a minute, and so is tested; not where nothing is known."""
+        if n1 * (n2 or n1) < _FEW_PAIRS:
+            return False
+        if (n1, n2) not in self._long:  # a prediction takes some milliseconds
+            try:
+                self._long[n1, n2] = self.cost(n1, n2).seconds > LONG
+            except NtcError:
+                self._long[n1, n2] = False
+        return self._long[n1, n2]
 
     def _packed(self, numpy: Any, first: tuple[Any, ...], second: tuple[Any, ...]) -> list[Any]:
         """The arrays of x1 and of x2, if that is given."""
@@ -157,22 +196,56 @@ class Program:
         arrays = [inputs.packed("x1", *first)]
         return arrays if second[0] is None else [*arrays, inputs.packed("x2", *second)]
 
-    def diagonal(self, x: Examples, mask: npt.ArrayLike | None = None, pattern: npt.ArrayLike | None = None) -> Kernels:
+    def diagonal(
+        self,
+        x: Examples,
+        mask: npt.ArrayLike | None = None,
+        pattern: npt.ArrayLike | None = None,
+        hyper: Mapping[str, Any] | None = None,
+    ) -> Kernels:
         """The kernels of every example with itself: the diagonal of `program(x)`, of shape (n, ...)."""
         with precision(self.dtype):
+            scales = values_of(self.network.hypers, hyper, self._array_type)
             array = Inputs(self.network, self._array_type).packed("x", x, mask, pattern)
             size = self._tiling(max(1, len(array)), 1, None).rows
             parts = [
-                self._on_device("diagonal", padded(array[i : i + size], size))
+                self._on_device("diagonal", padded(array[i : i + size], size), hyper=scales)
                 for i in range(0, max(1, len(array)), size)
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self._labels}
             return self._kernels(joined)
 
-    def init(self, key: jax.Array) -> finite.Params:
-        """Random parameters of the same network at finite width, as wide as its layers say."""
+    def cost(self, n1: int, n2: int | None = None, memory: int | None = None) -> Cost:
+        """Predicted time and memory of `program(x1, x2)`, or of k(x1, x1) without n2, on this machine.
+
+        Rates are those that `ntc calibrate` measured, or of a typical core. Raises ParameterError where nothing is
+        known of the target's speed, InputError for a damaged file of rates or numbers of examples below 1.
+        """
+        if n1 < 1 or (n2 is not None and n2 < 1):
+            raise InputError(f"a cost is of 1 example or more, got {n1} and {n2}")
+        limit = default_memory() if memory is None else memory
+        return price(self.graphs["cross"], known_rates(self.target), n1, n2, limit, workers(self.target))
+
+    @property
+    def hyper(self) -> dict[str, float]:
+        """The hyperparameters by name, with the values that they have unless told otherwise."""
+        return {name: hyper.value for name, hyper in self.network.hypers.items()}
+
+    def with_hyper(self, values: Mapping[str, Any]) -> Program:
+        """The same program, which is not compiled again, with other values where the caller gives none. InputError."""
+        numbers = known_values(self.network.hypers, values)
+        changed = copy(self)
+        changed.network = self.network.with_hypers(numbers)
+        changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
+        return changed
+
+    def init(self, key: jax.Array, hyper: Mapping[str, Any] | None = None) -> finite.Params:
+        """Random parameters of the same network at finite width, as wide as its layers say.
+
+        `hyper` is that of a call: layers in the standard parameterization read it here, others in `apply`.
+        """
         with precision(self.dtype):
-            return finite.init(self.network, key, self._array_type)
+            return finite.init(self.network, key, self._array_type, hyper)
 
     def apply(
         self,
@@ -180,17 +253,31 @@ class Program:
         x: Examples,
         key: jax.Array | None = None,
         pattern: npt.ArrayLike | None = None,
+        hyper: Mapping[str, Any] | None = None,
     ) -> jax.Array:
         """The output (n, ..., channels) of the network at finite width on x of shape (n, *spatial, channels).
 
         Dropout in train mode draws from `key`; aggregate reads `pattern`, (n, vertices, vertices).
         """
         with precision(self.dtype):
-            return finite.apply(self.network, params, x, key, pattern, self._array_type)
+            return finite.apply(self.network, params, x, key, pattern, self._array_type, hyper)
 
-    def _traced(self, *arrays: Any) -> Kernels:
+    def _traced(self, scales: dict[str, Any], *arrays: Any) -> Kernels:
         """Inside another JAX transformation, as one computation."""
-        return self._kernels(self._function("self" if len(arrays) == 1 else "cross")(*arrays))
+        between: Between = "self" if len(arrays) == 1 else "cross"
+        n1, n2 = len(arrays[0]), len(arrays[-1])
+        tiling = None if self._stored else traced_tiling(self.graphs["cross"], n1, n2, self.target)
+        if tiling is None:
+            return self._kernels(self._function(between)(*arrays, **self._hyper(between, scales)))
+        tile = partial(self._function("cross"), **self._hyper("cross", scales))
+        if len(arrays) == 1:
+            return self._kernels(TracedTiles(tile, tiling.squares).own(*arrays))
+        return self._kernels(TracedTiles(tile, tiling).cross(*arrays))
+
+    def _hyper(self, between: Between, scales: dict[str, Any]) -> dict[str, Any]:
+        """The argument `hyper` of the function of a graph, which may have lost some; none if it has none."""
+        found = {name: scales[name] for name in self.graphs[between].hypers}
+        return {"hyper": found} if found else {}
 
     def _kernels(self, values: Mapping[str, Any]) -> Kernels:
         """The matrices by what they are of."""
@@ -215,13 +302,19 @@ class Program:
                 hint="build it with target='cpu', or run it where the device is",
             ) from None
 
-    def _on_device(self, between: Between, *arrays: npt.NDArray[Any], **flags: bool) -> Values:
+    @property
+    def device_kind(self) -> str:
+        """What JAX calls the device that it runs on. Raises UnsupportedError if there is none here."""
+        return str(self._device.device_kind)
+
+    def _on_device(self, between: Between, *arrays: npt.NDArray[Any], hyper: dict[str, Any], **flags: bool) -> Values:
         """Runs one computation. The precision is set here as well: it belongs to a thread."""
         with precision(self.dtype):
-            outputs = self._compiled(between, *arrays, **flags)(*jax.device_put(arrays, self._device), **flags)
+            given = {**flags, **self._hyper(between, hyper)}
+            outputs = self._compiled(between, *arrays, **given)(*jax.device_put(arrays, self._device), **given)
             return {name: np.asarray(value) for name, value in outputs.items()}
 
-    def _compiled(self, between: Between, *arrays: npt.NDArray[Any], **flags: bool) -> Emitted:
+    def _compiled(self, between: Between, *arrays: npt.NDArray[Any], **flags: Any) -> Emitted:
         """The computation for arrays of these shapes, compiled before if it has been asked for before."""
         key = between, *flags, *(x.shape for x in arrays)
         with self._lock:
@@ -232,7 +325,12 @@ class Program:
             return executable
 
     def _tiled(
-        self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, progress: Progress | None, memory: int | None
+        self,
+        x1: npt.NDArray[Any],
+        x2: npt.NDArray[Any] | None,
+        scales: dict[str, Any],
+        progress: Progress | None,
+        memory: int | None,
     ) -> Values:
         n1, n2 = len(x1), len(x1 if x2 is None else x2)
         if not n1 or not n2:
@@ -240,27 +338,50 @@ class Program:
             return empty
         tiling = self._tiling(n1, n2, memory)
         if x2 is None and tiling.rows * tiling.columns < n1 * n2:
-            side = min(tiling.rows, tiling.columns)
-            tiling = Tiling(side, side)
+            tiling = tiling.squares
         result: Values = {k: np.empty(self._shape(k, n1, n2), x1.dtype) for k in self._labels}
+        if self.devices > 1:
+            tiling = even(tiling, self.devices, n1, n2, x2 is None)
+            self._shard(TiledMatrix(x1, x2, tiling, result), scales, progress)
+            return result
         several = tiling.rows < n1 or tiling.columns < n2
-        functions = self._tile_functions(x2 is None and several)
-        TiledMatrix(*functions, x1, x2, tiling, result).compute(workers(self.target), progress)
+        functions = self._tile_functions(x2 is None and several, scales)
+        compute_tiles(TiledMatrix(x1, x2, tiling, result), *functions, workers(self.target), progress)
         return result
 
-    def _tile_functions(self, symmetric: bool) -> tuple[Callable[..., Values], Callable[..., Values]]:
+    @cached_property
+    def _mesh(self) -> Mesh:
+        return device_mesh(self._devices, self.target)
+
+    def _shard(self, matrix: TiledMatrix, scales: dict[str, Any], progress: Progress | None) -> None:
+        """Fills a matrix on all devices."""
+
+        def compiled(*arguments: Any) -> Any:
+            key = "sharded", matrix.symmetric, *(x.shape for x in arguments[:2]), matrix.tiling
+            with self._lock:
+                if key not in self._executables:
+                    tile = emit(self.graphs["cross"], self.target)
+                    function = sharded(tile, self._mesh, matrix.tiling, matrix.symmetric)
+                    self._executables[key] = function.lower(*arguments).compile(COMPILER_OPTIONS[self.target])
+                return self._executables[key]
+
+        ShardedMatrix(self._mesh, matrix, self._hyper("cross", scales)).compute(compiled, progress)
+
+    def _tile_functions(
+        self, symmetric: bool, hyper: dict[str, Any]
+    ) -> tuple[Callable[..., Values], Callable[..., Values]]:
         """k(rows, columns) and k(rows, rows) of one tile.
 
         Of a symmetric matrix of several tiles, both are one computation, which is told whether rows and columns are the
         same examples: so there is one to compile. A stored program has no such computation.
         """
         if self._stored or not symmetric:
-            return partial(self._on_device, "cross"), partial(self._on_device, "self")
-        return partial(self._on_device, "cross", equal=False), self._own_tile
+            return partial(self._on_device, "cross", hyper=hyper), partial(self._on_device, "self", hyper=hyper)
+        return partial(self._on_device, "cross", hyper=hyper, equal=False), partial(self._own_tile, hyper)
 
-    def _own_tile(self, rows: npt.NDArray[Any]) -> Values:
+    def _own_tile(self, hyper: dict[str, Any], rows: npt.NDArray[Any]) -> Values:
         """k(rows, rows), symmetric to the last bit."""
-        found = self._on_device("cross", rows, rows, equal=True)
+        found = self._on_device("cross", rows, rows, hyper=hyper, equal=True)
         return {name: mirrored(value) for name, value in found.items()}
 
     def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
@@ -272,17 +393,3 @@ class Program:
         (value,) = (output.value for output in graph.outputs if output.label == label)
         spatial = graph.covariance_of(value).spatial
         return n1, n2, *(n for size in spatial for n in (size, size))
-
-
-def _is_traced(x: Any) -> bool:
-    """Whether arrays among the examples stand for others inside another JAX transformation."""
-    return any(isinstance(leaf, jax.Array) and not _is_known(leaf) for leaf in jax.tree.leaves(x))
-
-
-def _is_known(x: jax.Array) -> bool:
-    """Whether the numbers of an array are known."""
-    try:
-        np.asarray(x)
-    except jax.errors.TracerArrayConversionError:
-        return False
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -41,6 +42,7 @@ class Scope:
       by_row: whether these are rows.
       first_row: index among all examples of the first row.
       equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
+      hyper: values of hyperparameters, where they are not those of the graph.
       shifted: what belongs to second examples, brought to p' of the entries at hand.
       masks: of filters, for the lanes at hand.
       tables: from which `shifted` is sliced.
@@ -64,6 +66,7 @@ class Scope:
     masks: dict[Any, Masks] = field(default_factory=dict)
     tables: dict[Any, jax.Array] = field(default_factory=dict)
     equal: jax.Array | None = None
+    hyper: Mapping[str, jax.Array] | None = None
     values: dict[str, Block] = field(default_factory=dict)
     found: dict[Key, jax.Array] = field(default_factory=dict)
 
@@ -167,6 +170,7 @@ class Scope:
             for key in root_keys(item):
                 self.root(*key)
 
+        @partial(jax.checkpoint, prevent_cse=False)
         def compute() -> jax.Array:
             return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
 
@@ -216,7 +220,9 @@ class Scope:
             x for x in block if isinstance(x.op, kernel.GaussianIntegral) and len(covariance(x.type).batch) == 2
         ]
         roots = [self._stacked_roots(run, block.index(node)) for node in integrals]
-        carry, stacked = jax.lax.scan(step, self._before(run), roots, length=len(run.blocks))
+        carry, stacked = jax.lax.scan(
+            jax.checkpoint(step, prevent_cse=False), self._before(run), roots, length=len(run.blocks)
+        )
         for position, array in zip(run.carried, carry, strict=True):
             self.values[last[position].name] = self._block(last[position], array)
         return stacked

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ntc.backends.jax.tiles import Tiling
 from ntc.ir.types import Target
+from ntc.schedule.tiles import Tiling
 
 Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all): before the first, which compiles, and after each."""
@@ -31,59 +31,80 @@ class TiledMatrix:
     """The matrix k(x1, x2), or k(x1, x1) if x2 is None, whose tiles are being computed.
 
     Attributes:
-      cross: k(rows, columns) of one tile.
-      own: k(rows, rows) of one tile on the diagonal.
       result: where tiles are written, by kernel.
     """
 
-    cross: Callable[[Examples, Examples], Values]
-    own: Callable[[Examples], Values]
     x1: Examples
     x2: Examples | None
     tiling: Tiling
     result: Values
 
-    def compute(self, threads: int, progress: Progress | None) -> None:
-        """Fills the result. Entries do not depend on `threads`."""
-        tiles = list(self._tiles())
-        report = progress or (lambda done, total: None)
-        report(0, len(tiles))
-        with ThreadPoolExecutor(threads) as pool:
-            futures = [pool.submit(self._compute_tile, *tile) for tile in tiles]
-            try:
-                for done, future in enumerate(as_completed(futures), 1):
-                    future.result()
-                    report(done, len(tiles))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-
     @property
-    def _symmetric(self) -> bool:
+    def symmetric(self) -> bool:
+        """Whether only tiles on and above the diagonal are computed."""
         return self.x2 is None
+
+    def tiles(self) -> Iterator[tuple[int, int]]:
+        """First row and column of every tile; of a symmetric matrix, those on and above the diagonal."""
+        for i in range(0, len(self.x1), self.tiling.rows):
+            for j in range(i if self.symmetric else 0, len(self._columns), self.tiling.columns):
+                yield i, j
+
+    def on_diagonal(self, i: int, j: int) -> bool:
+        """Whether the rows and the columns of a tile are the same examples."""
+        return self.symmetric and i == j
+
+    def rows(self, i: int) -> Examples:
+        """The rows of a tile, with zeros up to its size."""
+        return padded(self.x1[i : i + self.tiling.rows], self.tiling.rows)
+
+    def columns(self, j: int) -> Examples:
+        """The columns of a tile, with zeros up to its size."""
+        return padded(self._columns[j : j + self.tiling.columns], self.tiling.columns)
+
+    def write(self, i: int, j: int, values: Values) -> None:
+        """Writes what is found for a tile, and of a symmetric matrix its mirror image as well."""
+        rows, columns = slice(i, i + self.tiling.rows), slice(j, j + self.tiling.columns)
+        for name, value in values.items():
+            whole = self.result[name]
+            tile = value[: len(self.x1[rows]), : len(self._columns[columns])]
+            whole[rows, columns] = tile
+            if self.symmetric and i != j:
+                whole[columns, rows] = _transposed(tile)
 
     @property
     def _columns(self) -> Examples:
         return self.x1 if self.x2 is None else self.x2
 
-    def _tiles(self) -> Iterator[tuple[int, int]]:
-        """First row and column of every tile; of a symmetric matrix, those on and above the diagonal."""
-        for i in range(0, len(self.x1), self.tiling.rows):
-            for j in range(i if self._symmetric else 0, len(self._columns), self.tiling.columns):
-                yield i, j
 
-    def _compute_tile(self, i: int, j: int) -> None:
-        """Computes one tile and writes it, and of a symmetric matrix its mirror image as well."""
-        rows = self.x1[i : i + self.tiling.rows]
-        columns = self._columns[j : j + self.tiling.columns]
-        on_diagonal = self._symmetric and i == j
-        first = padded(rows, self.tiling.rows)
-        values = self.own(first) if on_diagonal else self.cross(first, padded(columns, self.tiling.columns))
-        for name, value in values.items():
-            tile = value[: len(rows), : len(columns)]
-            self.result[name][i : i + len(rows), j : j + len(columns)] = tile
-            if self._symmetric and not on_diagonal:
-                self.result[name][j : j + len(columns), i : i + len(rows)] = _transposed(tile)
+def compute_tiles(
+    matrix: TiledMatrix,
+    cross: Callable[[Examples, Examples], Values],
+    own: Callable[[Examples], Values],
+    threads: int,
+    progress: Progress | None,
+) -> None:
+    """Fills the matrix on one device, several tiles at a time. Entries do not depend on `threads`.
+
+    `cross` is k(rows, columns) of one tile, `own` is k(rows, rows) of one on the diagonal.
+    """
+
+    def compute(i: int, j: int) -> None:
+        rows = matrix.rows(i)
+        matrix.write(i, j, own(rows) if matrix.on_diagonal(i, j) else cross(rows, matrix.columns(j)))
+
+    tiles = list(matrix.tiles())
+    report = progress or (lambda done, total: None)
+    report(0, len(tiles))
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(compute, *tile) for tile in tiles]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                report(done, len(tiles))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def padded(x: Examples, size: int) -> Examples:

@@ -13,17 +13,19 @@ from ntc.ir.op import Array
 from ntc.ir.types import ArrayType, CovarianceType
 
 
-def interpret(graph: Graph, *inputs: npt.ArrayLike) -> dict[str, Array]:
+def interpret(graph: Graph, *inputs: npt.ArrayLike, hyper: Mapping[str, float] | None = None) -> dict[str, Array]:
     """The outputs of a kernel graph by label, in float64 whatever its dtype.
 
     Arguments are arrays (batch, *spatial, channels), one per input. Results are (n1, n2, H, H', W, W', ...),
-    or (n, H, H', ...) for a graph of marginals.
+    or (n, H, H', ...) for a graph of marginals. `hyper` are values of hyperparameters, by name, where they are not
+    those of the graph.
 
     Covariances are dense here even where the graph tracks less: entries that are not tracked are set to
     NaN, so that a graph that reads one of them gives NaN and never a number. Constants broadcast.
 
     Raises InputError if the arrays do not fit.
     """
+    graph = graph.with_hypers(hyper or {})
     values: dict[str, Array] = dict(_bind(graph, inputs))
     batch = {type_.batch: values[name].shape[0] for name, type_ in _arrays(graph).items()}
     for node in graph.nodes:

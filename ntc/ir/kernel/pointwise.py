@@ -9,10 +9,11 @@ import numpy as np
 from pydantic import InstanceOf
 
 from ntc.errors import VerifyError
+from ntc.ir.hyper import Tunable, default
 from ntc.ir.kernel.dense import spread_variance
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import MANY, Activation, Array, KernelOp, OffsetsPerAxis, covariance, same_type
-from ntc.ir.schema import Finite, Scale, frozen
+from ntc.ir.schema import Finite, frozen
 from ntc.ir.types import CovarianceType, Type
 
 
@@ -31,14 +32,14 @@ class Pointwise(KernelOp):
 
 @frozen
 class Affine(Pointwise):
-    """w_std^2 K + b_std^2."""
+    """w_std^2 K + b_std^2. The only op that hyperparameters are in."""
 
     name: ClassVar[str] = "affine"
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: Tunable = 1.0
+    b_std: Tunable = 0.0
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return self.w_std**2 * operands[0] + self.b_std**2
+        return default(self.w_std) ** 2 * operands[0] + default(self.b_std) ** 2
 
 
 @frozen

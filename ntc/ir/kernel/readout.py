@@ -6,7 +6,6 @@ from math import prod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import diagonal
@@ -93,14 +92,18 @@ class Mirror(KernelOp):
         return (tuple(o.join(Offsets(-o.high, -o.low, o.step)) for o in offsets),)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return mirrored(operands[0])
+        symmetric: Array = mirrored(operands[0])
+        return symmetric
 
 
-def mirrored(k: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """k(x, x) of shape (n, n, H, H, W, W, ...) with what is below the diagonal replaced by what is above."""
+def mirrored(k: Any, numpy: Any = np) -> Any:
+    """k(x, x) of shape (n, n, H, H, W, W, ...) with what is below the diagonal replaced by what is above.
+
+    `numpy` is the module of the array, NumPy or one like it.
+    """
     order = (*range(0, k.ndim, 2), *range(1, k.ndim, 2))
     rows = prod(k.shape[::2])
     matrix = k.transpose(order).reshape(rows, rows)
-    upper = np.triu(matrix) + np.triu(matrix, 1).T
+    upper = numpy.triu(matrix) + numpy.triu(matrix, 1).T
     shape = (*k.shape[::2], *k.shape[1::2])
     return upper.reshape(shape).transpose(np.argsort(order))

@@ -13,6 +13,7 @@ from ntc.ir.ops.concat_spatial import ConcatSpatial
 from ntc.ir.ops.conv import Conv, Convolution
 from ntc.ir.ops.conv_local import ConvLocal
 from ntc.ir.ops.conv_transpose import ConvTranspose
+from ntc.ir.ops.custom import CustomActivation
 from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
@@ -62,6 +63,7 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Elu,
         Selu,
         Celu,
+        CustomActivation,
         Identity,
         Mask,
         AvgPool,
@@ -107,6 +109,7 @@ __all__ = [
     "ConvTranspose",
     "Convolution",
     "Cos",
+    "CustomActivation",
     "Dense",
     "DepthwiseConv",
     "Dropout",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import sqrt
+from typing import Literal
 
 from ntc.errors import ParameterError
-from ntc.ir.kernel import Add
+from ntc.ir.hyper import Hyper, parts
+from ntc.ir.kernel import Add, Affine
 from ntc.ir.op import Emit, Pair, TensorOp, Value, Weight
 from ntc.ir.schema import Parameterization
 from ntc.ir.types import Distribution, TensorType
@@ -27,8 +29,8 @@ class AffineLayer(TensorOp):
     which sum to the first term.
     """
 
-    w_std: float
-    b_std: float
+    w_std: float | Hyper
+    b_std: float | Hyper
     parameterization: Parameterization
     bias: bool
     width_ratio: float
@@ -47,7 +49,7 @@ class AffineLayer(TensorOp):
         return True
 
     @property
-    def bias_std(self) -> float:
+    def bias_std(self) -> float | Hyper:
         """Standard deviation of the bias; 0 without one."""
         return self.b_std if self.bias else 0.0
 
@@ -66,13 +68,25 @@ class AffineLayer(TensorOp):
     def linear(self, emit: Emit, x: TensorType, k: Value, w_std: float, b_std: float, name: str | None = None) -> Value:
         """Emits w_std^2 L(k) + b_std^2."""
 
+    def _covariance(
+        self, emit: Emit, x: Pair, k: Value, w_std: float | Hyper, b_std: float | Hyper, name: str | None = None
+    ) -> Value:
+        """Emits w_std^2 L(k) + b_std^2; where one of them is a hyperparameter, apart from what the layer sums."""
+        if isinstance(w_std, Hyper) or isinstance(b_std, Hyper):
+            return self.scaled(emit, self.linear(emit, x.type, k, 1.0, 0.0, "unit"), Affine(w_std, b_std), name)
+        return self.linear(emit, x.type, k, w_std, b_std, name)
+
+    def scaled(self, emit: Emit, unit: Value, scale: Affine, name: str | None) -> Value:
+        """Emits w_std^2 L(k) + b_std^2 from L(k)."""
+        return emit(scale, unit, name=name)
+
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         (x,) = xs
-        return self.linear(emit, x.type, x.k, self.w_std, self.bias_std)
+        return self._covariance(emit, x, x.k, self.w_std, self.bias_std)
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         (x,) = xs
-        below = self.linear(emit, x.type, x.t, self.w_std, 0.0, "below")
+        below = self._covariance(emit, x, x.t, self.w_std, 0.0, "below")
         if self.learning_rate == 0:
             return below
         here = y
@@ -87,10 +101,12 @@ class AffineLayer(TensorOp):
 
     def weights(self, x: TensorType) -> dict[str, Weight]:
         shape = self.weight_shape(x)
-        scale, ratio = self.w_std / sqrt(self.fan_in(x)), sqrt(self.width_ratio)
+        (w_std, w_hyper), (b_std, b_hyper) = parts(self.w_std), parts(self.b_std)
+        scale, ratio = w_std / sqrt(self.fan_in(x)), sqrt(self.width_ratio)
         std, multiplier = (1.0, scale) if self.parameterization == "ntk" else (scale * ratio, 1 / ratio)
-        weights = {"w": Weight(shape, std, multiplier, self.learning_rate)}
+        when: Literal["init", "apply"] = "init" if self.parameterization == "standard" else "apply"
+        weights = {"w": Weight(shape, std, multiplier, self.learning_rate, w_hyper, when)}
         if self.bias:
-            std, multiplier = (1.0, self.b_std) if self.parameterization == "ntk" else (self.b_std, 1.0)
-            weights["b"] = Weight(self.bias_shape(x), std, multiplier, self.learning_rate)
+            std, multiplier = (1.0, b_std) if self.parameterization == "ntk" else (b_std, 1.0)
+            weights["b"] = Weight(self.bias_shape(x), std, multiplier, self.learning_rate, b_hyper, when)
         return weights

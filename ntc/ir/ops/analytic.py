@@ -26,6 +26,9 @@ class Analytic(Elementwise):
     parity: ClassVar[int | None] = None
     """0 if above l = 1 only even l occur, 1 if only odd ones; None if all."""
 
+    checked: ClassVar[bool] = False
+    """Whether nothing is known of phi, so that the nodes of the quadrature must be shown to resolve it."""
+
     @abstractmethod
     def function(self, x: Array) -> Array:
         """phi(x)."""
@@ -35,10 +38,10 @@ class Analytic(Elementwise):
         """phi'(x)."""
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
-        return series(self.function, k, v1, v2)
+        return series(self.function, k, v1, v2, self.checked)
 
     def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
-        return series(self.slope, k, v1, v2)
+        return series(self.slope, k, v1, v2, self.checked)
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ntc.errors import ShapeError
+from ntc.ir.hyper import Tunable
 from ntc.ir.ops.conv import Convolution
 from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, Scale, frozen
 from ntc.ir.types import Distribution, TensorType
@@ -34,8 +35,8 @@ class GroupedConv(Convolution):
     stride: Extent = 1
     padding: Padding = "same"
     dilation: Extent = 1
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: Tunable = 1.0
+    b_std: Tunable = 0.0
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0
@@ -80,8 +81,8 @@ class DepthwiseConv(Convolution):
     stride: Extent = 1
     padding: Padding = "same"
     dilation: Extent = 1
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: Tunable = 1.0
+    b_std: Tunable = 0.0
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0

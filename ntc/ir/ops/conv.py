@@ -7,6 +7,7 @@ from math import prod
 from typing import ClassVar
 
 from ntc.errors import ShapeError
+from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Window
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
@@ -90,8 +91,8 @@ class Conv(Convolution):
     stride: Extent = 1
     padding: Padding = "same"
     dilation: Extent = 1
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: Tunable = 1.0
+    b_std: Tunable = 0.0
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0

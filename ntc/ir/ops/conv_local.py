@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ntc.ir.kernel import OnDiagonal
+from ntc.ir.hyper import Tunable
+from ntc.ir.kernel import Affine, OnDiagonal
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.conv import Convolution
 from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, Scale, frozen
@@ -32,8 +33,8 @@ class ConvLocal(Convolution):
     stride: Extent = 1
     padding: Padding = "same"
     dilation: Extent = 1
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: Tunable = 1.0
+    b_std: Tunable = 0.0
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0
@@ -53,3 +54,6 @@ class ConvLocal(Convolution):
     def linear(self, emit: Emit, x: TensorType, k: Value, w_std: float, b_std: float, name: str | None = None) -> Value:
         shared = emit(self.window(x.spatial, w_std, b_std), k, name="shared")
         return emit(OnDiagonal(), shared, name=name)
+
+    def scaled(self, emit: Emit, unit: Value, scale: Affine, name: str | None) -> Value:
+        return emit(OnDiagonal(), emit(scale, unit, name="shared"), name=name)

@@ -7,6 +7,7 @@ from math import prod
 from typing import ClassVar
 
 from ntc.errors import ShapeError
+from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Dilate, Window
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
@@ -40,8 +41,8 @@ class ConvTranspose(AffineLayer):
     kernel: Extent
     stride: Extent = 1
     padding: Padding = "same"
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: Tunable = 1.0
+    b_std: Tunable = 0.0
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0

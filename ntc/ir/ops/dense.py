@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Affine
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
@@ -33,8 +34,8 @@ class Dense(AffineLayer):
 
     name: ClassVar[str] = "dense"
     features: Count
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: Tunable = 1.0
+    b_std: Tunable = 0.0
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0

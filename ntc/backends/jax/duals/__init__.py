@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ntc.backends.jax.duals import elu, erf, exponential, hinges, layer_norm, polynomial, relu, series
+from ntc.backends.jax.duals import custom, elu, erf, exponential, hinges, layer_norm, polynomial, relu, series
 from ntc.backends.jax.duals.family import Family
 from ntc.ir import ops
 from ntc.ir.op import Activation
@@ -32,6 +32,7 @@ FAMILIES: Mapping[type[Any], Family] = {
     ops.Analytic: series.FAMILY,
     ops.Hinges: hinges.FAMILY,
     ops.ExponentialLinear: elu.FAMILY,
+    ops.CustomActivation: custom.FAMILY,
     ops.LayerNorm: layer_norm.FAMILY,
 }
 

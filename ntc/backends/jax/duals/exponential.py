@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.duals.family import Family, Same, root, settled, variance, where
+from ntc.backends.jax.duals.family import Family, Same, clamped, root, settled, variance, where
 from ntc.backends.jax.duals.relu import cosine_of
 from ntc.ir.ops import Exp, ExpNormalized, Gabor, Gaussian, Rbf, Sinusoid
 
@@ -39,7 +39,7 @@ def _sinusoid_dual_dot(phi: Sinusoid, k: jax.Array, v1: jax.Array, v2: jax.Array
 
 def _rbf_dual(phi: Rbf, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
     k, _ = settled(k, v1, v2, same)
-    return jnp.exp(-phi.gamma * jnp.maximum(v1 + v2 - 2 * k, 0))
+    return jnp.exp(-phi.gamma * clamped(v1 + v2 - 2 * k, 0, None))
 
 
 def _rbf_dual_dot(phi: Rbf, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
@@ -85,7 +85,7 @@ def _exp_dual_dot(phi: Exp, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Sa
 def _normalized(phi: ExpNormalized, k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
     positive = norm > 0
     cosine = cosine_of(k, where(positive, norm, 1.0), same)
-    cosine = jnp.where(positive, jnp.clip(cosine, -1, 1), 1)
+    cosine = jnp.where(positive, clamped(cosine, -1, 1), 1)
     return jnp.exp(phi.gamma * (cosine + phi.shift))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -36,9 +37,22 @@ def where(condition: jax.Array, x: jax.Array | float, y: jax.Array | float) -> j
 
 
 def root(v: jax.Array) -> jax.Array:
-    """Square root, with derivative zero at zero."""
-    positive = v > 0
-    return where(positive, lax.sqrt(where(positive, v, 1.0)), 0.0)
+    """Square root, with derivative zero at zero. Of what is not a number it is none."""
+    zero = v <= 0
+    return where(zero, 0.0, lax.sqrt(where(zero, 1.0, v)))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def clamped(x: jax.Array, low: float | None, high: float | None) -> jax.Array:
+    """x within bounds that it exceeds by rounding alone, so that the derivative is that of x, on the bounds as well."""
+    return jnp.clip(x, low, high)
+
+
+@clamped.defjvp
+def _clamped_jvp(
+    low: float | None, high: float | None, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    return clamped(*primals, low, high), tangents[0]
 
 
 def variance(v: jax.Array) -> jax.Array:
@@ -49,6 +63,6 @@ def variance(v: jax.Array) -> jax.Array:
 def settled(k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> tuple[jax.Array, jax.Array]:
     """The covariance, which is the variance of an entry with itself, and v1 v2 - k^2, which is not below zero."""
     if same is None:
-        return k, jnp.maximum(v1 * v2 - k**2, 0)
+        return k, clamped(v1 * v2 - k**2, 0, None)
     k = jnp.where(same, v1, k)
-    return k, jnp.where(same, 0, jnp.maximum(v1 * v2 - k**2, 0))
+    return k, jnp.where(same, 0, clamped(v1 * v2 - k**2, 0, None))

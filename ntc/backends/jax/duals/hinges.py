@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.duals.family import Family, Same, root
+from ntc.backends.jax.duals.family import Family, Same, clamped, root
 from ntc.backends.jax.duals.relu import half_angle, half_space
 from ntc.ir.ops import Hinges
 from ntc.ir.ops.hinges import FARTHEST, Hinge
@@ -108,7 +108,7 @@ def _distance(t: float, own: jax.Array) -> jax.Array:
 
 def _correlation(k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
     positive = norm > 0
-    cosine = jnp.where(positive, jnp.clip(k / jnp.where(positive, norm, 1), -1, 1), 1)
+    cosine = jnp.where(positive, clamped(k / jnp.where(positive, norm, 1), -1, 1), 1)
     return cosine if same is None else jnp.where(same, 1, cosine)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.duals.family import Family, Same, root, settled, variance, where
+from ntc.backends.jax.duals.family import Family, Same, clamped, root, settled, variance, where
 from ntc.backends.jax.duals.relu import cosine_of, half_angle
 from ntc.ir.ops import PolynomialFamily, RectifiedMonomial, Sign
 from ntc.ir.ops.polynomial import moment_polynomials
@@ -65,7 +65,7 @@ def _moment_jvp(n: int, primals: tuple[jax.Array], tangents: tuple[jax.Array]) -
 def _correlation(k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
     positive = norm > 0
     cosine = cosine_of(k, where(positive, norm, 1.0), same)
-    return jnp.where(positive, jnp.clip(cosine, -1, 1), 1)
+    return jnp.where(positive, clamped(cosine, -1, 1), 1)
 
 
 def _half_dual(phi: RectifiedMonomial, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:

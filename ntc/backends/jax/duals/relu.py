@@ -18,8 +18,7 @@ from ntc.ir.ops import PiecewiseLinear
 def angle_of(k: jax.Array, norm: jax.Array, same: Same) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The angle of correlation, its cosine and sine. A variance of zero counts as correlation one.
 
-    At correlation +-1 the derivatives of angle and sine are infinite but cancel in the integrals; they are set
-    to zero there.
+    At correlation +-1 the derivatives of angle and sine are infinite; they are set to zero there.
     """
     positive = norm > 0
     cosine = jnp.where(positive, k / jnp.where(positive, norm, 1), 1)
@@ -66,25 +65,47 @@ def _fast_half_angle(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Ar
     return where(cosine < 0, acute, 0.5 - acute)
 
 
-def _in_float32(exact: Callable[..., jax.Array], fast: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """`fast` for float32, with the derivatives of `exact`; else `exact`."""
-    differentiable = jax.custom_jvp(fast)
+_Integral = Callable[..., jax.Array]
+"""Of (k, norm, same)."""
+
+
+def _differentiable(exact: _Integral, fast: _Integral, slope: _Integral) -> _Integral:
+    """`fast` for float32, else `exact`; `slope` is the derivative by the correlation.
+
+    An entry with itself, and one of variance zero, keep a correlation of one whatever the inputs.
+    """
+
+    def value(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:
+        return (fast if k.dtype == jnp.float32 else exact)(k, norm, same)
+
+    def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
+        (k, norm, same), (dk, dnorm, _) = primals, tangents
+        fixed = norm <= 0 if same is None else same | (norm <= 0)
+        safe = where(fixed, 1.0, norm)
+        change = (dk - cosine_of(k, safe, None) * dnorm) / safe
+        return differentiable(*primals), slope(k, norm, same) * jnp.where(fixed, 0, change)
+
+    differentiable = jax.custom_jvp(value)
+    differentiable.defjvp(derivative)
     once = jax.jit(differentiable)  # traced once for all layers of one shape
 
-    def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-        return jax.jvp(lambda k, norm: exact(k, norm, *primals[2:]), primals[:2], tangents[:2])
-
-    differentiable.defjvp(derivative)
-
-    def function(k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
-        form = once if k.dtype == jnp.float32 else exact
+    def function(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:
+        form = once if k.dtype == jnp.float32 else differentiable
         return form(k, norm) if same is None else form(k, norm, same)
 
     return function
 
 
-_dual_of_relu = _in_float32(_half_space, _fast_half_space)
-_dual_dot_of_relu = _in_float32(_half_angle, _fast_half_angle)
+def _inverse_sine(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:
+    """1 / (2 pi sin), the derivative of half_angle by the correlation; zero at +-1, where the integral has a cusp."""
+    cosine = cosine_of(k, norm, same)
+    square = (1 - cosine) * (1 + cosine)
+    inside = square > 0
+    return jnp.where(inside, 1 / (2 * pi * jnp.sqrt(jnp.where(inside, square, 1))), 0)
+
+
+_dual_dot_of_relu = _differentiable(_half_angle, _fast_half_angle, _inverse_sine)
+_dual_of_relu = _differentiable(_half_space, _fast_half_space, _dual_dot_of_relu)
 
 
 def half_space(k: jax.Array, norm: jax.Array, same: Same = None) -> jax.Array:

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.duals.family import Family, Same, root
-from ntc.backends.jax.finite.activations import ROWS
+from ntc.backends.jax.duals.family import Family, Same, clamped, root
+from ntc.backends.jax.finite.activations import row_of
+from ntc.ir.hermite import EDGE, SHIFT
 from ntc.ir.ops import Analytic
 
 TERMS = {"float32": 256, "float64": 512}
@@ -51,22 +52,30 @@ class Expansion:
         return 3 if self.phi.parity != self.slope else 2
 
     def __call__(self, v: jax.Array) -> jax.Array:
-        z = np.linspace(-_END, _END, _NODES)
         own = root(v)
-        values = self._function(own[..., None] * jnp.asarray(z, v.dtype))
+        found, whole, ends = self._projected(own, 0.0)
+        enough = whole - jnp.sum(found**2, 0) <= LEFT_OUT[str(v.dtype)] * whole
+        if self.phi.checked:
+            apart = jnp.sum((self._projected(own, SHIFT)[0] - found) ** 2, 0)
+            enough &= (apart <= LEFT_OUT[str(v.dtype)] * whole) & (ends <= EDGE * whole)
+        return jnp.concatenate([own[None], jnp.where(enough, found, jnp.nan)])
+
+    def _projected(self, own: jax.Array, shift: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Coefficients, E[phi^2], and the part of it at the ends, by nodes that are shifted by a part of a step."""
+        z = np.linspace(-_END, _END, _NODES) + shift * 2 * _END / (_NODES - 1)
+        values = self._function(own[..., None] * jnp.asarray(z, own.dtype))
         half = np.exp(-(z**2) / 4)
         weight = half * (2 * _END / (_NODES - 1)) / sqrt(2 * pi)
-        degrees = np.array([0, 1, *(self.first + self.step * np.arange(TERMS[str(v.dtype)]))])
-        basis = _basis(z, degrees[-1] + 1, v.dtype)[degrees]
-        weighted = values * jnp.asarray(weight, v.dtype)
+        degrees = np.array([0, 1, *(self.first + self.step * np.arange(TERMS[str(own.dtype)]))])
+        basis = _basis(z, degrees[-1] + 1, own.dtype)[degrees]
+        weighted = values * jnp.asarray(weight, own.dtype)
         found = jnp.einsum("...z,lz->l...", weighted, basis, precision=lax.Precision.HIGHEST)
-        whole = jnp.sum(values * weighted * jnp.asarray(half, v.dtype), -1)
-        enough = whole - jnp.sum(found**2, 0) <= LEFT_OUT[str(v.dtype)] * whole
-        return jnp.concatenate([own[None], jnp.where(enough, found, jnp.nan)])
+        squares = values * weighted * jnp.asarray(half, own.dtype)
+        return found, jnp.sum(squares, -1), jnp.maximum(squares[..., 0], squares[..., -1])
 
     def _function(self, x: jax.Array) -> jax.Array:
         def phi(x: jax.Array) -> jax.Array:
-            return ROWS[type(self.phi)](self.phi, {}, x)
+            return row_of(self.phi)(self.phi, {}, x)
 
         return jax.jvp(phi, (x,), (jnp.ones_like(x),))[1] if self.slope else phi(x)
 
@@ -89,7 +98,7 @@ def _sum(expansion: Expansion, k: jax.Array, m1: jax.Array, m2: jax.Array, same:
     (root1, zero1, one1), (root2, zero2, one2) = m1[:3], m2[:3]
     norm = root1 * root2
     positive = norm > 0
-    cosine = jnp.where(positive, jnp.clip(k / jnp.where(positive, norm, 1), -1, 1), 1)
+    cosine = jnp.where(positive, clamped(k / jnp.where(positive, norm, 1), -1, 1), 1)
     if same is not None:
         cosine = jnp.where(same, 1, cosine)
     factor = cosine**expansion.step

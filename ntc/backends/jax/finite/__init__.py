@@ -20,9 +20,11 @@ from ntc.backends.jax.finite import (
     normalize,
     positions,
 )
+from ntc.backends.jax.hyper import Values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.errors import InputError
 from ntc.ir.graph import RESULT, Graph, Node, tensor_op
+from ntc.ir.op import Weight
 from ntc.ir.ops import Aggregate
 
 Params = dict[str, dict[str, jax.Array]]
@@ -43,15 +45,20 @@ FORWARD: Mapping[type[Any], Callable[..., jax.Array]] = {
 take a key as well."""
 
 
-def init(graph: Graph, key: jax.Array, dtype: Any = None) -> Params:
-    """Random parameters. Weights and biases are Gaussian with the standard deviations of `TensorOp.weights`."""
+def init(graph: Graph, key: jax.Array, dtype: Any = None, hyper: Values | None = None) -> Params:
+    """Random parameters. Weights and biases are Gaussian with the standard deviations of `TensorOp.weights`.
+
+    `hyper` are values of hyperparameters, by name; those of layers in the standard parameterization are read here,
+    those of others in the forward pass. Raises InputError.
+    """
     params: Params = {}
+    scales = values_of(graph.hypers, hyper, dtype)
     for index, node in enumerate(graph.nodes):
         weights = tensor_op(node).weights(graph.tensor_of(node.operands[0]))
         if weights:
             keys = jax.random.split(jax.random.fold_in(key, index), len(weights))
             params[node.name] = {
-                name: weight.std * jax.random.normal(k, weight.shape, dtype)
+                name: _scale(weight, "init", scales) * jax.random.normal(k, weight.shape, dtype)
                 for k, (name, weight) in zip(keys, weights.items(), strict=True)
             }
     return params
@@ -64,13 +71,15 @@ def apply(
     key: jax.Array | None = None,
     pattern: npt.ArrayLike | None = None,
     dtype: Any = None,
+    hyper: Values | None = None,
 ) -> jax.Array:
     """The output of the network on a batch x of shape (N, *spatial, channels), or one array for each of several inputs.
 
     `key` is what layers draw random numbers from: dropout in train mode. `pattern`, if layers aggregate, is
-    (N, vertices, vertices). `dtype` is that of the arithmetic (default: of x). Raises InputError.
+    (N, vertices, vertices). `dtype` is that of the arithmetic (default: of x). `hyper` are values of hyperparameters,
+    by name. Raises InputError.
     """
-    return apply_all(graph, params, x, key, pattern, dtype)[RESULT]
+    return apply_all(graph, params, x, key, pattern, dtype, hyper)[RESULT]
 
 
 def apply_all(
@@ -80,16 +89,18 @@ def apply_all(
     key: jax.Array | None = None,
     pattern: npt.ArrayLike | None = None,
     dtype: Any = None,
+    hyper: Values | None = None,
 ) -> dict[str, jax.Array]:
     """All outputs of the network by name, of which the last, `y`, is that of `apply`."""
     inputs = Inputs(graph, dtype or jnp.result_type(*jax.tree.leaves(x)), jnp)
     packed = inputs.packed("x", x, None, pattern)
     values = dict(inputs.arrays("x", x))
+    scales = values_of(graph.hypers, hyper, inputs.dtype)
     masks: dict[str, masking.Mask] = dict.fromkeys(values)
     for index, node in enumerate(graph.nodes):
         op = tensor_op(node)
         weights = op.weights(graph.tensor_of(node.operands[0]))
-        scaled = {name: weight.multiplier * params[node.name][name] for name, weight in weights.items()}
+        scaled = {name: _scale(weight, "apply", scales) * params[node.name][name] for name, weight in weights.items()}
         row = next(FORWARD[cls] for cls in type(op).__mro__ if cls in FORWARD)
         mask = masks[node.operands[0]]
         given: dict[str, Any] = {"mask": mask} if isinstance(op, masking.READ_MASK) else {}
@@ -99,6 +110,12 @@ def apply_all(
         masks[node.name] = masking.moved(op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask)
         values[node.name] = masking.masked(op, y, masks[node.name])
     return {output.label: values[output.value] for output in graph.outputs}
+
+
+def _scale(weight: Weight, read: str, hyper: Values) -> Any:
+    """What an array is scaled by when it is drawn ("init"), or in the forward pass ("apply")."""
+    constant = weight.std if read == "init" else weight.multiplier
+    return constant * hyper[weight.hyper.name] if weight.hyper and weight.read == read else constant
 
 
 def _key_of(node: Node, index: int, key: jax.Array | None) -> jax.Array:

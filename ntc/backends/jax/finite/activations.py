@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from ntc.ir import ops
+from ntc.ir.expression import evaluate
 from ntc.ir.ops.activation import PiecewiseLinear
+from ntc.ir.ops.custom import Smooth
 
 Weights = Mapping[str, jax.Array]
 
@@ -126,6 +128,34 @@ def _hinges(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
     return y
 
 
+EXPRESSIONS: Mapping[str, Callable[..., jax.Array]] = {
+    "exp": jnp.exp,
+    "log": jnp.log,
+    "sqrt": jnp.sqrt,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+    "softplus": jax.nn.softplus,
+    "erf": lax.erf,
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+    "abs": jnp.abs,
+    "relu": lambda x: jnp.maximum(x, 0),
+    "sign": jnp.sign,
+    "min": jnp.minimum,
+    "max": jnp.maximum,
+}
+"""The functions of expressions on arrays."""
+
+
+def _custom(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(jnp.asarray(evaluate(op.body, x, EXPRESSIONS), x.dtype), x.shape)
+
+
+def row_of(op: Any) -> Callable[..., jax.Array]:
+    """The forward pass of a nonlinearity, or of the family it belongs to."""
+    return _custom if isinstance(op, Smooth) else next(ROWS[cls] for cls in type(op).__mro__ if cls in ROWS)
+
+
 def _exponential_linear(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
     below: jax.Array = op.depth * jnp.expm1(jnp.minimum(x, 0) / op.decay)
     y: jax.Array = op.above * jnp.maximum(x, 0) + below
@@ -156,4 +186,5 @@ ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     ops.GeluTanh: _gelu_tanh,
     ops.Hinges: _hinges,
     ops.ExponentialLinear: _exponential_linear,
+    ops.CustomActivation: _custom,
 }

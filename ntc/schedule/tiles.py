@@ -11,7 +11,8 @@ from ntc.ir.graph import Graph, Node
 from ntc.ir.kernel import Attend
 from ntc.ir.op import covariance
 from ntc.ir.types import Target
-from ntc.schedule import CHUNK_BYTES, is_cross, schedule
+from ntc.schedule.chunk import CHUNK_BYTES
+from ntc.schedule.groups import is_cross, schedule
 
 _LANES = 8
 """Tile sides are multiples of this where they exceed it: innermost rows then fill whole vector registers."""
@@ -82,6 +83,12 @@ class Tiling:
         side = min(isqrt(pairs), cls._useful_side(target, needs))
         rows, columns = _balanced(n1, max(1, min(pairs // max(1, min(side, n2)), side))), _balanced(n2, side)
         return cls(rows, columns)._for(workers, n1, n2)
+
+    @property
+    def squares(self) -> Tiling:
+        """Square tiles, no larger."""
+        side = min(self.rows, self.columns)
+        return Tiling(side, side)
 
     @classmethod
     def _useful_side(cls, target: Target, needs: Needs) -> int:

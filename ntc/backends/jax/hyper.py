@@ -1,0 +1,63 @@
+"""Values of hyperparameters, checked and as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntc.backends.jax.known import is_traced
+from ntc.errors import InputError
+from ntc.ir.construct import did_you_mean
+from ntc.ir.hyper import Hyper, default, problem_of
+
+Values = Mapping[str, Any]
+"""Numbers by name of the hyperparameter."""
+
+
+def values_of(hypers: Mapping[str, Hyper], given: Values | None, dtype: Any) -> dict[str, Any]:
+    """A scalar for each hyperparameter: what is given, or its default.
+
+    Numbers that are known are NumPy scalars, so that they take part in no trace. Raises InputError for names that are
+    none, for anything but one number, and for known numbers that are negative or not finite.
+    """
+    for name in given or {}:
+        if name not in hypers:
+            listed = ", ".join(hypers) or "none"
+            hint = did_you_mean(name, list(hypers)) or f"its hyperparameters: {listed}"
+            raise InputError(f"the network has no hyperparameter `{name}`", hint=hint)
+    return {name: _scalar(name, (given or {}).get(name, hyper.value), dtype) for name, hyper in hypers.items()}
+
+
+def known_values(hypers: Mapping[str, Hyper], given: Values) -> dict[str, float]:
+    """What is given, as numbers. Raises InputError as `values_of`, and where it is not known."""
+    unknown = [name for name, value in given.items() if is_traced(value)]
+    if unknown:
+        raise InputError(
+            f"the hyperparameter `{unknown[0]}` has no value yet inside a JAX transformation",
+            hint="call the program with hyper=",
+        )
+    values = values_of(hypers, given, np.float64)
+    return {name: float(values[name]) for name in given}
+
+
+def _scalar(name: str, value: Any, dtype: Any) -> Any:
+    if np.shape(value) != ():
+        raise InputError(f"the hyperparameter `{name}` should be one number, got shape {np.shape(value)}")
+    if is_traced(value):
+        return jnp.asarray(value, dtype)
+    number = value.item() if isinstance(value, np.ndarray | np.generic | jax.Array) else value
+    problem = problem_of(number)
+    if problem:
+        raise InputError(f"the hyperparameter `{name}`: {problem}")
+    return np.asarray(number, dtype)
+
+
+def scale_of(scale: float | Hyper, values: Values | None) -> Any:
+    """The number, or the array, that a scale is."""
+    if isinstance(scale, Hyper) and values is not None:
+        return values[scale.name]
+    return default(scale)

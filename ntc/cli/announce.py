@@ -1,0 +1,47 @@
+"""What is said before a long computation, and the profile of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from ntc.cli.console import stderr
+from ntc.cli.price import duration, size
+
+if TYPE_CHECKING:
+    from ntc.backends.jax.program import Program
+
+
+Examples = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
+
+
+def announce(program: Program, x1: Examples, x2: Examples | None) -> None:
+    """Says on stderr what a computation of more than a minute is predicted to take."""
+    n1, n2 = _count(x1), None if x2 is None else _count(x2)
+    if n1 == 0 or n2 == 0:
+        return  # refused by the program, or nothing to compute
+    if program.is_long(n1, n2):
+        cost = program.cost(n1, n2)
+        kind = "" if cost.measured else "; `ntc calibrate` would make that better"
+        stderr.print(f"predicted: {duration(cost.seconds)}, {size(cost.memory)}{kind}", markup=False, highlight=False)
+
+
+def _count(x: Examples) -> int:
+    first = next(iter(x.values())) if isinstance(x, dict) else x
+    return len(first) if first.ndim else 0
+
+
+@contextmanager
+def profiled(directory: Path | None) -> Iterator[None]:
+    """A JAX profiler trace of what is within, in a directory; None is no trace."""
+    if directory is None:
+        yield
+        return
+    import jax
+
+    with jax.profiler.trace(str(directory)):
+        yield

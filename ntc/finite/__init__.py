@@ -1,0 +1,26 @@
+"""Finite networks: their random parameters and forward pass, and empirical kernels of any function f(params, x)."""
+
+from ntc.backends.jax.finite import Params, apply, init
+from ntc.finite.empirical import empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn
+from ntc.finite.estimates import Eigenvalues, Estimate, Sketch, ntk_eigenvalues, ntk_sketch, ntk_trace
+from ntc.finite.implementation import NtkImplementation
+from ntc.finite.parts import empirical_ntk_by_layer_fn, empirical_ntk_subset_fn
+
+__all__ = [
+    "Eigenvalues",
+    "Estimate",
+    "NtkImplementation",
+    "Params",
+    "Sketch",
+    "apply",
+    "empirical_kernel_fn",
+    "empirical_nngp_fn",
+    "empirical_ntk_by_layer_fn",
+    "empirical_ntk_fn",
+    "empirical_ntk_subset_fn",
+    "empirical_ntk_vp_fn",
+    "init",
+    "ntk_eigenvalues",
+    "ntk_sketch",
+    "ntk_trace",
+]

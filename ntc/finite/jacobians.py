@@ -1,0 +1,106 @@
+"""J(x1) J(x2)^T as a sum over parameters, of contracted Jacobians or of structured derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ntc.finite.arguments import VmapAxes
+from ntc.finite.axes import Labels, OutputAxes
+from ntc.finite.inline import flatten, type_of
+from ntc.finite.structured import Factor, factor, sites, tapped
+
+Single = Callable[..., jax.Array]
+"""f(params, x, mapped keywords) of one example, or of all of them, with one array as output."""
+
+Side = tuple[Single, Any, Any]
+"""A function, its x and its mapped keyword arguments."""
+
+
+@dataclass(frozen=True, eq=False)
+class Derivatives:
+    """Derivatives of the outputs at one batch.
+
+    Attributes:
+      jacobians: by number of the parameter, (*output axes, *axes of the parameter).
+      cotangents: by number of a parameter with a site, (*output axes, *axes of the site's output).
+      inputs: by the same, the input of the site, with the batch axis first if there is one.
+      factors: how inputs and cotangents multiply.
+    """
+
+    jacobians: Mapping[int, jax.Array]
+    cotangents: Mapping[int, jax.Array]
+    inputs: Mapping[int, jax.Array]
+    factors: Mapping[int, Factor]
+
+
+def derivatives(side: Side, params: Any, axes: VmapAxes | None, batch: int | None, structured: bool) -> Derivatives:
+    """The derivatives at one side; of independent examples where `batch` is the axis of the output that counts them."""
+    single, x, mapped = side
+    leaves, structure = jax.tree.flatten(params)
+
+    def function(leaves: Any, x: Any, mapped: Any) -> Any:
+        return single(jax.tree.unflatten(structure, leaves), x, mapped)
+
+    factors: dict[int, Factor] = {}
+
+    def plain(x: Any, mapped: Any) -> Any:
+        return {}, dict(enumerate(jax.jacrev(function)(leaves, x, mapped))), {}
+
+    def by_sites(x: Any, mapped: Any) -> Any:
+        flat = flatten(jax.make_jaxpr(function)(leaves, x, mapped))
+        found = sites(flat, len(leaves))
+        factors.update({i: factor(flat.steps[s.step], s.operand) for i, s in found.items()})
+        outputs = {i: type_of(flat.steps[s.step].equation.outvars[0]) for i, s in found.items()}
+        taps = {i: jnp.zeros(y.shape, y.dtype) for i, y in outputs.items()}
+        others = {i: leaf for i, leaf in enumerate(leaves) if i not in found}
+
+        def of(taps: Any, others: Any) -> Any:
+            every = [others.get(i, leaf) for i, leaf in enumerate(leaves)]
+            (y,), inputs = tapped(flat, found, [*every, *jax.tree.leaves((x, mapped))], taps)
+            return y, inputs
+
+        (cotangents, jacobians), inputs = jax.jacrev(of, argnums=(0, 1), has_aux=True)(taps, others)
+        return cotangents, jacobians, inputs
+
+    one = by_sites if structured else plain
+    if axes is None or batch is None:
+        cotangents, jacobians, inputs = one(x, mapped)
+    else:
+        keywords = {name: axes.keywords[name] for name in mapped}
+        cotangents, jacobians, inputs = jax.vmap(one, (axes.x, keywords), (batch, batch, 0))(x, mapped)
+    return Derivatives(jacobians, cotangents, inputs, factors)
+
+
+def contracted(first: Derivatives, second: Derivatives, axes: OutputAxes, batch: int | None) -> dict[int, jax.Array]:
+    """The part of the kernel that belongs to every parameter, before division by the size of traced axes."""
+    parts = {}
+    for i, j1 in first.jacobians.items():
+        weight = tuple(axes.free + axis for axis in range(j1.ndim - len(axes.first)))
+        parts[i] = _sum(axes.kernel, (j1, (*axes.first, *weight)), (second.jacobians[i], (*axes.second, *weight)))
+    for i, rule in first.factors.items():
+        operands: list[tuple[jax.Array, Labels]] = []
+        for side, labels, start in ((first, axes.first, 0), (second, axes.second, 1)):
+            h, cotangent = (_placed(part, axes.free, start) for part in (rule.h, rule.cotangent))
+            counted = () if batch is None else (labels[batch],)
+            operands += [(side.inputs[i], (*counted, *h)), (side.cotangents[i], (*labels, *cotangent))]
+        parts[i] = _sum(axes.kernel, *operands)
+    return parts
+
+
+def _placed(labels: Labels, free: int, side: int) -> Labels:
+    """Labels of a rule after those of outputs: even numbers for weights, odd ones for positions of either side."""
+    return tuple(free + 4 * label if label >= 0 else free - 4 * label - 3 + side for label in labels)
+
+
+def _sum(result: Labels, *operands: tuple[jax.Array, Labels]) -> jax.Array:
+    numbered = {label: i for i, label in enumerate(dict.fromkeys(x for _, labels in operands for x in labels))}
+    arguments = [part for x, labels in operands for part in (x, [numbered[label] for label in labels])]
+    return jnp.einsum(
+        *arguments, [numbered[label] for label in result], optimize="optimal", precision=lax.Precision.HIGHEST
+    )

@@ -1,0 +1,83 @@
+"""In which library and precision a prediction is computed.
+
+Arrays that are known are computed with in NumPy and LAPACK, whatever transformation is around: in float64, unless told
+otherwise. Arrays that stand for others inside `jax.jit`, `jax.grad` or `jax.vmap` are computed with in `jax.numpy`, in
+the precision of the kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.precision import precision
+from ntc.errors import InputError
+
+SolveDType = Literal["float32", "float64"]
+
+
+def checked(name: str, x: Any) -> Any:
+    """The array x as it is if it is traced, else as a NumPy array. Raises InputError unless it holds finite reals."""
+    if is_traced(x):
+        return x
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"{name} is not an array: {error}") from None
+    if array.dtype.kind not in "fiub" and array.dtype != jnp.bfloat16:
+        raise InputError(f"{name} should hold real numbers, got dtype {array.dtype}")
+    if not np.isfinite(array).all():
+        what = "the kernel matrix" if name.startswith("k_") else name
+        raise InputError(f"{what} has entries that are not finite", hint="are all inputs finite?")
+    return array
+
+
+def kernel_dtype(kernel: Any) -> Any:
+    """The dtype of predictions with a kernel: its own, float32 for integers."""
+    return kernel.dtype if np.issubdtype(kernel.dtype, np.floating) else np.dtype(np.float32)
+
+
+def solve_dtype(requested: SolveDType | None) -> Any:
+    """float64 unless float32 is requested. Raises InputError for anything else."""
+    if requested not in (None, "float32", "float64"):
+        raise InputError(f"solve_dtype should be float32 or float64, got {requested!r}")
+    return np.dtype(requested or "float64")
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How to compute with some arrays.
+
+    Attributes:
+      numpy: the module, `numpy` or `jax.numpy`.
+      dtype: of the computation.
+      result: dtype of what is returned.
+    """
+
+    numpy: Any
+    dtype: Any
+    result: Any
+
+    @classmethod
+    def of(cls, kernel: Any, requested: SolveDType | None, *arrays: Any) -> Arithmetic:
+        """For a prediction that reads the kernel and the arrays."""
+        wanted, result = solve_dtype(requested), kernel_dtype(kernel)
+        if any(map(is_traced, (kernel, *arrays))):
+            available = jax.dtypes.canonicalize_dtype(result)
+            return cls(jnp, available, available)
+        return cls(np, wanted, result)
+
+    def array(self, x: Any) -> Any:
+        return self.numpy.asarray(x, self.dtype)
+
+    def finished(self, x: Any) -> jax.Array:
+        """As a JAX array of the result's dtype, which may be float64 without `jax_enable_x64`."""
+        if self.numpy is jnp:
+            return jnp.asarray(x, self.result)
+        with precision("f64" if self.result == np.float64 else "f32"), jax.ensure_compile_time_eval():
+            return jnp.asarray(x, self.result)

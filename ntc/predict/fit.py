@@ -1,0 +1,118 @@
+"""Hyperparameters of largest marginal likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import scipy.optimize
+from jax.flatten_util import ravel_pytree
+
+from ntc.errors import InputError
+from ntc.predict.evidence import log_marginal_likelihood_and_gradient
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where the marginal likelihood is largest.
+
+    Attributes:
+      parameters: of the structure that was given.
+      diag_reg: as given, or as fitted.
+      value: the log marginal likelihood there, in nats.
+      history: the value after every iteration, beginning with the start.
+      converged: whether the optimiser says so.
+      message: what the optimiser says.
+    """
+
+    parameters: Any
+    diag_reg: float
+    value: float
+    history: tuple[float, ...]
+    converged: bool
+    message: str
+
+
+def fit(
+    kernel_of: Callable[[Any], Any],
+    start: Any,
+    y_train: Any,
+    diag_reg: float = 1e-4,
+    *,
+    fit_diag_reg: bool = False,
+    max_iterations: int = 100,
+    progress: Callable[[int, float], None] | None = None,
+) -> Fit:
+    """Maximises the log marginal likelihood over positive parameters, by L-BFGS-B on their logarithms.
+
+    Args:
+      kernel_of: function of the parameters with the training kernel (n, n) as value, which JAX can differentiate.
+      start: positive numbers or arrays, in any nesting of tuples, lists and dicts.
+      y_train: (n, outputs).
+      diag_reg: relative to the mean of the diagonal; positive if it is fitted as well.
+      fit_diag_reg: it is a parameter like the others.
+      max_iterations: of the optimiser.
+      progress: called with (iterations done, log marginal likelihood).
+
+    Raises:
+      InputError: a start is not positive, shapes do not fit, or the kernel at the start is not positive definite.
+    """
+    with jax.enable_x64(True):
+        flat, restore = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, float), start))
+    values = np.append(np.asarray(flat, np.float64), diag_reg if fit_diag_reg else [])
+    if not len(values) or not (np.isfinite(values) & (values > 0)).all():
+        raise InputError("parameters to fit, and diag_reg if it is fitted, should be positive numbers")
+    objective = _Objective(kernel_of, restore, y_train, diag_reg, fit_diag_reg, len(flat))
+    history = [-objective.start(np.log(values))]
+
+    def report(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+        history.append(-float(intermediate_result.fun))
+        if progress:
+            progress(len(history) - 1, history[-1])
+
+    found = scipy.optimize.minimize(
+        objective, np.log(values), jac=True, method="L-BFGS-B", callback=report, options={"maxiter": max_iterations}
+    )
+    parameters, fitted = objective.parameters(found.x)
+    return Fit(parameters, fitted, -float(found.fun), tuple(history), bool(found.success), str(found.message))
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """Minus the log marginal likelihood, and its gradient, as a function of logarithms."""
+
+    kernel_of: Callable[[Any], Any]
+    restore: Callable[[Any], Any]
+    y_train: Any
+    diag_reg: float
+    fit_diag_reg: bool
+    count: int
+
+    def parameters(self, logs: Array) -> tuple[Any, float]:
+        values = np.exp(logs)
+        with jax.enable_x64(True):
+            restored = self.restore(jnp.asarray(values[: self.count]))
+        return restored, float(values[-1]) if self.fit_diag_reg else self.diag_reg
+
+    def start(self, logs: Array) -> float:
+        """The value at the start, where the kernel must be positive definite."""
+        parameters, diag_reg = self.parameters(logs)
+        return -log_marginal_likelihood_and_gradient(self.kernel_of, parameters, self.y_train, diag_reg).value
+
+    def __call__(self, logs: Array) -> tuple[float, Array]:
+        parameters, diag_reg = self.parameters(logs)
+        try:
+            found = log_marginal_likelihood_and_gradient(self.kernel_of, parameters, self.y_train, diag_reg)
+        except InputError:
+            # A step of the line search to where there is no likelihood: it is to be made shorter.
+            return np.inf, np.zeros_like(logs)
+        slopes = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found.gradient)])
+        gradient = np.append(slopes, found.diag_reg if self.fit_diag_reg else []) * np.exp(logs)
+        return -found.value, -gradient

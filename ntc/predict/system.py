@@ -1,0 +1,186 @@
+"""The kernel matrix of the training data, regularised, factorised once, and diagnosed where that cannot work."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import jax.scipy.linalg as jax_linalg
+import numpy as np
+import scipy.linalg
+
+from ntc.backends.jax.known import is_traced
+from ntc.errors import InputError
+from ntc.predict.arithmetic import Arithmetic, SolveDType, kernel_dtype, solve_dtype
+
+
+class RoundingWarning(UserWarning):
+    """A kernel matrix has eigenvalues that are negative by rounding, which are taken as zero."""
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues (n,), none negative, ascending, and eigenvectors (n, n) in columns.
+
+    Eigenvalues up to `null` cannot be told from zero: at infinite time they are taken as zero.
+    """
+
+    values: Any
+    vectors: Any
+    null: Any
+
+
+class System:
+    """A training kernel K (n, n) plus diag_reg on its diagonal. What is factorised is kept, unless it is traced.
+
+    A known matrix is factorised by LAPACK in `solve_dtype`, even inside `jax.jit`, and errors are raised. A traced one
+    is factorised by JAX in its own precision at every call, and nothing can be raised: where it is not positive
+    definite, solutions are NaN.
+
+    Args:
+      kernel: (n, n), symmetric.
+      diag_reg: not negative; relative to the mean of the diagonal, unless absolute.
+
+    Attributes:
+      traced: whether the kernel or diag_reg is, so that what is computed belongs to a transformation.
+    """
+
+    def __init__(
+        self, kernel: Any, diag_reg: Any = 0.0, absolute: bool = False, requested: SolveDType | None = None
+    ) -> None:
+        if not is_traced(diag_reg) and not (np.ndim(diag_reg) == 0 and 0 <= diag_reg < np.inf):
+            raise InputError(f"diag_reg should not be negative, got {diag_reg}")
+        self._kernel, self.diag_reg, self._absolute = kernel, diag_reg, absolute
+        self.traced = is_traced(kernel) or is_traced(diag_reg)
+        self._dtype = kernel_dtype(kernel) if self.traced else solve_dtype(requested)
+        self._precision = np.finfo(kernel_dtype(kernel)).eps
+        self._known: dict[str, Any] = {}
+        if not self.traced:
+            self._check_symmetry()
+
+    def solve(self, right: Any, arithmetic: Arithmetic) -> Any:
+        """(K + r I)^-1 right for right of shape (n, m). Raises InputError with a diagnosis."""
+        if self.traced:
+            return jax_linalg.cho_solve((jnp.linalg.cholesky(self._regularised()), True), right)
+        if arithmetic.numpy is jnp:
+            factor = jnp.asarray(self.factor, arithmetic.dtype)
+            return jax_linalg.cho_solve((factor, True), right)
+        return scipy.linalg.cho_solve((self.factor, True), right, check_finite=False)
+
+    def whitened(self, right: Any) -> Any:
+        """L^-1 right for a known matrix, K + r I = L L' and right of shape (n, m): half of `solve`."""
+        return scipy.linalg.solve_triangular(self.factor, right, lower=True, check_finite=False)
+
+    def inverse(self) -> Any:
+        """(K + r I)^-1 of a known matrix, symmetric to the last bit."""
+        (potri,) = scipy.linalg.get_lapack_funcs(("potri",), (self.factor,))
+        found, _ = potri(self.factor, lower=True)
+        lower = np.tril(found)
+        return lower + np.tril(found, -1).T
+
+    def log_determinant(self, arithmetic: Arithmetic) -> Any:
+        """log det (K + r I)."""
+        if self.traced:
+            return 2 * jnp.sum(jnp.log(jnp.diagonal(jnp.linalg.cholesky(self._regularised()))))
+        return arithmetic.array(2 * np.sum(np.log(np.diagonal(self.factor))))
+
+    def spectrum(self, arithmetic: Arithmetic) -> Spectrum:
+        """The eigendecomposition of K + r I. Raises InputError if an eigenvalue is negative beyond rounding."""
+        if self.traced:
+            values, vectors = jnp.linalg.eigh(self._regularised())
+            return Spectrum(jnp.maximum(values, 0), vectors, self._null(abs(values[-1])))
+        if "spectrum" not in self._known:
+            self._known["spectrum"] = self._decomposed()
+        found: Spectrum = self._known["spectrum"]
+        array = arithmetic.array
+        return Spectrum(array(found.values), array(found.vectors), array(found.null))
+
+    @property
+    def factor(self) -> Any:
+        """The lower Cholesky factor of a known matrix; what is above its diagonal has no meaning."""
+        if "factor" not in self._known:
+            self._known["factor"] = self._factorised()
+        return self._known["factor"]
+
+    @property
+    def noise(self) -> Any:
+        """What is added to the diagonal."""
+        numpy: Any = jnp if self.traced else np
+        scale = 1.0 if self._absolute else numpy.mean(numpy.diagonal(self._kernel), dtype=self._dtype)
+        return self.diag_reg * scale
+
+    def _regularised(self) -> Any:
+        """A new array, as it is overwritten by its factor."""
+        numpy: Any = jnp if self.traced else np
+        matrix = numpy.array(self._kernel, self._dtype)
+        if self.traced:
+            return matrix + self.noise * jnp.eye(len(matrix), dtype=self._dtype)
+        matrix.flat[:: len(matrix) + 1] += self.noise
+        return matrix
+
+    def _check_symmetry(self) -> None:
+        """Compares up to 256 rows with their columns: a matrix that was not meant for this is found, at little cost."""
+        rows = np.unique(np.linspace(0, len(self._kernel) - 1, 256).astype(int))
+        upper, lower = self._kernel[rows], self._kernel[:, rows].T
+        if np.abs(upper - lower).max() > self._precision**0.5 * np.abs(upper).max():
+            raise InputError("the kernel matrix is not symmetric", hint="give the kernel of the training inputs")
+
+    def _factorised(self) -> Any:
+        matrix = self._regularised()
+        potrf, pocon, lange = scipy.linalg.get_lapack_funcs(("potrf", "pocon", "lange"), (matrix,))
+        # Transposed, a symmetric matrix is the same, and in the order that LAPACK factorises in place.
+        norm = lange("1", matrix.T)
+        factor, failed = potrf(matrix.T, lower=True, overwrite_a=True, clean=False)
+        if failed:
+            raise self._diagnosis()
+        inverse_condition, _ = pocon(factor, norm, uplo="L")
+        if inverse_condition < np.finfo(self._dtype).eps:
+            raise self._diagnosis()
+        return factor
+
+    def _decomposed(self) -> Spectrum:
+        values, vectors = scipy.linalg.eigh(self._regularised().T, overwrite_a=True, check_finite=False)
+        null = self._null(np.abs(values).max())
+        if values[0] < -null:
+            raise self._diagnosis(values)
+        negative = int(np.sum(values < 0))
+        if negative:
+            message = (
+                f"{negative} of {len(values)} eigenvalues of the kernel matrix are negative by rounding (the least is "
+                f"{values[0] / values[-1]:.1e} of the largest), and taken as zero"
+            )
+            warnings.warn(message, RoundingWarning, stacklevel=2)
+        return Spectrum(np.maximum(values, 0), vectors, null)
+
+    def _null(self, largest: Any) -> Any:
+        """Size of the error of an eigenvalue: that of a matrix of independent rounding errors, some per entry, and that
+        of the decomposition."""
+        numpy: Any = jnp if self.traced else np
+        entry = abs(numpy.diagonal(self._kernel)).max() * self._precision
+        return 10 * len(self._kernel) ** 0.5 * (entry + np.finfo(self._dtype).eps * largest)
+
+    def _diagnosis(self, values: Any = None) -> InputError:
+        """What is wrong with the matrix, and the regularisation that would mend it."""
+        if values is None:
+            values = scipy.linalg.eigvalsh(self._regularised(), overwrite_a=True, check_finite=False)
+        scale = 1.0 if self._absolute else float(np.mean(np.diagonal(self._kernel))) or 1.0
+        least, largest = float(values[0]), float(values[-1])
+        if not largest:
+            return InputError("the kernel matrix is zero: a network without weights, or inputs of zeros?")
+        condition = f"{largest / least:.1e}" if least > 0 else "infinite"
+        enough = self.diag_reg + (max(0.0, -2 * least) + 10 * float(self._null(max(largest, -least)))) / scale
+        relative = "" if self._absolute else " of the mean of its diagonal"
+        return InputError(
+            f"the kernel matrix is not positive definite with diag_reg={self.diag_reg:g}, or not beyond rounding: its "
+            f"least eigenvalue is {least / scale:.1e}{relative}, its condition number {condition} "
+            "(equal or nearly equal training inputs?)",
+            hint=f"use diag_reg of {_rounded_up(enough)} or more, or a kernel in float64",
+        )
+
+
+def _rounded_up(x: float) -> str:
+    """With one digit, not less."""
+    exponent = np.floor(np.log10(x)) if x > 0 else 0
+    return f"{np.ceil(x / 10**exponent) * 10**exponent:.0e}"

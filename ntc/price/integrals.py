@@ -1,0 +1,57 @@
+"""How much arithmetic the Gaussian integrals of each family of nonlinearities are, per entry.
+
+Counted on the jaxprs of the backend's integrals; a test holds the rows to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ntc.ir import ops
+from ntc.ir.kernel import Dual, GaussianIntegral
+from ntc.ir.types import DType
+
+Counts = tuple[float, float, float]
+"""Additions, roots and quotients, transcendental functions."""
+
+INTEGRALS: Mapping[type[Any], tuple[Counts, Counts]] = {
+    ops.PiecewiseLinear: ((27, 3, 0), (26, 2, 0)),
+    ops.ErrorFunction: ((12, 1, 1), (9, 2, 0)),
+    ops.Gelu: ((13, 6, 1), (13, 5, 1)),
+    ops.Sinusoid: ((21, 3, 4), (21, 3, 4)),
+    ops.Rbf: ((9, 0, 1), (10, 0, 1)),
+    ops.Gabor: ((23, 7, 4), (44, 11, 5)),
+    ops.Gaussian: ((9, 2, 0), (11, 2, 0)),
+    ops.Exp: ((8, 1, 1), (9, 1, 1)),
+    ops.ExpNormalized: ((11, 1, 1), (11, 1, 1)),
+    ops.PolynomialFamily: ((20, 1, 0), (20, 1, 0)),
+    ops.RectifiedMonomial: ((40, 4, 1), (40, 4, 1)),
+    ops.Sign: ((45, 4, 0), (0, 0, 0)),
+    ops.Analytic: ((782, 1, 0), (782, 1, 0)),
+    ops.CustomActivation: ((782, 1, 0), (782, 1, 0)),  # a series; what is made of straight pieces is not known here
+    ops.Hinges: ((1160, 360, 150), (1000, 300, 133)),
+    ops.ExponentialLinear: ((4233, 243, 97), (2596, 147, 97)),
+    ops.LayerNorm: ((1, 1, 0), (0, 1, 0)),
+}
+"""By family, in float32: of phi, and of its derivative."""
+
+_WITH_ARC: Counts = (20, 3, 1)
+"""In float64, relu and its kin have an arc cosine in place of a polynomial."""
+
+_SERIES_IN_FLOAT64: Mapping[type[Any], float] = {
+    ops.Analytic: 2.0,
+    ops.CustomActivation: 2.0,
+    ops.ExponentialLinear: 3.0,
+}
+"""Families that sum more terms in float64: how many times as many."""
+
+
+def integral_work(op: GaussianIntegral, dtype: DType) -> Counts:
+    """Counts per entry of the integral that a kernel op computes."""
+    family = next(cls for cls in type(op.phi).__mro__ if cls in INTEGRALS)
+    if dtype == "f64" and family is ops.PiecewiseLinear:
+        return _WITH_ARC
+    counts = INTEGRALS[family][0 if isinstance(op, Dual) else 1]
+    factor = _SERIES_IN_FLOAT64.get(family, 1.0) if dtype == "f64" else 1.0
+    return factor * counts[0], factor * counts[1], factor * counts[2]
