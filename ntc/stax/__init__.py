@@ -1,13 +1,26 @@
 """The layers of Neural Tangents, compiled: `from ntc import stax` in place of `from neural_tangents import stax`.
 
-A layer is a triple (init_fn, apply_fn, kernel_fn). docs/migrating.md says what is not here.
+A layer is a triple (init_fn, apply_fn, kernel_fn). docs/migrating.md says what differs.
 """
 
-from ntc.stax.combinators import FanInConcat, FanInProd, FanInSum, FanOut, parallel, repeat, serial
+from ntc.stax.affine import Conv, ConvLocal, ConvTranspose, Dense
+from ntc.stax.attention import GlobalSelfAttention
+from ntc.stax.combinators import (
+    FanInConcat,
+    FanInProd,
+    FanInSum,
+    FanOut,
+    Identity,
+    parallel,
+    repeat,
+    serial,
+)
 from ntc.stax.elementwise import (
-    Abs,
     ABRelu,
+    Abs,
     Cos,
+    Elementwise,
+    ElementwiseNumerical,
     Erf,
     Exp,
     ExpNormalized,
@@ -25,23 +38,59 @@ from ntc.stax.elementwise import (
     Sign,
     Sin,
 )
-from ntc.stax.layers import (
-    Aggregate,
-    AvgPool,
-    Conv,
-    ConvLocal,
-    ConvTranspose,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool,
-    GlobalSumPool,
-    Identity,
-    ImageResize,
-    Index,
-    LayerNorm,
-    Slice,
-    SumPool,
-)
+from ntc.stax.enums import AggregateImplementation, AttentionMechanism, Padding, PositionalEmbedding
+from ntc.stax.pooling import AvgPool, Dropout, GlobalAvgPool, GlobalSumPool, LayerNorm, SumPool
+from ntc.stax.shapes import Aggregate, DotGeneral, Flatten, ImageResize, Index, Slice
 
-__all__ = [name for name in dir() if name[0].isupper() or name in ("parallel", "repeat", "serial")]
+__all__ = [
+    "ABRelu",
+    "Abs",
+    "Aggregate",
+    "AggregateImplementation",
+    "AttentionMechanism",
+    "AvgPool",
+    "Conv",
+    "ConvLocal",
+    "ConvTranspose",
+    "Cos",
+    "Dense",
+    "DotGeneral",
+    "Dropout",
+    "Elementwise",
+    "ElementwiseNumerical",
+    "Erf",
+    "Exp",
+    "ExpNormalized",
+    "FanInConcat",
+    "FanInProd",
+    "FanInSum",
+    "FanOut",
+    "Flatten",
+    "Gabor",
+    "Gaussian",
+    "Gelu",
+    "GlobalAvgPool",
+    "GlobalSelfAttention",
+    "GlobalSumPool",
+    "Hermite",
+    "Identity",
+    "ImageResize",
+    "Index",
+    "LayerNorm",
+    "LeakyRelu",
+    "Monomial",
+    "Padding",
+    "Polynomial",
+    "PositionalEmbedding",
+    "Rbf",
+    "RectifiedMonomial",
+    "Relu",
+    "Sigmoid_like",
+    "Sign",
+    "Sin",
+    "Slice",
+    "SumPool",
+    "parallel",
+    "repeat",
+    "serial",
+]

@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ntc.backends.jax.program import Program
-from ntc.compiler import build
-from ntc.errors import ParameterError, UnsupportedError
-from ntc.ir.build import TensorGraphBuilder
-from ntc.ir.graph import Graph
-from ntc.ir.ops import Mask
+from ntc.errors import ParameterError
 from ntc.ir.types import Kernel
-from ntc.stax.part import Part, Value
-
-Shapes = Any
-"""(*spatial, channels) of an array, or a tuple of Shapes."""
+from ntc.stax.compiled import Compiled, precision_of, shapes_of, without_examples
+from ntc.stax.layout import LAST, Axes
+from ntc.stax.part import Part, layouts
 
 KERNELS: tuple[Kernel, ...] = ("nngp", "ntk")
 
@@ -29,12 +22,16 @@ KERNELS: tuple[Kernel, ...] = ("nngp", "ntk")
 class KernelFunction:
     """`kernel_fn(x1, x2=None, get=None, ...)`: the kernels of one network.
 
-    A program is compiled when a shape of examples, dtype or choice of kernels is first seen, and kept.
+    A program is compiled when a shape of examples, precision or choice of kernels is first seen, and kept.
     """
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self._programs: dict[object, Program] = {}
+        self.__name__ = self.__qualname__ = part.name
+        self._programs: dict[object, Compiled] = {}
+
+    def __repr__(self) -> str:
+        return f"<KernelFunction of {self.part.name}>"
 
     def __call__(
         self,
@@ -46,59 +43,46 @@ class KernelFunction:
         mask_constant: float | None = None,
         diagonal_batch: bool | None = None,
         diagonal_spatial: bool | None = None,
+        batch_axis: int = 0,
+        channel_axis: int = -1,
+        **ignored: Any,
     ) -> Any:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
         Args:
-          x1, x2: (n, *spatial, channels), or tuples of them for a network of several inputs.
+          x1, x2: arrays with axes where the layers say they are, or tuples of them for a network of several inputs.
           get: "nngp" or "ntk" for one matrix, a tuple of them for a namedtuple; None for `ntc.Kernels` with both.
-          pattern: adjacency matrices (n1, vertices, vertices), (n2, ...) for `Aggregate`.
+          pattern: graphs of the examples of x1 and of x2, for `Aggregate`.
           mask_constant: entries of this value are missing.
-          diagonal_batch, diagonal_spatial: which covariances to carry is the compiler's choice: False or None.
+          diagonal_batch: of no effect, as what is carried is the compiler's choice.
+          diagonal_spatial: where true, of a result that keeps positions each with itself alone, (n1, n2, H, W).
+          batch_axis, channel_axis: of the inputs, where no layer says.
+          ignored: whatever else layers take when they are applied at finite width.
 
         Raises:
           ParameterError: `get` is something else.
-          UnsupportedError: diagonal outputs are asked for.
           NtcError: the network does not fit the arrays.
         """
-        if diagonal_batch or diagonal_spatial:
-            raise UnsupportedError("kernel_fn returns whole matrices", hint="`ntc.build(...).diagonal(x)` for a diagonal")
-        program = self._program(x1, x2, _wanted(get), mask_constant)
-        given = dict(zip(("pattern1", "pattern2"), pattern or (), strict=False)) if pattern is not None else {}
-        if x2 is None:
-            given.pop("pattern2", None)
-        kernels = program(_flat(x1), None if x2 is None else _flat(x2), **given)
-        if get is None:
-            return kernels
-        if isinstance(get, str):
-            return getattr(kernels, get)
-        return _result(tuple(get))(*(getattr(kernels, name) for name in get))
+        compiled = self.compiled(x1, x2, _wanted(get), mask_constant, (batch_axis, channel_axis))
+        return _chosen(compiled(x1, x2, pattern), get, bool(diagonal_spatial))
 
-    def _program(self, x1: Any, x2: Any, kernels: tuple[Kernel, ...], mask_constant: float | None) -> Program:
-        dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(*map(_dtype, jax.tree.leaves((x1, x2)))))
-        name: Literal["float32", "float64"] = "float64" if dtype == np.float64 else "float32"
-        key = (_shapes(x1), name, kernels, repr(mask_constant))
+    def compiled(
+        self,
+        x1: Any,
+        x2: Any = None,
+        kernels: tuple[Kernel, ...] = KERNELS,
+        mask_constant: float | None = None,
+        axes: Axes = LAST,
+    ) -> Compiled:
+        """The program for inputs of these shapes. Raises NtcError where the network does not fit them."""
+        shapes = shapes_of(x1)
+        layout = layouts(shapes, self.part.placed or axes)
+        shapes = without_examples(shapes, layout)
+        precision = precision_of(jax.tree.leaves((x1, x2)))
+        key = (shapes, axes, precision, kernels, repr(mask_constant))
         if key not in self._programs:
-            self._programs[key] = build(
-                network(self.part, key[0], mask_constant), target=_target(), kernels=kernels, dtype=name
-            )
+            self._programs[key] = Compiled.of(self.part, shapes, mask_constant, axes, kernels, precision)
         return self._programs[key]
-
-
-def network(part: Part, shapes: Shapes, mask_constant: float | None = None) -> Graph:
-    """The tensor graph of the part on inputs of these shapes. Raises NtcError where they do not fit."""
-    flat = jax.tree.leaves(shapes, is_leaf=_is_shape)
-    names = ["x"] if len(flat) == 1 else [f"x{index}" for index in range(len(flat))]
-    builder = TensorGraphBuilder(flat[0][:-1], flat[0][-1], None, names[0])
-    values = [builder.add_input(shape[:-1], shape[-1], None, name) for shape, name in zip(flat, names, strict=True)]
-    if mask_constant is not None:
-        mask: Any = "nan" if np.isnan(mask_constant) else float(mask_constant)
-        values = [builder.append(Mask(mask), [value]) for value in values]
-    value: Value = jax.tree.unflatten(jax.tree.structure(shapes, is_leaf=_is_shape), values)
-    result = part.write(builder, value)
-    if not isinstance(result, str):
-        raise UnsupportedError("a network of several results", hint="join them by FanInSum, FanInProd or FanInConcat")
-    return builder.finish("network", result)
 
 
 def _wanted(get: str | Sequence[str] | None) -> tuple[Kernel, ...]:
@@ -108,31 +92,26 @@ def _wanted(get: str | Sequence[str] | None) -> tuple[Kernel, ...]:
     return tuple(kernel for kernel in KERNELS if kernel in names)
 
 
+def _chosen(kernels: Any, get: str | Sequence[str] | None, diagonal: bool) -> Any:
+    """What `get` asks for, of every result of a network."""
+    if isinstance(kernels, tuple):
+        return tuple(_chosen(one, get, diagonal) for one in kernels)
+    if diagonal:
+        kernels = jax.tree.map(_own_positions, kernels)
+    if get is None:
+        return kernels
+    if isinstance(get, str):
+        return getattr(kernels, get)
+    return _result(tuple(get))(*(getattr(kernels, name) for name in get))
+
+
+def _own_positions(matrix: Any) -> Any:
+    """Entries (n1, n2, H, W) of each position with itself, of (n1, n2, H, H, W, W)."""
+    axes = (matrix.ndim - 2) // 2
+    letters = "abc"[:axes]
+    return jnp.einsum(f"nm{''.join(letter * 2 for letter in letters)}->nm{letters}", matrix)
+
+
 @lru_cache
 def _result(names: tuple[str, ...]) -> Any:
-    return namedtuple("Kernels", names)
-
-
-def _flat(x: Any) -> Any:
-    return tuple(jax.tree.leaves(x)) if isinstance(x, list | tuple) else x
-
-
-def _shapes(x: Any) -> Shapes:
-    if isinstance(x, list | tuple):
-        return tuple(map(_shapes, x))
-    shape = tuple(np.shape(x))
-    if len(shape) < 2:
-        raise ParameterError(f"inputs should have shape (n, ..., channels), got {shape}")
-    return shape[1:]
-
-
-def _is_shape(x: Any) -> bool:
-    return isinstance(x, tuple) and all(isinstance(size, int) for size in x)
-
-
-def _dtype(x: Any) -> Any:
-    return x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
-
-
-def _target() -> Any:
-    return {"gpu": "cuda", "tpu": "tpu"}.get(jax.default_backend(), "cpu")
+    return namedtuple("AnalyticKernel", names)
