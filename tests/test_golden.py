@@ -112,7 +112,8 @@ SUPPORTED = [
 @lru_cache(maxsize=1)
 def layer_of(name: str) -> Any:
     """The stored expression, evaluated."""
-    return eval(NETWORKS[name]["network"], {"stax": stax, "jnp": jnp, "wrn": wrn, "myrtle": myrtle})
+    with jax.enable_x64(True):  # some have arrays of numbers
+        return eval(NETWORKS[name]["network"], {"stax": stax, "jnp": jnp, "wrn": wrn, "myrtle": myrtle})
 
 
 def graph_of(name: str) -> Graph:
@@ -158,8 +159,7 @@ def test_reference_gives_the_stored_values(name: str, between: Between) -> None:
 def test_stax_gives_the_stored_values(name: str) -> None:
     """Protects `ntc.stax`, the passes and the jax backend on these networks: float64 to 1e-9, both matrices."""
     x1, x2, *patterns = (VALUES[f"{name}/{x}"] for x in ("x1", "x2", "pattern1", "pattern2") if f"{name}/{x}" in VALUES)
-    given = {"pattern": tuple(patterns)} if patterns else {}
-    given |= {"mask_constant": value for option, value in NETWORKS[name]["options"].items() if option == "mask"}
+    given = {"pattern": tuple(patterns) or None, "mask_constant": NETWORKS[name]["options"].get("mask")}
     kernel_fn = layer_of(name)[2]
     with jax.enable_x64(True):
         found = kernel_fn(x1, x2, ("nngp", "ntk"), **given), kernel_fn(x1, None, ("nngp", "ntk"), **given)

@@ -104,7 +104,7 @@ def _convolution(
     if dimension_numbers is None:
         return triple(Single(name, lambda layout, spatial: (op,), LAST))
     x, w, y = _numbers(name, dimension_numbers, len(filter_shape))
-    order = None if name == "ConvLocal" else tuple(_standard(w).index(letter) for letter in w)
+    order = tuple(_standard(w).index(letter) for letter in w)
     axes, out = _axes(x), Layout.of(len(y), _axes(y))
     return triple(Single(name, lambda layout, spatial: (op,), axes, lambda layout, spatial: out, Filters(order=order)))
 

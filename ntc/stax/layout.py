@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from ntc.errors import ParameterError
 
-Axes = tuple[int, int]
-"""`batch_axis` and `channel_axis` as users give them: negative ones count from the end."""
+Axes = tuple[int, int | None]
+"""`batch_axis` and `channel_axis` as users give them: negative ones count from the end; None for any, the last."""
 
 LAST: Axes = (0, -1)
 """Examples first, channels last: the standard order."""
@@ -28,9 +28,12 @@ class Layout:
     @classmethod
     def of(cls, axes: int, given: Axes = LAST) -> Layout:
         """Raises ParameterError where there are no such axes."""
-        batch, channel = (axis + axes if axis < 0 else axis for axis in given)
         if axes < 2:
             raise ParameterError(f"inputs must have at least two axes, of examples and of channels, got {axes}")
+        last = axes - 2 if given[0] in (-1, axes - 1) else axes - 1
+        batch, channel = (
+            axis + axes if axis < 0 else axis for axis in (given[0], last if given[1] is None else given[1])
+        )
         if batch == channel or not (0 <= batch < axes and 0 <= channel < axes):
             raise ParameterError(
                 f"batch_axis={given[0]} and channel_axis={given[1]} are not two axes of an array of {axes}"

@@ -106,12 +106,14 @@ class Single(Part):
                 hint="join them by FanInSum, FanInProd or FanInConcat",
             )
         layout = value.layout
-        if self.axes is not None and Layout.of(layout.axes, self.axes) != layout:
-            raise ParameterError(
-                f"{self.name} has batch_axis={self.axes[0]} and channel_axis={self.axes[1]}, "
-                f"but these axes of its input are {layout.batch} and {layout.channel}",
-                hint="give all layers the same axes",
-            )
+        if self.axes is not None:
+            own = Layout.of(layout.axes, self.axes)
+            if own.batch != layout.batch or (own != layout and self.axes[1] is not None):
+                raise ParameterError(
+                    f"{self.name} has batch_axis={self.axes[0]} and channel_axis={self.axes[1]}, "
+                    f"but these axes of its input are {layout.batch} and {layout.channel}",
+                    hint="give all layers the same axes",
+                )
         return value
 
 
@@ -259,4 +261,4 @@ def is_shape(given: Any) -> bool:
 
 
 def _is_axes(placed: Any) -> bool:
-    return isinstance(placed, tuple) and all(isinstance(axis, int) for axis in placed)
+    return isinstance(placed, tuple) and isinstance(placed[0], int)

@@ -34,11 +34,9 @@ def Flatten(batch_axis: int = 0, batch_axis_out: int = 0) -> Layer:  # noqa: N80
         return Layout(2, batch, 1 - batch)
 
     def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
-        if layout.batch != batch_axis % layout.axes:
-            raise ParameterError(f"Flatten has batch_axis={batch_axis}, but that of its input is {layout.batch}")
         return (operation(nn.flatten()),)
 
-    return triple(Single("Flatten", ops, None, result, forward=forward))
+    return triple(Single("Flatten", ops, (batch_axis, None), result, forward=forward))
 
 
 def Aggregate(  # noqa: N802

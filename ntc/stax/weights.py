@@ -44,7 +44,9 @@ def scaled(filters: Filters, params: Any, weights: Mapping[str, Weight], out: La
     missing = [slot for slot in weights if given.get(slot) is None]
     if missing:
         raise InputError(f"the parameters have no {', '.join(missing)}", hint="give those that init_fn made")
-    return {slot: weight.multiplier * _own(filters, slot, given[slot], weight, out) for slot, weight in weights.items()}
+    return {
+        slot: weight.multiplier * _own(filters, slot, given[slot], weights, out) for slot, weight in weights.items()
+    }
 
 
 def _shape(filters: Filters, slot: str, weight: Weight, layout: Layout, out: Layout, x: TensorType) -> tuple[int, ...]:
@@ -60,15 +62,19 @@ def _shape(filters: Filters, slot: str, weight: Weight, layout: Layout, out: Lay
     return weight.shape
 
 
-def _own(filters: Filters, slot: str, given: Any, weight: Weight, out: Layout) -> jax.Array:
+def _own(filters: Filters, slot: str, given: Any, weights: Mapping[str, Weight], out: Layout) -> jax.Array:
     """An array of the parameters as the forward pass takes it; biases have all axes of what they are added to."""
+    shape = weights[slot].shape
     array: jax.Array = jnp.asarray(given)
     if slot == "b":
         expanded: jax.Array = out.standard(array)
         return expanded if "w" in filters.slots else expanded.reshape(1, 1, -1)
     if slot == "embedding":
-        embedding: jax.Array = out.standard(array).reshape(weight.shape)
+        embedding: jax.Array = out.standard(array).reshape(shape)
         return embedding
+    if slot == "out":  # rows are value channels, then heads
+        heads, _, channels = weights["value"].shape
+        array = jnp.moveaxis(array.reshape(channels, heads, -1), 0, 1).reshape(shape)
     if slot == "w" and filters.order is not None:
         array = jnp.transpose(array, [filters.order.index(axis) for axis in range(len(filters.order))])
     return array
