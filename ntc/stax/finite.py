@@ -77,9 +77,10 @@ class Apply(Finite):
           NtcError: the network does not fit the arrays.
         """
         shapes = jax.tree.map(jnp.shape, inputs) if not isinstance(inputs, tuple | list) else _array_shapes(inputs)
-        entered = _enter(inputs, layouts(shapes, self.part.placed), mask_constant)
-        result = _apply(self.part, params, entered, _Call(rng, pattern))
-        return _leave(result)
+        placed = layouts(shapes, self.part.placed)
+        with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
+            entered = _enter(inputs, placed, mask_constant)
+            return _leave(_apply(self.part, params, entered, _Call(rng, pattern)))
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ class Layout:
         """Raises ParameterError where there are no such axes."""
         if axes < 2:
             raise ParameterError(f"inputs must have at least two axes, of examples and of channels, got {axes}")
-        last = axes - 2 if given[0] in (-1, axes - 1) else axes - 1
-        batch, channel = (
-            axis + axes if axis < 0 else axis for axis in (given[0], last if given[1] is None else given[1])
-        )
+        first, last = given
+        if last is None:
+            last = -2 if first in (-1, axes - 1) else -1
+        batch, channel = (axis + axes if axis < 0 else axis for axis in (first, last))
         if batch == channel or not (0 <= batch < axes and 0 <= channel < axes):
             raise ParameterError(
                 f"batch_axis={given[0]} and channel_axis={given[1]} are not two axes of an array of {axes}"

@@ -44,9 +44,8 @@ def scaled(filters: Filters, params: Any, weights: Mapping[str, Weight], out: La
     missing = [slot for slot in weights if given.get(slot) is None]
     if missing:
         raise InputError(f"the parameters have no {', '.join(missing)}", hint="give those that init_fn made")
-    return {
-        slot: weight.multiplier * _own(filters, slot, given[slot], weights, out) for slot, weight in weights.items()
-    }
+    own = {slot: _own(filters, slot, given[slot], weights, out) for slot in weights}
+    return {slot: weight.multiplier * own[slot] for slot, weight in weights.items()}
 
 
 def _shape(filters: Filters, slot: str, weight: Weight, layout: Layout, out: Layout, x: TensorType) -> tuple[int, ...]:

@@ -44,6 +44,7 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
 
     masked = next((node.op.masked for node in graph.nodes if isinstance(node.op, Gram)), None)
 
+    @jax.numpy_rank_promotion("allow")  # whatever callers ask of their own code
     def function(
         *arrays: jax.Array, equal: jax.Array | None = None, hyper: Mapping[str, jax.Array] | None = None
     ) -> Outputs:
