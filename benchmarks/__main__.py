@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import chunk_size, conv_lowering, duals, gradients, networks, peer, price, scaling
+from benchmarks import accuracy, chunk_size, conv_lowering, duals, gradients, networks, peer, price, scaling
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
 BENCHMARKS = {
+    "accuracy": accuracy.main,
     "duals": duals.main,
     "gradients": gradients.main,
     "networks": networks.main,

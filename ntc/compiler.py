@@ -11,6 +11,8 @@ from ntc.ir.construct import construct
 from ntc.ir.graph import Graph
 from ntc.ir.types import Between, DType, Kernel, Target
 from ntc.ir.verify import verify
+from ntc.passes.base import Pass
+from ntc.passes.distance import Distance
 from ntc.passes.lower_conv import LowerConv
 from ntc.passes.pipeline import OPTIMIZE, Observer, run
 from ntc.passes.translate import Translate
@@ -32,13 +34,18 @@ def lower(
     optimize: bool = True,
     target: Target = "cpu",
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
+    form: Literal["auto", "covariance", "distance"] = "auto",
 ) -> Graph:
     """The kernel graph of a tensor graph, optimised for the target unless told otherwise."""
     if dtype not in DTYPES:
         raise ParameterError(f"dtype should be float32 or float64, got {dtype}")
     translate = construct(Translate, (tuple(kernels), DTYPES[dtype], between), {})
-    lower_conv = construct(LowerConv, (target, conv_lowering), {})
-    return run(graph, [translate, *((*OPTIMIZE[:-1], lower_conv) if optimize else ())], observer)
+    own: dict[type[Pass], Pass] = {
+        Distance: construct(Distance, (form,), {}),
+        LowerConv: construct(LowerConv, (target, conv_lowering), {}),
+    }
+    passes = [own.get(type(pass_), pass_) for pass_ in OPTIMIZE] if optimize else []
+    return run(graph, [translate, *passes], observer)
 
 
 def build(
@@ -48,6 +55,7 @@ def build(
     dtype: Literal["float32", "float64"] = "float32",
     observer: Observer | None = None,
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
+    form: Literal["auto", "covariance", "distance"] = "auto",
     devices: int | Mesh = 1,
 ) -> Program:
     """Compiles a network to a program for its kernels.
@@ -60,6 +68,8 @@ def build(
       observer: sees the graph after every pass.
       conv_lowering: how convolutions are summed: along one axis after the other, over all taps at once, or as
         products with banded matrices; auto chooses by a count of operations on the target.
+      form: of what relu and its kin read: covariances, or distances, which keep the digits by which inputs differ that
+        are nearly equal; auto is distances in float32.
       devices: over how many devices of the target, or over those of which `jax.sharding.Mesh`, the pairs of examples
         are split. Every device holds all examples, and computes as many tiles of the matrix as the others. Inside
         another JAX transformation, the matrix is one computation on the device of its inputs.
@@ -74,7 +84,9 @@ def build(
     if isinstance(devices, int) and (devices < 1 or isinstance(devices, bool)):
         raise ParameterError(f"devices should be a whole number from 1, got {devices}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
-    graphs = _Lowered(lambda between: lower(graph, between, kernels, dtype, observer, True, target, conv_lowering))
+    graphs = _Lowered(
+        lambda between: lower(graph, between, kernels, dtype, observer, True, target, conv_lowering, form)
+    )
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]

@@ -17,6 +17,7 @@ from ntc.compiler import build
 from ntc.frontend.elaborate import load_graph
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph
+from ntc.passes.pipeline import OPTIMIZE
 
 MODEL = """\
 # A small network.
@@ -132,7 +133,7 @@ def test_passes_can_be_watched(folder: Path) -> None:
     """Protects --dump-ir-after, --verify, --time-passes, and that they write to stderr only."""
     done = run(folder, "compile small.nt --emit kernel-ir --dump-ir-after all --verify --time-passes")
     assert parse_graph(done.stdout)
-    for name in ("translate", "fold", "cse", "merge", "dce", "crop", "split", "track", "skew", "lower_conv"):
+    for name in ("translate", *(pass_.name for pass_ in OPTIMIZE)):
         assert f"// after {name}\n" in done.stderr
         assert f"ms  {name}\n" in done.stderr
 
@@ -142,7 +143,7 @@ def test_opt_runs_named_passes(folder: Path) -> None:
     text = run(folder, "compile small.nt --emit tensor-ir").stdout
     lowered = run(
         folder,
-        "opt - --passes translate{between=self,dtype=f64},fold,cse,merge,dce,crop,split,track,skew,lower_conv",
+        "opt - --passes translate{between=self,dtype=f64},fold,cse,merge,dce,crop,split,track,distance,skew,lower_conv",
         stdin=text,
     ).stdout
     expected = build(load_graph(folder / "small.nt"), dtype="float64").graphs["self"]

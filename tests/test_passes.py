@@ -296,7 +296,7 @@ def test_pipelines_are_text() -> None:
     """Protects the command line: a pipeline reads as the passes that the library runs."""
     options = (
         "translate{kernels=(nngp,), dtype=f64, between=self}, fold, cse, merge, dce, crop, "
-        "split, track, skew, lower_conv"
+        "split, track, distance, skew, lower_conv"
     )
     expected = [Translate(("nngp",), "f64", "self"), *OPTIMIZE]
     assert parse_pipeline(options) == expected
@@ -307,9 +307,9 @@ def test_pipelines_are_text() -> None:
 
 
 STAGES: dict[str, str] = {
-    "mlp.cross": "translate | fold | cse | merge | dce | crop | split | track | skew | lower_conv",
+    "mlp.cross": "translate | fold | cse | merge | dce | crop | split | track | distance | skew | lower_conv",
     "cnn.cross": "translate, fold, cse, merge, dce, crop, split, track",
-    "cnn.self": "translate{between=self}, fold, cse, merge, dce, crop, split, track, skew, lower_conv",
+    "cnn.self": "translate{between=self}, fold, cse, merge, dce, crop, split, track, distance, skew, lower_conv",
     "residual.diagonal": "translate{between=diagonal}, fold, cse, merge, dce, crop, split, track",
     "joined.cross": "translate | fold, cse, merge, dce, crop, split, track",
     "image.cross": "translate{kernels=(nngp,), dtype=f64}, fold, cse, merge, dce, crop, split, track",

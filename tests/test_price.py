@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import ntc
 from ntc import nn
-from ntc.backends.jax.duals import FAMILIES, family
+from ntc.backends.jax.duals import FAMILIES, distance, family
 from ntc.calibrate import fitted, samples
 from ntc.calibrate import measured as measured_sample
 from ntc.cli.main import run
@@ -24,7 +24,7 @@ from ntc.compiler import lower
 from ntc.errors import InputError, ParameterError
 from ntc.ir import ops
 from ntc.price import ACCELERATORS, known_rates, largest, price, read_rates, write_rates
-from ntc.price.integrals import INTEGRALS
+from ntc.price.integrals import FROM_DISTANCES, INTEGRALS, TO_COVARIANCE
 from ntc.price.rates import CORE
 from ntc.price.store import rates_path
 from ntc.price.work import Work, tile_work
@@ -90,6 +90,18 @@ def test_counts_of_integrals_are_those_of_the_program(cls: type[Any]) -> None:
         function = family(phi).dual_dot if slope else family(phi).dual
         traced = jax.make_jaxpr(lambda *x, f=function: f(phi, *x, None))(*arrays)
         np.testing.assert_allclose(counted(traced.jaxpr, 64 * 64), counts, rtol=0.5, atol=6)
+
+
+def test_counts_of_the_distance_form_are_those_of_the_program() -> None:
+    """Protects predictions from integrals in the distance form that change, as above."""
+    functions: list[Any] = [
+        lambda *x: distance.dual(ops.Relu(), *x, True, "distance"),
+        lambda *x: distance.dual_dot(ops.Relu(), *x, True),
+        lambda *x: distance.covariance(*x, True),
+    ]
+    arrays = [jax.ShapeDtypeStruct(x, np.float32) for x in ((64, 64), (64, 1), (1, 64))]
+    for function, counts in zip(functions, (*FROM_DISTANCES, TO_COVARIANCE), strict=True):
+        np.testing.assert_allclose(counted(jax.make_jaxpr(function)(*arrays).jaxpr, 64 * 64), counts, rtol=0.5, atol=6)
 
 
 def test_every_family_has_counts() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("ntc", "tests", "examples", "pyproject.toml", "README.md")
+COPIED = ("ntc", "tests", "examples", "docs", "tools", "benchmarks", "pyproject.toml", "README.md")
 TESTS = (
     "test_linear",
     "test_rules",
@@ -29,6 +29,8 @@ TESTS = (
     "test_normalization",
     "test_attention",
     "test_outputs",
+    "test_near",
+    "test_distance",
     "test_programs",
     "test_monte_carlo",
     "test_golden",
@@ -292,13 +294,13 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/kernel/windows.py",
-        "self.w_std**2 * k / self.taps + self.b_std**2",
-        "self.w_std**2 * k + self.b_std**2",
+        "self.w_std**2 * k / self.taps + bias(result, self.b_std)",
+        "self.w_std**2 * k + bias(result, self.b_std)",
         "window: division by the taps",
     ),
     Mutation(
         "ntc/ir/kernel/windows.py",
-        "self.w_std**2 * k / self.taps + self.b_std**2",
+        "self.w_std**2 * k / self.taps + bias(result, self.b_std)",
         "self.w_std**2 * k / self.taps",
         "window: b_std^2",
     ),
@@ -325,6 +327,42 @@ MUTATIONS = (
         "op.w_std**2 / op.taps",
         "op.w_std**2",
         "jax, window: division by the taps",
+    ),
+    Mutation(
+        "ntc/ir/kernel/dense.py",
+        "return np.where(on_diagonal(type_), (v1 + v2) / 2 - x, -x)",
+        "return np.where(on_diagonal(type_), (v1 + v2) / 2 - x, x)",
+        "distance form: its sign where p' is not p",
+    ),
+    Mutation(
+        "ntc/ir/kernel/dense.py",
+        "return np.where(on_diagonal(type_), 0.0, -(b_std**2))",
+        "return np.where(on_diagonal(type_), 0.0, b_std**2)",
+        "distance form: the bias where p' is not p",
+    ),
+    Mutation(
+        "ntc/backends/jax/distances.py",
+        "return x if own is True else x - jnp.where(own, 0, b_std**2).astype(x.dtype)",
+        "return x - b_std**2",
+        "jax, distance form: biases cancel",
+    ),
+    Mutation(
+        "ntc/backends/jax/distances.py",
+        "rows = jnp.any(near, axis=(*range(rank), rank + 1))",
+        "rows = jnp.zeros(near.shape[rank], bool)",
+        "jax, distance form: near rows from differences",
+    ),
+    Mutation(
+        "ntc/backends/jax/near.py",
+        "result[name][j, i] = _transposed(values)",
+        "result[name][j, i] = values",
+        "near pairs: positions of the mirror image",
+    ),
+    Mutation(
+        "ntc/backends/jax/near.py",
+        "np.triu(near, start + 1)",
+        "np.triu(near, 1)",
+        "near pairs: the diagonal in later blocks of rows",
     ),
     Mutation(
         "ntc/backends/jax/whole.py",

@@ -34,6 +34,7 @@ def compile_command(
     param: options.Parameters = None,
     dtype: options.DTypeOption = "float32",
     conv_lowering: options.ConvLoweringOption = "auto",
+    form: options.FormOption = "auto",
     dump_ir_after: options.DumpAfter = None,
     verify: options.Verify = False,
     time_passes: options.TimePasses = False,
@@ -47,7 +48,7 @@ def compile_command(
     if emit == "tensor-ir":
         _write(output, show(network))
         return
-    program = build(network, target, options.chosen(kernel), dtype, seen, conv_lowering)
+    program = build(network, target, options.chosen(kernel), dtype, seen, conv_lowering, form)
     if emit == "artifact":
         assert output is not None
         with reporting() as report:

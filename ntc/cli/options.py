@@ -56,6 +56,12 @@ Profile = Annotated[Path | None, typer.Option("--profile", help="Directory for a
 ConvLoweringOption = Annotated[
     Literal["auto", "separable", "direct", "matrix"], typer.Option("--conv-lowering", help="How to sum convolutions.")
 ]
+FormOption = Annotated[
+    Literal["auto", "covariance", "distance"],
+    typer.Option(
+        "--form", help="What relu reads: covariances, or distances, which keep the digits of nearly equal inputs."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 DumpAfter = Annotated[str | None, typer.Option("--dump-ir-after", help="Print the IR after a pass, or after all.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Check the graph after every pass.")]

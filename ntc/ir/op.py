@@ -13,7 +13,7 @@ from ntc.errors import UnsupportedError, VerifyError
 from ntc.ir.hyper import Hyper
 from ntc.ir.offsets import Offsets
 from ntc.ir.sliding import Strided
-from ntc.ir.types import CovarianceType, Distribution, Spatial, TensorType, Type
+from ntc.ir.types import CovarianceType, Distribution, Form, Spatial, TensorType, Type
 
 MANY = 2**31
 """Greatest number of operands of an op that takes any number."""
@@ -41,6 +41,12 @@ class KernelOp(Op):
     @abstractmethod
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         """Offsets of every operand that are read to compute the result at `offsets`."""
+
+    def form(self, *operands: CovarianceType) -> Form:
+        """Form of the result. Raises VerifyError if the op does not read its operands in theirs."""
+        if any(x.form != "covariance" for x in operands):
+            raise VerifyError(f"{self.name} reads covariances, not distances")
+        return "covariance"
 
     def operations(self, *operands: Type) -> int:
         """Floating-point operations per entry of the result: what `ntc explain` counts, not a time."""
@@ -216,6 +222,14 @@ def covariance(value: Type) -> CovarianceType:
     if not isinstance(value, CovarianceType):
         raise VerifyError(f"expected a covariance, got {value}")
     return value
+
+
+def same_form(op: KernelOp, operands: tuple[CovarianceType, ...]) -> Form:
+    """The form that all operands share, of an op for which it does not matter: linear, and apart where p' = p."""
+    forms = {x.form for x in operands}
+    if len(forms) != 1:
+        raise VerifyError(f"{op.name} takes operands of one form")
+    return forms.pop()
 
 
 def same_type(operands: tuple[Type, ...]) -> CovarianceType:

@@ -16,6 +16,10 @@ Between = Literal["cross", "self", "diagonal"]
 """Which pairs of examples: every one of x1 with every one of x2; every one of x with every one of x (a
 symmetric matrix); every one of x with itself alone."""
 
+Form = Literal["covariance", "distance"]
+"""What an entry is. `distance`: where p' = p it is D = (v1 + v2) / 2 - K, half of E[(u - v)^2], elsewhere -K. K of two
+inputs that are nearly equal has lost the digits by which they differ; D has them."""
+
 Target = Literal["cpu", "cuda", "tpu"]
 MAX_SPATIAL_AXES = 3
 """A dense covariance then has rank 8: two batch axes and two axes per spatial axis."""
@@ -74,6 +78,7 @@ class CovarianceType:
       offsets: per spatial axis, the offsets p' - p whose entries exist.
       moduli: per spatial axis, the modulus of the skewed layout: entry (p, p') is stored at position p and at
         the residue of p' - p. At least the size; a pass chooses it so that filters keep residues apart.
+      form: what the entries are; of a marginal, covariances.
     """
 
     dtype: DType
@@ -81,6 +86,7 @@ class CovarianceType:
     spatial: Spatial
     offsets: tuple[Offsets, ...]
     moduli: tuple[int, ...]
+    form: Form = "covariance"
 
     @classmethod
     def dense(cls, dtype: DType, batch: tuple[str, ...], spatial: Spatial) -> CovarianceType:
@@ -104,14 +110,18 @@ class CovarianceType:
 
     def with_offsets(self, offsets: tuple[Offsets, ...]) -> CovarianceType:
         """The same value, tracked at other offsets."""
-        return CovarianceType(self.dtype, self.batch, self.spatial, offsets, self.moduli)
+        return CovarianceType(self.dtype, self.batch, self.spatial, offsets, self.moduli, self.form)
 
     def with_moduli(self, moduli: tuple[int, ...]) -> CovarianceType:
         """The same value in another skewed layout."""
-        return CovarianceType(self.dtype, self.batch, self.spatial, self.offsets, moduli)
+        return CovarianceType(self.dtype, self.batch, self.spatial, self.offsets, moduli, self.form)
+
+    def with_form(self, form: Form) -> CovarianceType:
+        """The same value in another form."""
+        return CovarianceType(self.dtype, self.batch, self.spatial, self.offsets, self.moduli, form)
 
     def __str__(self) -> str:
-        kind = "cov" if len(self.batch) == 2 else "var"
+        kind = "var" if len(self.batch) == 1 else "dist" if self.form == "distance" else "cov"
         parts = [",".join(self.batch)]
         if self.spatial:
             parts.append(",".join(map(str, self.spatial)))

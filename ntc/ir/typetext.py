@@ -8,7 +8,17 @@ from typing import get_args
 from ntc.errors import ParseError
 from ntc.ir.offsets import DIAGONAL, Offsets
 from ntc.ir.schema import MAX_EXTENT
-from ntc.ir.types import MAX_SPATIAL_AXES, ArrayType, CovarianceType, Distribution, DType, Spatial, TensorType, Type
+from ntc.ir.types import (
+    MAX_SPATIAL_AXES,
+    ArrayType,
+    CovarianceType,
+    Distribution,
+    DType,
+    Form,
+    Spatial,
+    TensorType,
+    Type,
+)
 
 _TYPE = re.compile(r"(?:(f32|f64) )?([a-z0-9]+)\[([^\]\n]*)\]")
 _OFFSETS = re.compile(r"(-?\d{1,10})\.\.(-?\d{1,10})(?:/(\d{1,10}))?")
@@ -23,7 +33,7 @@ def parse_type(text: str) -> Type:
         raise ParseError(f"`{text}` is not a type")
     dtype, kind, inside = match.groups()
     try:
-        if kind in ("cov", "var"):
+        if kind in ("cov", "var", "dist"):
             return _covariance(_dtype(dtype), kind, inside)
         batch, *sizes = (part.strip() for part in inside.split(","))
         *spatial, channels = _sizes(sizes)
@@ -40,7 +50,7 @@ def parse_type(text: str) -> Type:
 
 def _covariance(dtype: DType, kind: str, inside: str) -> CovarianceType:
     parts = [[item.strip() for item in part.split(",")] for part in inside.split("|")]
-    if len(parts) not in (1, 3) or len(parts[0]) != (2 if kind == "cov" else 1):
+    if len(parts) not in (1, 3) or len(parts[0]) != (1 if kind == "var" else 2):
         raise ValueError(f"{kind} is {kind}[batch | sizes | offsets]")
     batch, sizes, offsets = parts if len(parts) == 3 else [parts[0], [], []]
     spatial = _sizes(sizes)
@@ -48,7 +58,8 @@ def _covariance(dtype: DType, kind: str, inside: str) -> CovarianceType:
         raise ValueError(f"one offset set is needed per size, for at most {MAX_SPATIAL_AXES}")
     axes = [_axis(text, size) for text, size in zip(offsets, spatial, strict=True)]
     tracked, moduli = tuple(x for x, _ in axes), tuple(x for _, x in axes)
-    return CovarianceType(dtype, tuple(map(_name, batch)), spatial, tracked, moduli)
+    form: Form = "distance" if kind == "dist" else "covariance"
+    return CovarianceType(dtype, tuple(map(_name, batch)), spatial, tracked, moduli, form)
 
 
 def _axis(text: str, size: int) -> tuple[Offsets, int]:

@@ -112,8 +112,9 @@ def _check_kernel_node(graph: Graph, node: Node) -> None:
         raise VerifyError(f"{type_} has a modulus below its size")
     dense = op.result(*operand_types)
     same_rank = len(dense.spatial) == axes
-    _check_type(node, dense.with_offsets(type_.offsets).with_moduli(type_.moduli) if same_rank else dense)
     covariances = graph.covariances(node.operands)
+    dense = dense.with_form(op.form(*covariances))
+    _check_type(node, dense.with_offsets(type_.offsets).with_moduli(type_.moduli) if same_rank else dense)
     demands = op.demand(type_.offsets, *covariances)
     for operand, demand in zip(covariances, demands, strict=True):
         for tracked, needed in zip(operand.offsets, demand, strict=True):

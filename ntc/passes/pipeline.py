@@ -17,6 +17,7 @@ from ntc.passes.base import Pass
 from ntc.passes.crop import Crop
 from ntc.passes.cse import CommonSubexpressions
 from ntc.passes.dce import DeadCode
+from ntc.passes.distance import Distance
 from ntc.passes.fold import Fold
 from ntc.passes.lower_conv import LowerConv
 from ntc.passes.merge import Merge
@@ -27,7 +28,7 @@ from ntc.passes.translate import Translate
 
 PASSES: dict[str, type[Pass]] = {
     pass_.name: pass_
-    for pass_ in (Translate, Fold, CommonSubexpressions, Merge, DeadCode, Crop, Split, Track, Skew, LowerConv)
+    for pass_ in (Translate, Fold, CommonSubexpressions, Merge, DeadCode, Crop, Split, Track, Distance, Skew, LowerConv)
 }
 
 OPTIMIZE: tuple[Pass, ...] = (
@@ -38,6 +39,7 @@ OPTIMIZE: tuple[Pass, ...] = (
     Crop(),  # after dead code, like tracking
     Split(),  # before tracking, which finds what every part of a pooling reads
     Track(),  # after all that changes nodes: the passes before it would have to keep types apart
+    Distance(),  # after tracking: what a value is converted by must track no more than is read
     Skew(),  # it needs to know which offsets are tracked
     LowerConv(),  # last: nothing depends on it; `ntc.compiler.lower` gives it the target
 )

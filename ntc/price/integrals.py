@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ntc.ir import ops
-from ntc.ir.kernel import Dual, GaussianIntegral
+from ntc.ir.kernel import Covariance, Dual, GaussianIntegral
 from ntc.ir.types import DType
 
 Counts = tuple[float, float, float]
@@ -36,6 +36,12 @@ INTEGRALS: Mapping[type[Any], tuple[Counts, Counts]] = {
 }
 """By family, in float32: of phi, and of its derivative."""
 
+FROM_DISTANCES: tuple[Counts, Counts] = ((35, 2, 0), (31, 2, 0))
+"""Of relu and its kin from values in the distance form, in either precision."""
+
+TO_COVARIANCE: Counts = (6, 0, 0)
+"""A covariance of a value in the distance form."""
+
 _WITH_ARC: Counts = (20, 3, 1)
 """In float64, relu and its kin have an arc cosine in place of a polynomial."""
 
@@ -49,9 +55,14 @@ _SERIES_IN_FLOAT64: Mapping[type[Any], float] = {
 
 def integral_work(op: GaussianIntegral, dtype: DType) -> Counts:
     """Counts per entry of the integral that a kernel op computes."""
+    if isinstance(op, Covariance):
+        return TO_COVARIANCE
+    which = 0 if isinstance(op, Dual) else 1
+    if op.reads == "distance":
+        return FROM_DISTANCES[which]
     family = next(cls for cls in type(op.phi).__mro__ if cls in INTEGRALS)
     if dtype == "f64" and family is ops.PiecewiseLinear:
         return _WITH_ARC
-    counts = INTEGRALS[family][0 if isinstance(op, Dual) else 1]
+    counts = INTEGRALS[family][which]
     factor = _SERIES_IN_FLOAT64.get(family, 1.0) if dtype == "f64" else 1.0
     return factor * counts[0], factor * counts[1], factor * counts[2]

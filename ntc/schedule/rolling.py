@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.ir.graph import Node
-from ntc.ir.kernel import GaussianIntegral
+from ntc.ir.kernel import GaussianIntegral, Window
 from ntc.ir.types import Type
 
 LEAST_REPEATS = 3
@@ -76,6 +76,7 @@ class _Finder:
         self._nodes, self._types = nodes, types
         self._index = {node.name: i for i, node in enumerate(nodes)}
         self._last_use = {x: i for i, node in enumerate(nodes) for x in node.operands}
+        self._filtered = {x for node in nodes if isinstance(node.op, Window) for x in node.operands}
         self._last_use |= dict.fromkeys(used_later, len(nodes))
         numbers: dict[object, int] = {}
         signatures = [numbers.setdefault(self._signature(i), len(numbers)) for i in range(len(nodes))]
@@ -89,9 +90,10 @@ class _Finder:
 
     def longest(self, start: int) -> tuple[int, Run] | None:
         """The run from `start` on that covers most nodes, and where it begins. Of equal ones, the shortest block, and
-        of that the beginning with which least is carried from block to block."""
+        of that the beginning with which least is carried from block to block, and of that what filters read, which is
+        stored anyway."""
         best: tuple[int, Run] | None = None
-        score = (0, 0)
+        score = (0, 0, 0)
         signatures = self._signatures
         for period in range(1, min(_LONGEST_PERIOD, (len(signatures) - start) // LEAST_REPEATS) + 1):
             if best is not None and period % len(best[1].blocks[0]) == 0:
@@ -102,9 +104,13 @@ class _Finder:
                     continue
                 for first in range(start + low, start + min(high + 1, low + period)):
                     found = self._run(start, first, period, (start + high - first) // period + 1)
-                    if found and (found[1].size, -len(found[1].carried)) > score:
-                        best, score = found, (found[1].size, -len(found[1].carried))
+                    if found and self._score(found[1]) > score:
+                        best, score = found, self._score(found[1])
         return best
+
+    def _score(self, run: Run) -> tuple[int, int, int]:
+        carried = [run.blocks[0][position].name for position in run.carried]
+        return run.size, -len(carried), sum(name in self._filtered for name in carried)
 
     def _run(self, earliest: int, first: int, period: int, count: int) -> tuple[int, Run] | None:
         """The run of `count` alike blocks, and of one before them that is alike but for what it reads; None if too few

@@ -19,6 +19,11 @@ from ntc.ir.types import CovarianceType
 Margins = tuple[tuple[int, int], ...]
 
 
+def layout_of(type_: CovarianceType) -> tuple[Any, ...]:
+    """What the places of entries depend on."""
+    return type_.spatial, type_.offsets, type_.moduli
+
+
 @dataclass(frozen=True)
 class Lanes:
     """The lanes of a covariance that are at hand: all, or `count` of them beginning at `start`."""

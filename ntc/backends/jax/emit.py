@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntc.backends.jax import distances
 from ntc.backends.jax.attention import attended, attention_weights, position_covariance
-from ntc.backends.jax.block import Block, live_mask, repeat_columns
+from ntc.backends.jax.block import Block, layout_of, live_mask, repeat_columns
+from ntc.backends.jax.distances import FEW_CHANNELS
 from ntc.backends.jax.duals import family
 from ntc.backends.jax.hyper import scale_of
 from ntc.backends.jax.linear import applied, permuted
@@ -29,11 +31,6 @@ if TYPE_CHECKING:
     from ntc.backends.jax.scope import Scope
 
 
-def layout_of(type_: CovarianceType) -> tuple[Any, ...]:
-    """What the places of entries depend on."""
-    return type_.spatial, type_.offsets, type_.moduli
-
-
 def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     """Products of x1[n, p] and x2[m, p'], summed over channels."""
     op: Any = node.op
@@ -42,7 +39,12 @@ def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]
         return _marginal_gram(scope, op, type_)
     first = jnp.moveaxis(op.part.of(scope.x1), 0, rank)
     second = scope.shifted[("x2", op.part), layout_of(type_)]
-    return _products(_features(op, first), _features(op, jnp.squeeze(second, rank)))
+    features = _features(op, first), _features(op, jnp.squeeze(second, rank))
+    products = _products(*features)
+    if op.gives == "covariance":
+        return products
+    same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
+    return distances.gram(*features, products, distances.own_entries(scope, type_), same)
 
 
 def _features(op: kernel.Gram, x: jax.Array) -> jax.Array:
@@ -57,14 +59,11 @@ def _features(op: kernel.Gram, x: jax.Array) -> jax.Array:
 def _products(first: jax.Array, second: jax.Array) -> jax.Array:
     """(*positions, rows, channels) with (*positions, columns, channels): means of products over channels."""
     channels = first.shape[-1]
-    if first.ndim > 2 and channels <= _FEW_CHANNELS:  # small products: as additions, which XLA fuses
+    if first.ndim > 2 and channels <= FEW_CHANNELS:  # small products: as additions, which XLA fuses
         terms = [first[..., :, None, c] * second[..., None, :, c] for c in range(channels)]
         return reduce(add, terms) / channels
     products = jnp.einsum("...nz,...mz->...nm", first, second, precision=jax.lax.Precision.HIGHEST)
     return products / channels
-
-
-_FEW_CHANNELS = 16
 
 
 def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
@@ -75,7 +74,7 @@ def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
     lanes, channels = scope.lanes(type_).number, x.shape[-1]
     first = jnp.broadcast_to(jnp.expand_dims(x, rank), (*x.shape[:rank], lanes, *x.shape[rank:]))
     first = first.reshape(*x.shape[:rank], 1, -1, channels)
-    if channels <= _FEW_CHANNELS:
+    if channels <= FEW_CHANNELS:
         return reduce(add, [first[..., c] * second[..., c] for c in range(channels)]) / channels
     return (first * second).mean(-1)
 
@@ -90,8 +89,8 @@ def _constant(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
 
 def _affine(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    scale, shift = (scale_of(x, scope.hyper) ** 2 for x in (op.w_std, op.b_std))
-    return _scale_shift(operands[0].interior, scale, shift)
+    scale, shift = (scale_of(x, scope.hyper) for x in (op.w_std, op.b_std))
+    return distances.with_bias(scope, type_, _scale_shift(operands[0].interior, scale**2, 0), shift)
 
 
 def _scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Array) -> jax.Array:
@@ -123,15 +122,21 @@ def _aligned(block: Block, type_: CovarianceType) -> jax.Array:
 
 def _integral(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    integrals = family(op.phi)
     first, second = scope.marginals(node)
+    if isinstance(op, kernel.Covariance) or op.reads == "distance":
+        return distances.integral(scope, op, type_, _aligned(operands[0], type_), (first, second))
+    integrals = family(op.phi)
     if isinstance(op, kernel.DualMean):
         k = _aligned(operands[0], type_)
         return jnp.broadcast_to(integrals.dual(op.phi, jnp.zeros_like(k), first, second, None), k.shape)
-    may_be_same = node.operands[1] == node.operands[2] or scope.equal is not None
-    same = _same_entry(scope, type_) if may_be_same else None
+    same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
     function = integrals.dual if isinstance(op, kernel.Dual) else integrals.dual_dot
     return function(op.phi, _aligned(operands[0], type_), first, second, same)
+
+
+def _may_be_same(scope: Scope, type_: CovarianceType) -> bool:
+    """Whether entries of an example with itself may be among the value's."""
+    return len(set(type_.batch)) == 1 or scope.equal is not None
 
 
 def _same_entry(scope: Scope, type_: CovarianceType) -> Any:
@@ -154,7 +159,7 @@ def _window(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
         x = filtered(block, op, scope.lanes(type_), masks, scope.boundary)
     else:
         x = filtered_anywhere(block, geometry, type_)
-    return _scale_shift(x, op.w_std**2 / op.taps, op.b_std**2)
+    return distances.with_bias(scope, type_, _scale_shift(x, op.w_std**2 / op.taps, 0), op.b_std)
 
 
 def _window2(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
@@ -288,6 +293,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Div: _div,
     kernel.Dual: _integral,
     kernel.DualDot: _integral,
+    kernel.Covariance: _integral,
     kernel.DualMean: _integral,
     kernel.Window: _window,
     kernel.Window2: _window2,

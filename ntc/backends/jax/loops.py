@@ -20,7 +20,7 @@ from ntc.backends.jax.block import Block, Lanes, Margins
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.inputs import without_masked
 from ntc.backends.jax.roots import Keys, Roots, root_keys
-from ntc.backends.jax.scope import Scope, is_cross_integral
+from ntc.backends.jax.scope import Scope, Values, is_cross_integral
 from ntc.backends.jax.whole import to_dense
 from ntc.ir.graph import Graph, Node
 from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Window
@@ -167,6 +167,7 @@ class _Program:
         """For all examples and lanes."""
         scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, self.margins, equal=self.equal)
         scope.readers, scope.hyper = readers_of(self.graph.nodes), self.hyper
+        scope.kept = frozenset(kept(group))
         for name in read_from_outside(group):
             if name in self.values:
                 scope.values[name] = self.values[name].with_margins(self.margins.get(name, ()))
@@ -347,7 +348,7 @@ class _Loop:
             x1=_examples(x1, first, count, axis=0),
             roots1={keys: _examples(x, first, count, axis=x.ndim - 1) for keys, x in roots.items()},
             first_row=first,
-            values={},
+            values=Values(),
         )
         for name, block in outside.items():
             scope.values[name] = _part(block, scope.lanes(block.type), first, count)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
-from threading import Lock
 from typing import Any, get_args
 
 import jax
@@ -16,11 +15,13 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from ntc.backends.jax import finite
+from ntc.backends.jax.executables import Executables
 from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.known import is_traced
 from ntc.backends.jax.loops import emit
+from ntc.backends.jax.near import NearPairs, loses_digits
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.self_test import LONG, SelfTest
 from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
@@ -32,13 +33,6 @@ from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 from ntc.price import Cost, known_rates, price
 from ntc.schedule.tiles import Tiling, default_memory
-
-COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
-    # The older emitters of XLA:CPU compile in two thirds of the time, and their code is as fast.
-    "cpu": {"xla_cpu_use_fusion_emitters": False},
-    "cuda": {},
-    "tpu": {},
-}
 
 _FEW_PAIRS = 16
 """Fewer pairs of examples are never worth a test."""
@@ -78,9 +72,8 @@ class Program:
         self.target = target
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
-        self._executables: dict[object, Any] = {}
+        self._executables = Executables(target)
         self._long: dict[tuple[int, int | None], bool] = {}
-        self._lock = Lock()
         self._stored = functions is not None
         self._functions: dict[Between, Any] = dict(functions or {})
 
@@ -128,6 +121,7 @@ class Program:
         progress: Progress | None = None,
         memory: int | None = None,
         self_test: bool | None = None,
+        refine: bool = True,
     ) -> Kernels:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
@@ -146,6 +140,9 @@ class Program:
           self_test: compares three small random tiles with the float64 reference first. Default: where the computation
             is predicted to take over a minute. Not where the images are too large for the reference to take seconds,
             nor within JAX transformations.
+          refine: computes entries between nearly equal examples in float64 where float32 would lose digits: those at a
+            distance of a thirty-second of their norm, of networks that average positions before a nonlinearity with a
+            kink (docs/accuracy.md). Not within JAX transformations.
 
         Raises:
           SelfTestError: the program is wrong for some examples.
@@ -160,7 +157,10 @@ class Program:
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
             other = second[0] if second else None
             self._self_test(first, other, scales, self_test)
-            return self._kernels(self._tiled(first, other, scales, progress, memory))
+            result = self._tiled(first, other, scales, progress, memory)
+            if refine and self._near is not None and len(first) and (other is None or len(other)):
+                self._near.refine(first, other, result, self._hyper("cross", scales).get("hyper", {}))
+            return self._kernels(result)
 
     def _self_test(
         self,
@@ -310,19 +310,11 @@ class Program:
     def _on_device(self, between: Between, *arrays: npt.NDArray[Any], hyper: dict[str, Any], **flags: bool) -> Values:
         """Runs one computation. The precision is set here as well: it belongs to a thread."""
         with precision(self.dtype):
-            given = {**flags, **self._hyper(between, hyper)}
-            outputs = self._compiled(between, *arrays, **given)(*jax.device_put(arrays, self._device), **given)
+            given, placed = {**flags, **self._hyper(between, hyper)}, jax.device_put(arrays, self._device)
+            key = between, *given, *(x.shape for x in arrays)
+            computation = self._executables.get(key, partial(self._function, between), *placed, **given)
+            outputs = computation(*placed, **given)
             return {name: np.asarray(value) for name, value in outputs.items()}
-
-    def _compiled(self, between: Between, *arrays: npt.NDArray[Any], **flags: Any) -> Emitted:
-        """The computation for arrays of these shapes, compiled before if it has been asked for before."""
-        key = between, *flags, *(x.shape for x in arrays)
-        with self._lock:
-            if key not in self._executables:
-                lowered = self._function(between).lower(*jax.device_put(arrays, self._device), **flags)
-                self._executables[key] = lowered.compile(COMPILER_OPTIONS[self.target])
-            executable: Emitted = self._executables[key]
-            return executable
 
     def _tiled(
         self,
@@ -350,6 +342,11 @@ class Program:
         return result
 
     @cached_property
+    def _near(self) -> NearPairs | None:
+        graph = self.graphs["cross"]
+        return NearPairs(graph, self.target, self._device) if loses_digits(graph) else None
+
+    @cached_property
     def _mesh(self) -> Mesh:
         return device_mesh(self._devices, self.target)
 
@@ -358,12 +355,9 @@ class Program:
 
         def compiled(*arguments: Any) -> Any:
             key = "sharded", matrix.symmetric, *(x.shape for x in arguments[:2]), matrix.tiling
-            with self._lock:
-                if key not in self._executables:
-                    tile = emit(self.graphs["cross"], self.target)
-                    function = sharded(tile, self._mesh, matrix.tiling, matrix.symmetric)
-                    self._executables[key] = function.lower(*arguments).compile(COMPILER_OPTIONS[self.target])
-                return self._executables[key]
+            tile = emit(self.graphs["cross"], self.target)
+            function = partial(sharded, tile, self._mesh, matrix.tiling, matrix.symmetric)
+            return self._executables.get(key, function, *arguments)
 
         ShardedMatrix(self._mesh, matrix, self._hyper("cross", scales)).compute(compiled, progress)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.block import Block, Lanes, Margins, with_margins
+from ntc.backends.jax.block import Block, Lanes, Margins, layout_of, repeat_columns, with_margins
 from ntc.backends.jax.boundary import Boundary
-from ntc.backends.jax.emit import EMITTERS, layout_of
+from ntc.backends.jax.emit import EMITTERS
 from ntc.backends.jax.roots import Key, Keys, root, root_keys
 from ntc.backends.jax.windows import Masks
 from ntc.ir import kernel
@@ -23,6 +22,29 @@ from ntc.schedule import Item, Run, is_cross
 
 _REREADING = (kernel.Window, kernel.Window2, kernel.Mirror, kernel.Linear)
 """Ops that read an entry of their operand more than once."""
+
+
+class Values(dict[str, Block]):
+    """Blocks by name. Some, of one reader each, are computed when that asks for them: within its own computation."""
+
+    def __init__(self, known: Mapping[str, Block] | None = None) -> None:
+        super().__init__(known or {})
+        self._deferred: dict[str, Callable[[], Block]] = {}
+
+    def defer(self, name: str, block: Callable[[], Block]) -> None:
+        """Adds a block that is computed when it is asked for, once."""
+        self._deferred[name] = block
+
+    def __missing__(self, name: str) -> Block:
+        return self._deferred.pop(name)()
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._deferred
+
+    def settle(self) -> None:
+        """Computes all blocks that have not been asked for."""
+        for name in list(self._deferred):
+            self[name] = self[name]
 
 
 @dataclass
@@ -38,6 +60,7 @@ class Scope:
       roots2: the same of x2, for all examples.
       margins: zeros around the positions of values that filters read.
       readers: the nodes that read a value.
+      kept: values that something else reads as well.
       start, count: the lanes at hand, or rows of lanes; None are all.
       by_row: whether these are rows.
       first_row: index among all examples of the first row.
@@ -45,6 +68,7 @@ class Scope:
       hyper: values of hyperparameters, where they are not those of the graph.
       shifted: what belongs to second examples, brought to p' of the entries at hand.
       masks: of filters, for the lanes at hand.
+      own: which of the lanes at hand, repeated for all columns, have p' = p: 1 or 0.
       tables: from which `shifted` is sliced.
       values: blocks by name.
       found: what integrals take of marginals among the values.
@@ -58,16 +82,18 @@ class Scope:
     roots2: Callable[[Keys], jax.Array] | None = None
     margins: Mapping[str, Margins] = field(default_factory=dict)
     readers: Mapping[str, Sequence[Node]] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
     start: jax.Array | None = None
     count: int = 0
     by_row: bool = False
     first_row: Any = 0
     shifted: dict[Any, jax.Array] = field(default_factory=dict)
     masks: dict[Any, Masks] = field(default_factory=dict)
+    own: dict[Any, jax.Array] = field(default_factory=dict)
     tables: dict[Any, jax.Array] = field(default_factory=dict)
     equal: jax.Array | None = None
     hyper: Mapping[str, jax.Array] | None = None
-    values: dict[str, Block] = field(default_factory=dict)
+    values: Values = field(default_factory=Values)
     found: dict[Key, jax.Array] = field(default_factory=dict)
 
     @property
@@ -95,6 +121,9 @@ class Scope:
 
     def _bring(self, nodes: tuple[Node, ...]) -> None:
         op, type_ = nodes[0].op, covariance(nodes[0].type)
+        if type_.lanes > 1 and layout_of(type_) not in self.own and self._has_distances(nodes[0]):
+            mask = repeat_columns(self.lanes(type_).on_diagonal(), self.columns).astype(self.x1.dtype)
+            self.own[layout_of(type_)] = self.boundary.stored(lambda: mask)
         if isinstance(op, kernel.Window):
             geometry = op.axes(self.types[nodes[0].operands[0]])
             known = geometry, layout_of(type_)
@@ -107,6 +136,11 @@ class Scope:
             x = self.tables[known] if sliced else self._second(known[0], type_)
             shift = lanes.from_table if sliced else lanes.shifted
             self.shifted[known] = _over(self._leading(known, x.ndim - sliced, type_), shift)(x)
+
+    def _has_distances(self, node: Node) -> bool:
+        """Whether the node reads or gives a value in the distance form."""
+        types = [node.type, *(self.types[x] for x in node.operands)]
+        return any(isinstance(x, CovarianceType) and x.form == "distance" for x in types)
 
     def _needed(self, nodes: tuple[Node, ...]) -> Any:
         """What a node, or the nodes at one place of all blocks, need of second examples at p'; None if nothing."""
@@ -164,19 +198,25 @@ class Scope:
         if isinstance(item, Run):
             return self._emit_run(item, results)
         type_ = covariance(item.type)
-        operands = [self.values[x] for x in item.operands if x in self.values]
         margins = self.margins.get(item.name, ())
         if isinstance(item.op, kernel.GaussianIntegral) and not is_cross_integral(item):
             for key in root_keys(item):
                 self.root(*key)
 
-        @partial(jax.checkpoint, prevent_cse=False)
         def compute() -> jax.Array:
-            return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
+            operands = [self.values[x] for x in item.operands if x in self.values]
+            with jax.named_scope(f"ntc.{item.name}"):
+                return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
 
-        with jax.named_scope(f"ntc.{item.name}"):
-            array = self.boundary.stored(compute) if self._is_stored(item) else compute()
-        self.values[item.name] = Block(array, self.lanes(type_), self.columns, margins)
+        def block(array: jax.Array) -> Block:
+            return Block(array, self.lanes(type_), self.columns, margins)
+
+        alone = len(self.readers.get(item.name, ())) == 1 and item.name not in self.kept
+        if alone and is_cross(item) and not self._is_stored(item):
+            self.values.defer(item.name, lambda: block(compute()))  # in the checkpoint of its reader
+            return ()
+        computed = jax.checkpoint(compute, prevent_cse=False)
+        self.values[item.name] = block(self.boundary.stored(computed) if self._is_stored(item) else computed())
         return ()
 
     def _is_stored(self, node: Node) -> bool:
@@ -201,11 +241,13 @@ class Scope:
     def _emit_run(self, run: Run, results: Callable[[Scope], Any]) -> Any:
         """One block in a loop. It is traced under the names of the second block, whose operands are in the first."""
         first, block, last = run.blocks[0], run.blocks[1], run.blocks[-1]
+        self.values.settle()
 
         def step(carry: tuple[jax.Array, ...], roots: Any) -> Any:
             scope = replace(
-                self, values=dict(self.values), found=dict(self.found), roots1={}, shifted=dict(self.shifted)
+                self, values=Values(self.values), found=dict(self.found), roots1={}, shifted=dict(self.shifted)
             )
+            scope.kept = frozenset(block[i].name for i in run.carried)
             for position, array in zip(run.carried, carry, strict=True):
                 scope.values[first[position].name] = self._block(first[position], array)
             for node, (root1, root2) in zip(integrals, roots, strict=True):
@@ -216,9 +258,8 @@ class Scope:
                 scope.emit(node)
             return tuple(scope.values[block[i].name].array for i in run.carried), results(scope)
 
-        integrals = [
-            x for x in block if isinstance(x.op, kernel.GaussianIntegral) and len(covariance(x.type).batch) == 2
-        ]
+        alike = {(root_keys(x), layout_of(covariance(x.type))): x for x in block if is_cross_integral(x)}
+        integrals = list(alike.values())  # one of those that read the same: XLA would bring that for each of them
         roots = [self._stacked_roots(run, block.index(node)) for node in integrals]
         carry, stacked = jax.lax.scan(
             jax.checkpoint(step, prevent_cse=False), self._before(run), roots, length=len(run.blocks)

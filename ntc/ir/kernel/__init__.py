@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ntc.ir.kernel.attention import Attend, AttentionWeights, EmbedPositions, Spread
 from ntc.ir.kernel.diagonal import DiagonalMean, DiagScale
+from ntc.ir.kernel.distance import Covariance
 from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Gram, Unmasked
 from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
@@ -25,6 +26,7 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Div,
         Dual,
         DualDot,
+        Covariance,
         DualMean,
         Window,
         Window2,
@@ -54,6 +56,7 @@ __all__ = [
     "AttentionWeights",
     "Constant",
     "Contract",
+    "Covariance",
     "DiagScale",
     "DiagonalMean",
     "Dilate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from ntc.ir.op import Array
 from ntc.ir.sliding import Sliding
@@ -27,6 +28,26 @@ def spread_variance(result: CovarianceType, v1: Array, v2: Array) -> tuple[Array
     tail = (None,) * (len(result.batch) - 1) + (slice(None),)
     second = np.expand_dims(second, tuple(2 * a - 1 for a in axes))[tail]
     return first, second
+
+
+def on_diagonal(type_: CovarianceType) -> npt.NDArray[np.bool_]:
+    """Where p' = p, (H, H', W, W', ...)."""
+    mask = np.array(True)
+    for size in type_.spatial:
+        mask = mask[..., None, None] & np.eye(size, dtype=bool)
+    return mask
+
+
+def turned(type_: CovarianceType, x: Array, v1: Array, v2: Array) -> Array:
+    """K of a value in the distance form, or the distance form of K, of variances `spread_variance`."""
+    return np.where(on_diagonal(type_), (v1 + v2) / 2 - x, -x)
+
+
+def bias(type_: CovarianceType, b_std: float) -> Array:
+    """What a bias adds to every entry of the type: b_std^2 to K, nothing to a distance."""
+    if type_.form == "covariance":
+        return np.array(b_std**2)
+    return np.where(on_diagonal(type_), 0.0, -(b_std**2))
 
 
 def tap(x: Array, axis: int, geometry: Sliding, number: int) -> Array:

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ntc.errors import VerifyError
+from ntc.ir.kernel.dense import on_diagonal
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
 from ntc.ir.schema import MAX_EXTENT, Count, Finite, Masked, frozen
-from ntc.ir.types import ArrayType, CovarianceType, DType, Spatial, Type
+from ntc.ir.types import ArrayType, CovarianceType, DType, Form, Spatial, Type
 
 _Start = Annotated[int, Field(ge=0, le=MAX_EXTENT)]
 
@@ -58,7 +59,7 @@ class Gram(KernelOp):
 
     Of the input at `shape` and `start`, and of its positions in `crop`; see `Part`. Entries that are `masked` count as
     zeros. If `channels` is given, further channels of the arrays are something else: the pattern of a graph.
-    Source: Novak et al. 2019, eq. 5.
+    With `gives` distance, |x1[n, p] - x2[m, p]|^2 / (2 channels) where p' = p. Source: Novak et al. 2019, eq. 5.
     """
 
     name: ClassVar[str] = "gram"
@@ -68,6 +69,10 @@ class Gram(KernelOp):
     channels: Count | None = None
     shape: tuple[Count, ...] = ()
     start: _Start = 0
+    gives: Form = "covariance"
+
+    def form(self, *operands: CovarianceType) -> Form:
+        return self.gives
 
     @property
     def part(self) -> Part:
@@ -79,6 +84,8 @@ class Gram(KernelOp):
         layouts = {(x.dtype, x.spatial, x.channels) for x in arrays}
         if len(arrays) != len(operands) or len(layouts) != 1:
             raise VerifyError("gram takes one or two input arrays of one shape")
+        if self.gives == "distance" and len(arrays) != 2:
+            raise VerifyError("gram gives distances between two inputs")
         spatial = self.part.spatial(arrays[0])
         return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), spatial)
 
@@ -99,7 +106,10 @@ class Gram(KernelOp):
         if len(operands) == 2:
             first, second = first[:, None], second[None, :]
         mean: Array = np.sum(first * second, axis=-1) / operands[0].shape[-1]
-        return mean
+        if self.gives == "covariance":
+            return mean
+        squares = np.sum((first - second) ** 2, axis=-1)
+        return np.where(on_diagonal(result), squares / (2 * operands[0].shape[-1]), -mean)
 
     def _features(self, x: Array) -> Array:
         x = x[..., : self.channels]

@@ -10,11 +10,11 @@ from pydantic import InstanceOf
 
 from ntc.errors import VerifyError
 from ntc.ir.hyper import Tunable, default
-from ntc.ir.kernel.dense import spread_variance
+from ntc.ir.kernel.dense import bias, spread_variance, turned
 from ntc.ir.offsets import DIAGONAL
-from ntc.ir.op import MANY, Activation, Array, KernelOp, OffsetsPerAxis, covariance, same_type
+from ntc.ir.op import MANY, Activation, Array, KernelOp, OffsetsPerAxis, covariance, same_form, same_type
 from ntc.ir.schema import Finite, frozen
-from ntc.ir.types import CovarianceType, Type
+from ntc.ir.types import CovarianceType, Form, Type
 
 
 class Pointwise(KernelOp):
@@ -32,19 +32,22 @@ class Pointwise(KernelOp):
 
 @frozen
 class Affine(Pointwise):
-    """w_std^2 K + b_std^2. The only op that hyperparameters are in."""
+    """w_std^2 K + b_std^2; w_std^2 D, as the bias cancels. The only op that hyperparameters are in."""
 
     name: ClassVar[str] = "affine"
     w_std: Tunable = 1.0
     b_std: Tunable = 0.0
 
+    def form(self, *operands: CovarianceType) -> Form:
+        return same_form(self, operands)
+
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return default(self.w_std) ** 2 * operands[0] + default(self.b_std) ** 2
+        return default(self.w_std) ** 2 * operands[0] + bias(result, default(self.b_std))
 
 
 @frozen
 class Add(Pointwise):
-    """Sum of the operands, each times its weight (1 if `weights` is empty)."""
+    """Sum of the operands, each times its weight (1 if `weights` is empty); of distances as of covariances."""
 
     name: ClassVar[str] = "add"
     arity: ClassVar[tuple[int, int]] = (1, MANY)
@@ -54,6 +57,9 @@ class Add(Pointwise):
         if self.weights and len(self.weights) != len(operands):
             raise VerifyError(f"add has {len(self.weights)} weights for {len(operands)} operands")
         return same_type(operands)
+
+    def form(self, *operands: CovarianceType) -> Form:
+        return same_form(self, operands)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         weights = self.weights or (1.0,) * len(operands)
@@ -84,10 +90,17 @@ class Div(Pointwise):
 
 
 class GaussianIntegral(KernelOp):
-    """An op on (K, var1, var2): an integral over the Gaussian of two pre-activations."""
+    """An op on (K, var1, var2): an integral over the Gaussian of two pre-activations. `reads` is the form of K."""
 
     arity: ClassVar[tuple[int, int]] = (3, 3)
     phi: Activation
+    reads: Form = "covariance"
+
+    def form(self, *operands: CovarianceType) -> Form:
+        wanted = (self.reads, "covariance", "covariance")
+        if tuple(x.form for x in operands) != wanted:
+            raise VerifyError(f"{self.name} reads a {self.reads} and two variances")
+        return "covariance"
 
     def result(self, *operands: Type) -> CovarianceType:
         k, v1, v2 = map(covariance, operands)
@@ -104,16 +117,34 @@ class GaussianIntegral(KernelOp):
         diagonal = (DIAGONAL,) * len(offsets)
         return offsets, diagonal, diagonal
 
+    def arguments(self, result: CovarianceType, *operands: Array) -> tuple[Array, Array, Array]:
+        """K and the variances of every entry."""
+        v1, v2 = spread_variance(result, *operands[1:])
+        return operands[0] if self.reads == "covariance" else turned(result, operands[0], v1, v2), v1, v2
+
 
 @frozen
 class Dual(GaussianIntegral):
-    """E[phi(u) phi(v)], u and v of covariance K. Source: Novak et al. 2020, Table 1 (the map T)."""
+    """E[phi(u) phi(v)], u and v of covariance K; where `gives` is distance and p' = p, E[(phi(u) - phi(v))^2] / 2.
+
+    Source: Novak et al. 2020, Table 1 (the map T).
+    """
 
     name: ClassVar[str] = "dual"
     phi: InstanceOf[Activation]
+    reads: Form = "covariance"
+    gives: Form = "covariance"
+
+    def form(self, *operands: CovarianceType) -> Form:
+        super().form(*operands)
+        return self.gives
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return self.phi.dual(operands[0], *spread_variance(result, *operands[1:]))
+        k, v1, v2 = self.arguments(result, *operands)
+        dual = self.phi.dual(k, v1, v2)
+        if self.gives == "covariance":
+            return dual
+        return turned(result, dual, self.phi.dual(v1, v1, v1), self.phi.dual(v2, v2, v2))
 
 
 @frozen
@@ -122,9 +153,10 @@ class DualDot(GaussianIntegral):
 
     name: ClassVar[str] = "dual_dot"
     phi: InstanceOf[Activation]
+    reads: Form = "covariance"
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return self.phi.dual_dot(operands[0], *spread_variance(result, *operands[1:]))
+        return self.phi.dual_dot(*self.arguments(result, *operands))
 
 
 @frozen

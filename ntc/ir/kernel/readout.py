@@ -10,9 +10,9 @@ import numpy as np
 from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import diagonal
 from ntc.ir.offsets import DIAGONAL, Offsets
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance, same_form
 from ntc.ir.schema import frozen
-from ntc.ir.types import CovarianceType, Spatial, Type
+from ntc.ir.types import CovarianceType, Form, Spatial, Type
 
 
 @frozen
@@ -29,6 +29,9 @@ class Reduce(KernelOp):
     def result(self, *operands: Type) -> CovarianceType:
         (k,) = map(covariance, operands)
         return CovarianceType.dense(k.dtype, k.batch, ())
+
+    def form(self, *operands: CovarianceType) -> Form:
+        return same_form(self, operands) if self.reduction == "trace" else super().form(*operands)
 
     def operations(self, *operands: Type) -> int:
         return covariance(operands[0]).entries
@@ -63,6 +66,9 @@ class Select(KernelOp):
         if not inside:
             raise VerifyError(f"select: position {self.position} is not one of {k}")
         return CovarianceType.dense(k.dtype, k.batch, ())
+
+    def form(self, *operands: CovarianceType) -> Form:
+        return same_form(self, operands)
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return ((DIAGONAL,) * len(operands[0].spatial),)

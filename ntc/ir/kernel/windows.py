@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from ntc.errors import VerifyError
-from ntc.ir.kernel.dense import tap
+from ntc.ir.kernel.dense import bias, tap
 from ntc.ir.offsets import Offsets
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance, same_form
 from ntc.ir.schema import MAX_EXTENT, Count, Extent, Padding, Scale, frozen
 from ntc.ir.sliding import Sliding, per_axis, slide
-from ntc.ir.types import CovarianceType, Spatial, Type
+from ntc.ir.types import CovarianceType, Form, Spatial, Type
 
 Sizes = tuple[Count, ...]
 
@@ -43,8 +43,9 @@ def _filter_spatial(operands: tuple[Type, ...], window: Sizes, pads: Pads) -> Sp
 class Window(KernelOp):
     """w_std^2 / taps * sum over a of K[s p + a, s p' + a], + b_std^2: both pixels move with one tap.
 
-    A convolution of shared weights. Source: Novak et al. 2019, eq. 7 (the map A). `lowering` says how a backend
-    sums: along one axis after the other, over all taps at once, or as products with banded matrices.
+    A convolution of shared weights; of a distance w_std^2 / taps * sum over a of D, as the bias cancels. Source: Novak
+    et al. 2019, eq. 7 (the map A). `lowering` says how a backend sums: along one axis after the other, over all taps at
+    once, or as products with banded matrices.
     `pads`, if given, are the positions that are read outside a cropped operand.
     """
 
@@ -57,6 +58,9 @@ class Window(KernelOp):
     b_std: Scale = 0.0
     lowering: ConvLowering = "separable"
     pads: Pads = ()
+
+    def form(self, *operands: CovarianceType) -> Form:
+        return same_form(self, operands)
 
     def axes(self, *operands: Type) -> tuple[Sliding, ...]:
         """Geometry per spatial axis."""
@@ -93,7 +97,7 @@ class Window(KernelOp):
         for i, axis in enumerate(self.geometry(k.shape[len(result.batch) :: 2])):
             first = len(result.batch) + 2 * i
             k = np.sum([tap(tap(k, first, axis, a), first + 1, axis, a) for a in range(axis.window)], axis=0)
-        return self.w_std**2 * k / self.taps + self.b_std**2
+        return self.w_std**2 * k / self.taps + bias(result, self.b_std)
 
 
 @frozen

@@ -1,0 +1,163 @@
+"""The distance form: what nearly equal inputs differ by is carried from layer to layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from ntc.ir.graph import Graph, Node, kernel_op
+from ntc.ir.kernel import Add, Affine, Covariance, Dual, DualDot, GaussianIntegral, Gram, Reduce, Select, Window
+from ntc.ir.offsets import DIAGONAL
+from ntc.ir.op import covariance
+from ntc.ir.ops import PiecewiseLinear
+from ntc.ir.schema import frozen
+from ntc.passes.base import Pass
+
+
+@frozen
+class Distance(Pass):
+    """Needs: tracked types. Does: puts values between two examples that a kinked nonlinearity reads, and what they are
+    computed from by ops that are linear where p' = p, into the distance form, and converts them where anything else
+    reads them. Leaves: the same values; integrals whose angle is known to the precision and not to its root.
+
+    Attributes:
+      form: `covariance` for none, `distance` for all; `auto` for those of float32 that track the diagonal alone. Where
+        more is tracked, entries near correlation one are few among those that are averaged, and the form costs time.
+    """
+
+    name: ClassVar[str] = "distance"
+    form: Literal["auto", "covariance", "distance"] = "auto"
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph with some values in the distance form."""
+        if self.form == "covariance":
+            return graph
+        return _Rewriter(graph, chosen(graph, everywhere=self.form == "distance")).graph()
+
+
+def chosen(graph: Graph, everywhere: bool) -> frozenset[str]:
+    """The values that can be computed in this form and are of use in it, or are like those that are.
+
+    A value is of use that a kinked nonlinearity reads, or from which one that is of use is computed. The last block of
+    a network is often of none, but a backend runs repeated blocks in a loop where they are all alike.
+    """
+    candidates: dict[str, Node] = {}
+    for node in graph.nodes:
+        type_ = covariance(node.type)
+        if (everywhere or (type_.dtype == "f32" and type_.lanes == 1)) and _is_candidate(node, candidates):
+            candidates[node.name] = node
+    useful: set[str] = set()
+    for node in reversed(graph.nodes):
+        if is_kinked(node) or (node.name in useful and node.name in candidates):
+            useful.update(_operands(node))
+    found = useful.intersection(candidates)
+    kinds = Counter((candidates[name].op, candidates[name].type) for name in found)
+    alike: set[str] = set()
+    for name, node in candidates.items():
+        operands = _operands(node)
+        begins = isinstance(node.op, Dual) or not alike.isdisjoint(operands)
+        if name not in found and begins and kinds[node.op, node.type] >= _REPEATED and operands:
+            alike |= {name} if (found | alike).issuperset(operands) else set()
+    return frozenset(found | alike)
+
+
+_REPEATED = 2
+"""So many like it, and one more are a loop."""
+
+
+def _operands(node: Node) -> tuple[str, ...]:
+    """Those between two examples."""
+    return node.operands[:1] if isinstance(node.op, GaussianIntegral) else node.operands
+
+
+def _is_candidate(node: Node, candidates: Collection[str]) -> bool:
+    """Whether the value can be computed in the distance form. What is all bias has been folded."""
+    op = node.op
+    if len(covariance(node.type).batch) == 1:
+        return False
+    if isinstance(op, Gram):
+        return type(op) is Gram and op.gives == "covariance"
+    if isinstance(op, Dual) and not is_kinked(node):
+        return False
+    linear = isinstance(op, Add | Select | Dual) or (isinstance(op, Reduce) and op.reduction == "trace")
+    linear = linear or (isinstance(op, Affine | Window) and op.w_std != 0)
+    return linear and all(x in candidates for x in _operands(node))
+
+
+def is_kinked(node: Node) -> bool:
+    """Whether the node is an integral of relu or its kin, whose angle loses digits near correlation one."""
+    return isinstance(node.op, Dual | DualDot) and isinstance(node.op.phi, PiecewiseLinear)
+
+
+class _Rewriter:
+    """Writes the graph in which some values are in the distance form."""
+
+    def __init__(self, graph: Graph, chosen: Collection[str]) -> None:
+        self._graph, self._chosen = graph, chosen
+        self._nodes: list[Node] = []
+        self._types = dict(graph.types)
+        self._known = {(node.op, node.operands): node.name for node in graph.nodes}
+        self._marginals = {x.operands[0]: x.operands[1:] for x in graph.nodes if is_kinked(x)}
+        self._covariances: dict[str, str] = {}
+
+    def graph(self) -> Graph:
+        """The new graph."""
+        for node in self._graph.nodes:
+            rewritten = self._rewritten(node)  # which may add what it reads
+            self._nodes.append(rewritten)
+        outputs = tuple(replace(x, value=self._covariance(x.value)) for x in self._graph.outputs)
+        return replace(self._graph, nodes=tuple(self._nodes), outputs=outputs)
+
+    def _rewritten(self, node: Node) -> Node:
+        op = node.op
+        if isinstance(op, Dual | DualDot) and is_kinked(node) and node.operands[0] in self._chosen:
+            op = replace(op, reads="distance")
+        elif node.name not in self._chosen:
+            node = replace(node, operands=tuple(map(self._covariance, node.operands)))
+        if node.name not in self._chosen:
+            return replace(node, op=op)
+        if isinstance(op, Gram | Dual):
+            op = replace(op, gives="distance")
+        return replace(node, op=op, type=covariance(node.type).with_form("distance"))
+
+    def _covariance(self, name: str) -> str:
+        """The value as a covariance, made before its first reader."""
+        if name not in self._chosen:
+            return name
+        if name not in self._covariances:
+            node = self._graph.definitions[name]
+            operands = (name, self._marginal(node, 0), self._marginal(node, 1))
+            self._covariances[name] = self._unique(f"{name}c")
+            self._append(Node(self._covariances[name], Covariance(), operands, node.type, node.location))
+        return self._covariances[name]
+
+    def _marginal(self, node: Node, side: int) -> str:
+        """The variances of a value: those of a kinked integral that reads it (normalisation reads others), or computed
+        from its operands' as it is."""
+        if node.name in self._marginals:
+            return self._marginals[node.name][side]
+        op = kernel_op(node)
+        if isinstance(op, Gram):
+            operands: tuple[str, ...] = (node.operands[side],)
+        elif isinstance(op, Dual):
+            operands = (node.operands[1 + side],) * 3
+        else:
+            operands = tuple(self._marginal(self._graph.definitions[x], side) for x in node.operands)
+        if (op, operands) not in self._known:
+            type_ = op.result(*(self._types[x] for x in operands))
+            name = self._unique(f"{node.name}v{side + 1}")
+            diagonal = type_.with_offsets((DIAGONAL,) * len(type_.spatial))
+            self._append(Node(name, op, operands, diagonal, node.location))
+            self._known[op, operands] = name
+        return self._known[op, operands]
+
+    def _append(self, node: Node) -> None:
+        self._nodes.append(node)
+        self._types[node.name] = node.type
+
+    def _unique(self, name: str) -> str:
+        while name in self._types:
+            name += "_"
+        return name
