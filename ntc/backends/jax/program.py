@@ -74,6 +74,7 @@ class Program:
         self._devices = devices
         self._executables = Executables(target)
         self._long: dict[tuple[int, int | None], bool] = {}
+        self._tilings: dict[tuple[int, int, int], Tiling] = {}
         self._stored = functions is not None
         self._functions: dict[Between, Any] = dict(functions or {})
 
@@ -379,8 +380,10 @@ class Program:
         return {name: mirrored(value) for name, value in found.items()}
 
     def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
-        limit = default_memory() if memory is None else memory
-        return Tiling.choose(self.graphs["cross"], n1, n2, self.target, limit, workers(self.target))
+        key = n1, n2, default_memory() if memory is None else memory
+        if key not in self._tilings:  # which takes longer than a small matrix
+            self._tilings[key] = Tiling.choose(self.graphs["cross"], n1, n2, self.target, key[2], workers(self.target))
+        return self._tilings[key]
 
     def _shape(self, label: str, n1: int, n2: int) -> tuple[int, ...]:
         graph = self.graphs["cross"]
