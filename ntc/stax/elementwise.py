@@ -1,4 +1,4 @@
-"""Nonlinearities, with the names and defaults of Neural Tangents. Each is documented in `ntc.nn`.
+"""Nonlinearities, with the names and defaults of Neural Tangents.
 
 `do_stabilize` and `do_clip` are accepted and have no effect: rules that need no clipping are exact at correlation one.
 """
@@ -22,26 +22,32 @@ from ntc.stax.part import Single, operation
 
 
 def Relu(do_stabilize: bool = False) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Relu`."""
     return single("Relu", nn.relu())
 
 
 def LeakyRelu(alpha: float, do_stabilize: bool = False) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.LeakyRelu`."""
     return single("LeakyRelu", nn.leaky_relu(float(alpha)))
 
 
 def ABRelu(a: float, b: float, do_stabilize: bool = False) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.AbRelu`."""
     return single("ABRelu", nn.ab_relu(float(a), float(b)))
 
 
 def Abs(do_stabilize: bool = False) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Abs`."""
     return single("Abs", nn.abs())
 
 
 def Erf(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Erf`."""
     return single("Erf", nn.erf(float(a), float(b), float(c)))
 
 
 def Sigmoid_like() -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.SigmoidLike`."""
     return single("Sigmoid_like", nn.sigmoid_like())
 
 
@@ -51,50 +57,62 @@ def Gelu(approximate: bool = False) -> Layer:  # noqa: N802
 
 
 def Sin(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Sin`."""
     return single("Sin", nn.sin(float(a), float(b), float(c)))
 
 
 def Cos(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Cos`."""
     return single("Cos", nn.cos(float(a), float(b), float(c)))
 
 
 def Rbf(gamma: float = 1.0) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Rbf`."""
     return single("Rbf", nn.rbf(float(gamma)))
 
 
 def Sign() -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Sign`."""
     return single("Sign", nn.sign())
 
 
 def Exp(a: float = 1, b: float = 1) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Exp`."""
     return single("Exp", nn.exp(float(a), float(b)))
 
 
 def Gaussian(a: float = 1, b: float = -1) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Gaussian`."""
     return single("Gaussian", nn.gaussian(float(a), float(b)))
 
 
 def ExpNormalized(gamma: float = 1, shift: float = -1, do_clip: bool = False) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.ExpNormalized`."""
     return single("ExpNormalized", nn.exp_normalized(float(gamma), float(shift)))
 
 
 def Gabor() -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Gabor`."""
     return single("Gabor", nn.gabor())
 
 
 def Hermite(degree: int) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Hermite`."""
     return single("Hermite", nn.hermite(degree))
 
 
 def Monomial(degree: int) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Monomial`."""
     return single("Monomial", nn.monomial(degree))
 
 
 def RectifiedMonomial(degree: int) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.RectifiedMonomial`."""
     return single("RectifiedMonomial", nn.rectified_monomial(degree))
 
 
 def Polynomial(coef: Sequence[float]) -> Layer:  # noqa: N802
+    """See `ntc.ir.ops.Polynomial`."""
     return single("Polynomial", nn.polynomial(tuple(map(float, coef))))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ntc import nn
 from ntc.errors import ParameterError, UnsupportedError
@@ -69,7 +70,7 @@ def ImageResize(  # noqa: N802
     shape: Sequence[int],
     method: Any,
     antialias: bool = True,
-    precision: Any = None,
+    precision: lax.Precision = lax.Precision.HIGHEST,
     batch_axis: int = 0,
     channel_axis: int = -1,
 ) -> Layer:

@@ -40,7 +40,8 @@ def scaled(filters: Filters, params: Any, weights: Mapping[str, Weight], out: La
     """The arrays of the op, times what the forward pass scales them by. Raises InputError for other parameters."""
     if not weights:
         return {}
-    given = dict(zip(filters.slots, params, strict=True)) if isinstance(params, tuple | list) else {}
+    fits = isinstance(params, tuple | list) and len(params) == len(filters.slots)
+    given = dict(zip(filters.slots, params, strict=True)) if fits else {}
     missing = [slot for slot in weights if given.get(slot) is None]
     if missing:
         raise InputError(f"the parameters have no {', '.join(missing)}", hint="give those that init_fn made")
