@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from ntc.errors import NtcError, ParameterError
 from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
-from ntc.ir.construct import required
+from ntc.ir.construct import construct, required
 from ntc.ir.expression import FUNCTIONS, Expression, X, apply, show
 from ntc.ir.graph import Graph
 from ntc.ir.hyper import Hyper
