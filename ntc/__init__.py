@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ntc import errors, finite, predict
+    from ntc import errors, finite, predict, stax
     from ntc.artifact import load, save
     from ntc.backends.jax.formulas import formula_of
     from ntc.backends.jax.inputs import adjacency
@@ -40,6 +40,7 @@ _MODULES = {
     "finite": "ntc.finite",
     "nn": "ntc.frontend.nn",
     "predict": "ntc.predict",
+    "stax": "ntc.stax",
 }
 _PLACES = {
     "Kernels": "ntc.backends.jax.kernels",
@@ -81,6 +82,7 @@ __all__ = [
     "predict",
     "read_graph",
     "save",
+    "stax",
 ]
 
 

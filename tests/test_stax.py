@@ -6,8 +6,10 @@ What the kernels are is in `test_golden.py`, which evaluates stored networks of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,11 +22,14 @@ from hypothesis import strategies as st
 import ntc
 from ntc import nn, stax
 from ntc.errors import NotGaussianError, ParameterError, UnsupportedError
+from ntc.frontend.elaborate import load_graph
 from ntc.ir.graph import Graph
 from ntc.ir.ops import SelfAttention
+from ntc.passes.translate import Translate
 from ntc.stax.compiled import network
 from ntc.stax.part import layouts
 from tests.assertions import assert_close
+from tests.golden.networks import wrn
 
 X1 = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
 X2 = np.random.default_rng(1).normal(size=(2, 6)).astype(np.float32)
@@ -39,6 +44,14 @@ def graph_of(layer: Any, shape: tuple[int, ...]) -> Graph:
     """The tensor graph of a layer on inputs of this shape."""
     part = layer[2].part
     return network(part, shape, layouts(shape, part.placed))[0]
+
+
+def test_networks_are_those_of_model_files() -> None:
+    """Protects speed: a network in `ntc.stax` is the same graph as in the language, so it is the same program."""
+    written = load_graph(Path(__file__).parents[1] / "examples" / "wrn.nt")
+    translate = Translate(dtype="f32", between="cross")
+    graph = replace(graph_of(wrn(stax, 4), (1, 32, 32, 3)), name=written.name)
+    assert translate(graph) == translate(written)
 
 
 def test_get_names_kernels_in_any_order() -> None:

@@ -142,7 +142,7 @@ def _pairs(shapes: Shapes, layout: Any) -> list[tuple[Any, Layout]]:
 def _leaves(x: Any, layout: Any) -> list[Any]:
     """The arrays in standard order."""
     if not isinstance(layout, tuple):
-        return [layout.standard(x)]
+        return [layout.standard(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x)]
     if not isinstance(x, tuple | list) or len(x) != len(layout):
         raise InputError(f"the network has {len(layout)} inputs", hint="give a tuple with an array for each")
     return [array for each in zip(x, layout, strict=True) for array in _leaves(*each)]
