@@ -44,7 +44,10 @@ class Init(Finite):
     """`init_fn(rng, input_shape)` gives the shape of the output and random parameters."""
 
     def __call__(self, rng: jax.Array, input_shape: Shape, **ignored: Any) -> tuple[Shape, Any]:
-        """Parameters are drawn in the default precision. Raises NtcError where the shape does not fit."""
+        """Parameters are drawn in the default precision; other arguments are ignored.
+
+        Raises NtcError where the shape does not fit.
+        """
         shape = _tupled(input_shape)
         placed = _place(shape, layouts(shape, self.part.placed))
         result, params = _init(self.part, rng, placed)
@@ -72,12 +75,12 @@ class Apply(Finite):
           rng: what dropout draws from.
           pattern: graphs of the examples, for `Aggregate`.
           mask_constant: entries of this value are missing. Masked positions of the output are zero.
+          ignored: whatever else may be given to layers.
 
         Raises:
           NtcError: the network does not fit the arrays.
         """
-        shapes = jax.tree.map(jnp.shape, inputs) if not isinstance(inputs, tuple | list) else _array_shapes(inputs)
-        placed = layouts(shapes, self.part.placed)
+        placed = layouts(_array_shapes(inputs), self.part.placed)
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
             entered = _enter(inputs, placed, mask_constant)
             return _leave(_apply(self.part, params, entered, _Call(rng, pattern)))
@@ -303,8 +306,8 @@ def _tupled(shape: Any) -> Any:
     return tuple(shape) if is_shape(shape) else tuple(map(_tupled, shape))
 
 
-def _array_shapes(inputs: Any) -> Any:
-    return tuple(_array_shapes(x) if isinstance(x, tuple | list) else jnp.shape(x) for x in inputs)
+def _array_shapes(x: Any) -> Any:
+    return tuple(map(_array_shapes, x)) if isinstance(x, tuple | list) else jnp.shape(x)
 
 
 def _is_array(value: Any) -> bool:
