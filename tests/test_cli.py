@@ -1,10 +1,8 @@
-"""The command line as users run it: a process with files, exit status, stdout and stderr."""
+"""The command line: files, exit status, stdout and stderr."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from ntc.frontend.elaborate import load_graph
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph
 from ntc.passes.pipeline import OPTIMIZE
+from tests.command_line import run, run_process
 
 MODEL = """\
 # A small network.
@@ -49,15 +48,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(folder: Path, command: str, status: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """`ntc command` in the folder. Fails unless it ends with `status`, and without a traceback."""
-    arguments = [sys.executable, "-m", "ntc", *command.split()]
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, input=stdin, timeout=120, check=False)
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
 def arrays(path: Path) -> dict[str, Any]:
     with np.load(path) as archive:
         return dict(archive)
@@ -67,7 +57,7 @@ def test_kernel_of_model_and_artifact_are_equal_bits(folder: Path) -> None:
     """Protects `ntc kernel`, and that an artifact stands for its model everywhere to the last bit."""
     shown = run(folder, "kernel small.nt --x1 x1.npy --x2 x2.npy -o a.npz --json").stdout
     assert json.loads(shown)["shapes"] == {"nngp": [6, 4], "ntk": [6, 4]}
-    run(folder, "kernel small.ntc --x1 x1.npy --x2 x2.npy -o b.npz")
+    run_process(folder, "kernel small.ntc --x1 x1.npy --x2 x2.npy -o b.npz")
     run(folder, "kernel small.ntc --x1 x1.npy --x2 x2.npy -o c.npz --trust")
     in_python = vars(build(load_graph(folder / "small.nt"))(X1, X2))
     first, second, third = (arrays(folder / name) for name in ("a.npz", "b.npz", "c.npz"))
@@ -164,8 +154,12 @@ def test_show(folder: Path) -> None:
 
 
 def test_version_and_help(folder: Path) -> None:
-    """Protects the entry point; help names every command."""
-    assert run(folder, "--version").stdout.strip() == ntc.__version__
+    """Protects the entry point, as a process, its exit status, and that it starts without a warning; help names every
+    command."""
+    done = run_process(folder, "--version")
+    assert done.stdout.strip() == ntc.__version__
+    assert done.stderr == ""
+    assert "No such command" in run_process(folder, "explode small.nt", status=1).stderr
     shown = run(folder, "--help").stdout
     for command in ("compile", "kernel", "predict", "show", "opt"):
         assert command in shown

@@ -24,8 +24,8 @@ from ntc.ir.parser import parse_graph
 from ntc.ir.printer import show
 from ntc.ir.verify import verify
 from tests.assertions import assert_close
+from tests.command_line import run
 from tests.strategies import trials
-from tests.test_cli import run
 
 TEXT = """
 let shared = input(4, 4, 3, name = "image") |> conv(8, 3) |> relu |> output("features")

@@ -16,7 +16,7 @@ from ntc.backends.jax.sharded import even
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.schedule.tiles import Tiling
 from tests.assertions import assert_close
-from tests.test_cli import run
+from tests.command_line import run_process
 
 SCRIPT = """
 import sys
@@ -89,6 +89,6 @@ def test_the_command_line_splits_a_cpu(tmp_path: Path) -> None:
     (tmp_path / "m.nt").write_text("model m = input(3) |> dense(8, 1.4) |> relu |> dense(1)")
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 3)))
     for devices in (1, 2):
-        run(tmp_path, f"kernel m.nt --x1 x.npy -o {devices}.npz --devices {devices}")
+        run_process(tmp_path, f"kernel m.nt --x1 x.npy -o {devices}.npz --devices {devices}")
     one, two = (np.load(tmp_path / f"{devices}.npz") for devices in (1, 2))
     assert_close(two["ntk"], one["ntk"], "float32")

@@ -6,28 +6,25 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ntc.cli import options
-from ntc.cli.price import Question, answer, lines
+from ntc.cli.price import TARGETS, Question, answer, lines, platform_of
 from ntc.compiler import lower
-from ntc.errors import ParameterError
-from ntc.ir.types import Target
-from ntc.price import ACCELERATORS, Rates, known_rates
+from ntc.price import ACCELERATORS, known_rates
 from ntc.schedule.cost import EXAMPLES, Explanation, GroupCost, LayerCost, explain
 
-_TARGETS = f"cpu, cuda, tpu, or for its speed one of {', '.join(ACCELERATORS)}."
 _WIDTH = 170
 """Columns of the tables; a terminal with fewer wraps lines, and nothing is cut."""
 
 
 def explain_command(
     model_file: options.ModelPath,
-    target: Annotated[str, typer.Option("--target", help=_TARGETS)] = "cpu",
+    target: Annotated[str, typer.Option("--target", help=TARGETS)] = "cpu",
     kernel: options.KernelsOption = "both",
     model: options.ModelName = None,
     param: options.Parameters = None,
@@ -43,7 +40,8 @@ def explain_command(
     question = Question(n, n2, devices, budget_memory, budget_time)
     question.check()
     network = options.open_network(model_file, model, param)
-    platform, rates = _device(target, question)
+    platform = platform_of(target)
+    rates = known_rates(target) if target in ACCELERATORS or question.asked else None
     graph = lower(network, "cross", options.chosen(kernel), dtype, target=platform)
     found = explain(graph, platform)
     if as_json:
@@ -57,16 +55,6 @@ def explain_command(
         console.print(line, markup=False)
     for line in () if rates is None else lines(graph, rates, question):
         console.print(line, markup=False)
-
-
-def _device(target: str, question: Question) -> tuple[Target, Rates | None]:
-    """The platform, and the rates of the device where they are needed. Raises ParameterError."""
-    if target in ACCELERATORS:
-        return ACCELERATORS[target].target, ACCELERATORS[target]
-    platform = next((x for x in get_args(Target) if x == target), None)
-    if platform is None:
-        raise ParameterError(f"--target {target}: expected {_TARGETS}")
-    return platform, known_rates(target) if question.asked else None
 
 
 def _table(name: str, found: Explanation) -> Table:

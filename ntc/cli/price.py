@@ -5,18 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from ntc.errors import ParameterError
 from ntc.ir.graph import Graph
-from ntc.price import Cost, Rates, largest, price
+from ntc.ir.types import Target
+from ntc.price import ACCELERATORS, Cost, Rates, largest, price
 from ntc.schedule.tiles import default_memory
+
+TARGETS = f"cpu, cuda, tpu, or for its speed one of {', '.join(ACCELERATORS)}."
 
 _SHOWN = 12
 """Layers with the largest shares."""
 
 _ACCELERATOR_MEMORY = 16 * 2**30
 """Bytes that a tile may take on an accelerator that is not here."""
+
+
+def platform_of(target: str) -> Target:
+    """The platform of one of `TARGETS`. Raises ParameterError."""
+    if target in ACCELERATORS:
+        return ACCELERATORS[target].target
+    platforms: tuple[Target, ...] = get_args(Target)
+    for platform in platforms:
+        if platform == target:
+            return platform
+    raise ParameterError(f"--target {target}: expected {TARGETS}")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""ntc show: a network as a tree with shapes, or for graphviz."""
+"""ntc show: a network as a tree with shapes, as a page with its kernel graph, or for graphviz."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import networkx as nx
@@ -12,9 +13,14 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ntc.cli import options
-from ntc.ir.construct import attributes, literal
+from ntc.cli.price import TARGETS, platform_of
+from ntc.compiler import lower
+from ntc.errors import ParameterError
 from ntc.ir.graph import Graph, Input, Node
 from ntc.ir.json import to_json
+from ntc.ir.printer import brief
+from ntc.picture import page
+from ntc.price import known_rates
 
 _WIDTH = 1000
 """Columns of the tree; a terminal with fewer wraps the line, and nothing is cut."""
@@ -23,13 +29,20 @@ _WIDTH = 1000
 def show_command(
     model_file: options.ModelPath,
     dot: Annotated[bool, typer.Option("--dot", help="Print the graph for graphviz.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page of the graphs for a browser.")] = None,
+    target: Annotated[str, typer.Option("--target", help=f"Of the page: {TARGETS}")] = "cpu",
     model: options.ModelName = None,
     param: options.Parameters = None,
     as_json: options.Json = False,
 ) -> None:
-    """Print the layers of a model, branches indented, with the shape of every value."""
+    """Print the layers of a model, branches indented, with the shape of every value; or write a page."""
+    if sum([dot, as_json, html is not None]) > 1:
+        raise ParameterError("--html, --dot and --json are different outputs: give one of them")
     network = options.open_network(model_file, model, param)
-    if as_json:
+    if html is not None:
+        kernels = lower(network, target=platform_of(target))
+        html.write_text(page(network, kernels, known_rates(target)), encoding="utf-8")
+    elif as_json:
         print(to_json(network, indent=1))
     elif dot:
         print(_dot(network))
@@ -70,23 +83,16 @@ def _path(network: Graph, dominators: dict[str, str], first: str, last: str) -> 
 
 
 def _line(network: Graph, value: Input | Node) -> Text:
-    call = _call(value) if isinstance(value, Node) else "input"
+    call = brief(value) if isinstance(value, Node) else "input"
     names = [x.label for x in network.outputs[:-1] if x.value == value.name]
     named = f"  output {', '.join(names)}" if names else ""
     return Text.assemble((value.name, "bold"), "  ", call, "  ", (str(value.type), "dim"), named)
 
 
-def _call(node: Node) -> str:
-    """The layer with six digits of its numbers; `ntc compile --emit tensor-ir` has all of them."""
-    short = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in attributes(node.op).items()}
-    given = ", ".join(f"{k}={literal(v)}" for k, v in short.items())
-    return f"{node.op.name}({given})" if given else node.op.name
-
-
 def _dot(network: Graph) -> str:
     lines = [f"digraph {json.dumps(network.name)} {{", "  node [shape=box, fontname=monospace];"]
     for value in network.values:
-        call = _call(value) if isinstance(value, Node) else "input"
+        call = brief(value) if isinstance(value, Node) else "input"
         label = json.dumps(f"{call}\n{value.type}")
         lines.append(f"  {json.dumps(value.name)} [label={label}];")
     lines += [f"  {json.dumps(a)} -> {json.dumps(b)};" for a, b, _ in network.networkx().edges]

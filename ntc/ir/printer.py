@@ -24,6 +24,18 @@ def show(graph: Graph, locations: bool = True) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
+def line(node: Node) -> str:
+    """The line of one node, without its location."""
+    return f"%{node.name} = {_call(node)} : {node.type}"
+
+
+def brief(node: Node) -> str:
+    """What a node computes, with six digits of its numbers: `conv(channels=8, kernel=(3,), w_std=1.41421)`."""
+    short = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in attributes(node.op).items()}
+    given = ", ".join(f"{k}={literal(v)}" for k, v in short.items())
+    return f"{node.op.name}({given})" if given else node.op.name
+
+
 def _call(node: Node) -> str:
     operands = ", ".join(f"%{x}" for x in node.operands)
     given = ", ".join(f"{k}={literal(v)}" for k, v in attributes(node.op).items())

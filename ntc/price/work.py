@@ -53,7 +53,7 @@ class Work:
 def tile_work(graph: Graph, target: Target, rows: int, columns: int) -> dict[str, Work]:
     """The work of one tile of `rows` x `columns` examples, by layer in the order of the network."""
     found: dict[str, Work] = {}
-    for node, work in _nodes(graph, target, rows, columns):
+    for node, work in value_work(graph, target, rows, columns):
         layer = layer_of(node.name)
         found[layer] = found.get(layer, Work()) + work
     return found
@@ -66,7 +66,8 @@ def computations(graph: Graph) -> int:
     return sum(len(item.blocks[0]) if isinstance(item, Run) else 1 for item in (*cross, *single))
 
 
-def _nodes(graph: Graph, target: Target, rows: int, columns: int) -> Iterator[tuple[Node, Work]]:
+def value_work(graph: Graph, target: Target, rows: int, columns: int) -> Iterator[tuple[Node, Work]]:
+    """The work of one tile, value by value."""
     for node in graph.nodes:
         if not is_cross(node):
             examples = rows if covariance(node.type).batch == ("N",) else columns

@@ -152,7 +152,7 @@ class Program:
           LimitError: not even one pair of examples fits into memory.
         """
         scales = values_of(self.network.hypers, hyper, self._array_type)
-        if is_traced((x1, x2, scales)):
+        if is_traced((x1, x2, mask1, mask2, pattern1, pattern2, scales)):
             return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
