@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from ntc.frontend import nn
     from ntc.frontend.elaborate import load_graph, read_graph
+    from ntc.stax.batching import batch
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ _PLACES = {
     "NtkImplementation": "ntc.finite",
     "Program": "ntc.backends.jax.program",
     "adjacency": "ntc.backends.jax.inputs",
+    "batch": "ntc.stax.batching",
     "build": "ntc.compiler",
     "empirical_kernel_fn": "ntc.finite",
     "empirical_nngp_fn": "ntc.finite",
@@ -67,6 +69,7 @@ __all__ = [
     "NtkImplementation",
     "Program",
     "adjacency",
+    "batch",
     "build",
     "empirical_kernel_fn",
     "empirical_nngp_fn",

@@ -119,10 +119,8 @@ def test_axes_may_be_anywhere(letters: str, readout: str) -> None:
 
     def kernel_fn(letters: str) -> Any:
         batch, channel = axes = letters.index("N"), letters.index("C")
-        found = [
-            stax.Conv(4, (2, 3), dimension_numbers=(letters, "HWIO", letters)),
-            stax.LayerNorm(channel, 1e-12, *axes),
-        ]
+        conv = stax.Conv(4, (2, 3), dimension_numbers=(letters, "HWIO", letters))
+        found = [stax.FanOut(2), stax.parallel(conv, conv), stax.FanInSum(), stax.LayerNorm(channel, 1e-12, *axes)]
         found += [stax.Relu(), stax.AvgPool((2, 1), None, "VALID", False, *axes)]
         found += {"flatten": [stax.Flatten(batch)], "average": [stax.GlobalAvgPool(*axes)], "none": []}[readout]
         return stax.serial(*found)[2]

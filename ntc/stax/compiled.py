@@ -17,7 +17,7 @@ from ntc.errors import InputError, UnsupportedError
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import RESULT, Graph, tensor_op
 from ntc.ir.ops import Aggregate, Mask
-from ntc.ir.types import Kernel, Target
+from ntc.ir.types import Target
 from ntc.stax.layout import Axes, Layout
 from ntc.stax.part import Part, Tensor, Value, layouts, singles
 from ntc.stax.patterns import adjacent, vertices
@@ -45,13 +45,14 @@ class Compiled:
     adjacency: Callable[[Any], Any]
 
     @classmethod
-    def of(
-        cls, part: Part, shapes: Shapes, mask: float | None, axes: Axes, kernels: tuple[Kernel, ...], dtype: Precision
-    ) -> Compiled:
-        """`axes` are those of the inputs where no layer says. Raises NtcError where the network does not fit them."""
+    def of(cls, part: Part, shapes: Shapes, mask: float | None, axes: Axes, **options: Any) -> Compiled:
+        """`axes` are those of the inputs where no layer says; `options` are those of `ntc.build`.
+
+        Raises NtcError where the network does not fit the inputs.
+        """
         layout = layouts(shapes, part.placed or axes)
         graph, results = network(part, shapes, layout, mask)
-        program = build(graph, target=_target(), kernels=kernels, dtype=dtype)
+        program = build(graph, target=_target(), **options)
         return cls(program, layout, results, _adjacency(part, graph))
 
     def __call__(self, x1: Any, x2: Any, pattern: tuple[Any, Any] | None) -> Any:

@@ -22,11 +22,13 @@ KERNELS: tuple[Kernel, ...] = ("nngp", "ntk")
 class KernelFunction:
     """`kernel_fn(x1, x2=None, get=None, ...)`: the kernels of one network.
 
-    A program is compiled when a shape of examples, precision or choice of kernels is first seen, and kept.
+    A program is compiled when a shape of examples, precision or choice of kernels is first seen, and kept. The pairs of
+    examples are split over `devices` devices.
     """
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, devices: int = 1) -> None:
         self.part = part
+        self.devices = devices
         self.__name__ = self.__qualname__ = part.name
         self._programs: dict[object, Compiled] = {}
 
@@ -66,6 +68,10 @@ class KernelFunction:
         compiled = self.compiled(x1, x2, _wanted(get), mask_constant, (batch_axis, channel_axis))
         return _chosen(compiled(x1, x2, pattern), get, bool(diagonal_spatial))
 
+    def on_devices(self, devices: int) -> KernelFunction:
+        """The same kernels, computed on so many devices."""
+        return self if devices == self.devices else KernelFunction(self.part, devices)
+
     def compiled(
         self,
         x1: Any,
@@ -81,7 +87,9 @@ class KernelFunction:
         precision = precision_of(jax.tree.leaves((x1, x2)))
         key = (shapes, axes, precision, kernels, repr(mask_constant))
         if key not in self._programs:
-            self._programs[key] = Compiled.of(self.part, shapes, mask_constant, axes, kernels, precision)
+            self._programs[key] = Compiled.of(
+                self.part, shapes, mask_constant, axes, kernels=kernels, dtype=precision, devices=self.devices
+            )
         return self._programs[key]
 
 
