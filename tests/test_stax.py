@@ -82,6 +82,30 @@ def test_transformations() -> None:
         assert abs(float(jnp.sum(slope))) > 1e-3
 
 
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+def test_scales_may_be_differentiated(parameterization: str) -> None:
+    """Protects scripts that maximise over scales of weights: a traced one gives the kernel and the finite network of
+    the number, and derivatives are those of differences."""
+
+    def layers(w_std: Any, b_std: Any) -> Any:
+        dense = partial(stax.Dense, 4, w_std, b_std, parameterization=parameterization)
+        return stax.serial(dense(), stax.Relu(), dense())
+
+    def value(w_std: Any, b_std: Any) -> Any:
+        init_fn, apply_fn, kernel_fn = layers(w_std, b_std)
+        _, params = init_fn(jax.random.key(0), (-1, 6))
+        return kernel_fn(X1.astype(np.float64), None, "ntk").sum() + apply_fn(params, X1.astype(np.float64)).sum()
+
+    with jax.enable_x64(True):
+        at, h = (jnp.array(1.4), jnp.array(0.3)), 1e-5
+        traced = jax.jit(value)
+        assert_close(traced(*at), value(*at), "float64")
+        slopes = jax.jit(jax.grad(value, argnums=(0, 1)))(*at)
+        for argument, slope in enumerate(slopes):
+            up, down = (traced(*(x + sign * h * (i == argument) for i, x in enumerate(at))) for sign in (1, -1))
+            np.testing.assert_allclose(slope, (up - down) / (2 * h), rtol=1e-6)
+
+
 def test_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects loops over batches: a program is built for a new shape, precision or choice, and for nothing else."""
     built = []

@@ -1,11 +1,17 @@
-"""Dense and convolutional layers, with the names and defaults of Neural Tangents."""
+"""Dense and convolutional layers, with the names and defaults of Neural Tangents.
+
+Scales may be traced, so that kernels can be differentiated by them: they are then hyperparameters of the program.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from ntc import nn
+from ntc.backends.jax.known import is_traced
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.stax.combinators import Layer, triple
 from ntc.stax.enums import Padding
@@ -29,9 +35,9 @@ def Dense(  # noqa: N802
 
     See `ntc.ir.ops.Dense`.
     """
-    scales = _scales(W_std, b_std, parameterization)
-    ops = (operation(nn.dense(out_dim * s[1], width_ratio=float(s[0]), **scales)),)
-    return triple(Single("Dense", lambda layout, spatial: ops, (batch_axis, channel_axis)))
+    scales = _Scales.of(W_std, b_std, parameterization)
+    ops = (operation(nn.dense(out_dim * s[1], width_ratio=float(s[0]), **scales.parameters)),)
+    return triple(Single("Dense", lambda layout, spatial: ops, (batch_axis, channel_axis), hyper=scales.hyper))
 
 
 def Conv(  # noqa: N802
@@ -49,7 +55,7 @@ def Conv(  # noqa: N802
 
     `dimension_numbers` name the axes of input, filter and output: ("NCHW", "OIHW", "NCHW") for channels first.
     """
-    scales = _scales(W_std, b_std, parameterization)
+    scales = _Scales.of(W_std, b_std, parameterization)
     return _convolution("Conv", nn.conv, out_chan, filter_shape, strides, padding, dimension_numbers, s, scales)
 
 
@@ -65,7 +71,7 @@ def ConvTranspose(  # noqa: N802
     s: tuple[int, int] = (1, 1),
 ) -> Layer:
     """Transposed convolution. See `ntc.ir.ops.ConvTranspose`, and `Conv` for the parameters."""
-    scales = _scales(W_std, b_std, parameterization)
+    scales = _Scales.of(W_std, b_std, parameterization)
     make = nn.conv_transpose
     return _convolution("ConvTranspose", make, out_chan, filter_shape, strides, padding, dimension_numbers, s, scales)
 
@@ -82,7 +88,7 @@ def ConvLocal(  # noqa: N802
     s: tuple[int, int] = (1, 1),
 ) -> Layer:
     """Convolution with a filter of its own at every position. See `ntc.ir.ops.ConvLocal`, `Conv` for the parameters."""
-    scales = _scales(W_std, b_std, parameterization)
+    scales = _Scales.of(W_std, b_std, parameterization)
     make = nn.conv_local
     return _convolution("ConvLocal", make, out_chan, filter_shape, strides, padding, dimension_numbers, s, scales)
 
@@ -96,17 +102,19 @@ def _convolution(
     padding: str | Padding,
     dimension_numbers: tuple[str, str, str] | None,
     s: tuple[int, int],
-    scales: dict[str, Any],
+    scales: _Scales,
 ) -> Layer:
     stride = 1 if strides is None else strides if isinstance(strides, int) else tuple(strides)
     pad = word("padding", padding, Padding).lower()
-    op = operation(make(channels * s[1], tuple(filter_shape), stride, pad, width_ratio=float(s[0]), **scales))
+    given = {"width_ratio": float(s[0]), **scales.parameters}
+    op = operation(make(channels * s[1], tuple(filter_shape), stride, pad, **given))
+    part = Single(name, lambda layout, spatial: (op,), LAST, hyper=scales.hyper)
     if dimension_numbers is None:
-        return triple(Single(name, lambda layout, spatial: (op,), LAST))
+        return triple(part)
     x, w, y = _numbers(name, dimension_numbers, len(filter_shape))
     order = tuple(_standard(w).index(letter) for letter in w)
-    axes, out = _axes(x), Layout.of(len(y), _axes(y))
-    return triple(Single(name, lambda layout, spatial: (op,), axes, lambda layout, spatial: out, Filters(order=order)))
+    out = Layout.of(len(y), _axes(y))
+    return triple(replace(part, axes=_axes(x), result=lambda layout, spatial: out, filters=Filters(order=order)))
 
 
 def _numbers(name: str, given: tuple[str, str, str], spatial: int) -> tuple[str, str, str]:
@@ -137,10 +145,25 @@ def _axes(letters: str) -> Axes:
     return letters.index("N"), letters.index("C")
 
 
-def _scales(w_std: float, b_std: float | None, parameterization: str) -> dict[str, Any]:
-    return {
-        "w_std": float(w_std),
-        "b_std": float(b_std or 0.0),
-        "bias": b_std is not None,
-        "parameterization": parameterization.lower(),
-    }
+@dataclass(frozen=True)
+class _Scales:
+    """Parameters of a layer with weights, and the values of those that are traced, which are hyperparameters."""
+
+    parameters: dict[str, Any]
+    hyper: dict[str, Any]
+
+    @classmethod
+    def of(cls, w_std: Any, b_std: Any, parameterization: str) -> _Scales:
+        hyper: dict[str, Any] = {}
+        scales = {"w_std": w_std, "b_std": 0.0 if b_std is None else b_std}
+        for name, value in scales.items():
+            if is_traced(value):
+                label = f"{name}_{next(_NUMBERS)}"
+                hyper[label], scales[name] = value, nn.hyper(1.0, label)
+            else:
+                scales[name] = float(value)
+        return cls({**scales, "bias": b_std is not None, "parameterization": parameterization.lower()}, hyper)
+
+
+_NUMBERS = count()
+"""Two layers with traced scales have two hyperparameters."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isnan
 from typing import Any, Literal
@@ -55,13 +55,13 @@ class Compiled:
         program = build(graph, target=_target(), **options)
         return cls(program, layout, results, _adjacency(part, graph))
 
-    def __call__(self, x1: Any, x2: Any, pattern: tuple[Any, Any] | None) -> Any:
+    def __call__(self, x1: Any, x2: Any, pattern: tuple[Any, Any] | None, hyper: Mapping[str, Any]) -> Any:
         """`Kernels`, or a nested tuple of them for a network of several results."""
         given: dict[str, Any] = {}
         if pattern is not None:
             sides = ("pattern1",) if x2 is None else ("pattern1", "pattern2")
             given = {side: self.adjacency(own) for side, own in zip(sides, pattern, strict=False) if own is not None}
-        kernels = self.program(self._packed(x1), None if x2 is None else self._packed(x2), **given)
+        kernels = self.program(self._packed(x1), None if x2 is None else self._packed(x2), hyper=hyper, **given)
         return self._nested(kernels, self.results)
 
     def _packed(self, x: Any) -> Any:

@@ -182,7 +182,7 @@ def _init_single(part: Single, rng: jax.Array, value: Any) -> tuple[_Placed, Any
         weights = op.weights(type_)
         out = part.result(layout, len(spatial))
         if weights:
-            params = drawn(part.filters, rng, weights, layout, out, type_)
+            params = drawn(part, rng, weights, layout, out, type_)
         type_ = TensorType(spatial, channels, Distribution.GENERAL)
     out = part.result(layout, len(type_.spatial))
     return _Placed((value.shape[0], *type_.spatial, type_.channels), out), params
@@ -238,7 +238,7 @@ def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
         if part.dense is not None:
             call = replace(call, pattern=part.dense(call.pattern, vertices(op, value.type.spatial)))
         out = part.result(layout, len(op.shape(value.type)[0]))
-        weights = scaled(part.filters, params, op.weights(value.type), out)
+        weights = scaled(part, params, op.weights(value.type), out)
         value = _apply_op(op, weights, (value,), call, out)
     return replace(value, layout=part.result(layout, value.x.ndim - 2))
 

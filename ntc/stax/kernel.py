@@ -14,7 +14,7 @@ from ntc.errors import ParameterError
 from ntc.ir.types import Kernel
 from ntc.stax.compiled import Compiled, precision_of, shapes_of, without_examples
 from ntc.stax.layout import LAST, Axes
-from ntc.stax.part import Part, layouts
+from ntc.stax.part import Part, layouts, singles
 
 KERNELS: tuple[Kernel, ...] = ("nngp", "ntk")
 
@@ -30,6 +30,7 @@ class KernelFunction:
         self.part = part
         self.devices = devices
         self.__name__ = self.__qualname__ = part.name
+        self._hyper = {name: value for single in singles(part) for name, value in single.hyper.items()}
         self._programs: dict[object, Compiled] = {}
 
     def __repr__(self) -> str:
@@ -66,7 +67,7 @@ class KernelFunction:
           NtcError: the network does not fit the arrays.
         """
         compiled = self.compiled(x1, x2, _wanted(get), mask_constant, (batch_axis, channel_axis))
-        return _chosen(compiled(x1, x2, pattern), get, bool(diagonal_spatial))
+        return _chosen(compiled(x1, x2, pattern, self._hyper), get, bool(diagonal_spatial))
 
     def on_devices(self, devices: int) -> KernelFunction:
         """The same kernels, computed on so many devices."""

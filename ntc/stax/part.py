@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ntc.errors import ParameterError
@@ -77,6 +77,7 @@ class Single(Part):
       filters: how weights lie in the parameters.
       forward: what the layer does at finite width to an array in standard order, where it is not what the ops do.
       dense: the adjacency of a pattern as the layer takes it, given the sizes of the axes of vertices.
+      hyper: values of hyperparameters of the ops, by name: scales that are traced.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Single(Part):
     filters: Filters = Filters()
     forward: Callable[[Layout, Any], Any] | None = None
     dense: Callable[[Any, tuple[int, ...]], Any] | None = None
+    hyper: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def placed(self) -> Placed:

@@ -12,11 +12,11 @@ from ntc.errors import InputError
 from ntc.ir.op import Weight
 from ntc.ir.types import TensorType
 from ntc.stax.layout import Layout
-from ntc.stax.part import Filters
+from ntc.stax.part import Filters, Single
 
 
 def drawn(
-    filters: Filters, rng: jax.Array, weights: Mapping[str, Weight], layout: Layout, out: Layout, x: TensorType
+    part: Single, rng: jax.Array, weights: Mapping[str, Weight], layout: Layout, out: Layout, x: TensorType
 ) -> tuple[jax.Array | None, ...]:
     """Random parameters, one entry per slot.
 
@@ -24,6 +24,7 @@ def drawn(
       weights: the arrays of the op on the input x.
       layout, out: where the axes of the input and of the output are.
     """
+    filters = part.filters
     keys = jax.random.split(rng, len(filters.slots))
     found: list[jax.Array | None] = []
     for slot, key in zip(filters.slots, keys, strict=True):
@@ -32,21 +33,28 @@ def drawn(
             found.append(None)
             continue
         shape = _shape(filters, slot, weight, layout, out, x)
-        found.append(weight.std * jax.random.normal(key, shape))
+        found.append(_scale(part, weight, "init") * jax.random.normal(key, shape))
     return tuple(found)
 
 
-def scaled(filters: Filters, params: Any, weights: Mapping[str, Weight], out: Layout) -> dict[str, jax.Array]:
+def scaled(part: Single, params: Any, weights: Mapping[str, Weight], out: Layout) -> dict[str, jax.Array]:
     """The arrays of the op, times what the forward pass scales them by. Raises InputError for other parameters."""
     if not weights:
         return {}
+    filters = part.filters
     fits = isinstance(params, tuple | list) and len(params) == len(filters.slots)
     given = dict(zip(filters.slots, params, strict=True)) if fits else {}
     missing = [slot for slot in weights if given.get(slot) is None]
     if missing:
         raise InputError(f"the parameters have no {', '.join(missing)}", hint="give those that init_fn made")
     own = {slot: _own(filters, slot, given[slot], weights, out) for slot in weights}
-    return {slot: weight.multiplier * own[slot] for slot, weight in weights.items()}
+    return {slot: _scale(part, weight, "apply") * own[slot] for slot, weight in weights.items()}
+
+
+def _scale(part: Single, weight: Weight, read: str) -> Any:
+    """What an array is multiplied by when it is drawn ("init"), or in the forward pass ("apply")."""
+    constant = weight.std if read == "init" else weight.multiplier
+    return constant * part.hyper[weight.hyper.name] if weight.hyper and weight.read == read else constant
 
 
 def _shape(filters: Filters, slot: str, weight: Weight, layout: Layout, out: Layout, x: TensorType) -> tuple[int, ...]:
