@@ -5,12 +5,25 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import accuracy, chunk_size, conv_lowering, duals, first_call, gradients, networks, peer, price, scaling
+from benchmarks import (
+    accuracy,
+    chunk_size,
+    conv_lowering,
+    devices,
+    duals,
+    first_call,
+    gradients,
+    networks,
+    peer,
+    price,
+    scaling,
+)
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
 BENCHMARKS = {
     "accuracy": accuracy.main,
+    "devices": devices.main,
     "duals": duals.main,
     "first_call": first_call.main,
     "gradients": gradients.main,

@@ -261,3 +261,13 @@ def test_gradients_are_finite_at_special_inputs(name: str, dtype: str) -> None:
 def test_repr_names_the_network() -> None:
     """Protects what a user sees at a prompt."""
     assert repr(program("mlp")) == "<Program @network nngp+ntk f64 on cpu>"
+
+
+def test_float64_inside_float32_computations_is_refused() -> None:
+    """Protects numbers from being truncated: inside `jit` a program in float64 needs the caller's x64."""
+    program = build(nn.input(3) >> nn.dense(1), dtype="float64")
+    x = np.ones((2, 3))
+    with pytest.raises(UnsupportedError, match="float64 is part of a JAX transformation"):
+        jax.jit(lambda x: program(x).ntk)(x)
+    with jax.enable_x64(True):
+        assert jax.jit(lambda x: program(x).ntk)(x).dtype == np.float64

@@ -45,7 +45,7 @@ def test_wrong_programs_are_caught(monkeypatch: pytest.MonkeyPatch, op: type[ker
 def test_long_computations_are_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects the default: what is predicted to be long is tested, and what is short is not."""
     seen: list[int] = []
-    monkeypatch.setattr(SelfTest, "run", lambda self, x1, x2: seen.append(len(x1)))
+    monkeypatch.setattr(SelfTest, "run", lambda self, x1, x2: seen.append(len(x1)) or True)
     program = ntc.build(NETWORK)
     program(X)
     assert seen == []
@@ -62,6 +62,15 @@ def test_huge_images_are_not_tested() -> None:
     test = SelfTest(ntc.lower(network.graph()), "f32", lambda x1, x2: {})
     assert test.too_large
     assert not test.run(np.zeros((1, 224, 224, 3)), np.zeros((1, 224, 224, 3)))
+
+
+def test_a_test_that_is_not_made_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects users from taking a program for tested that was not; and the default that a program is given."""
+    monkeypatch.setattr("ntc.backends.jax.self_test.MOST_ENTRIES", 1.0)
+    program = ntc.build(NETWORK).with_self_test(True)
+    with pytest.warns(UserWarning, match="no self-test"):
+        program(X)
+    program.with_self_test(False)(X)
 
 
 def test_compiled_operations_carry_names_of_the_ir() -> None:

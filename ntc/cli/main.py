@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 
 import typer
 
@@ -49,7 +50,9 @@ def main() -> None:
 def run() -> int:
     """Runs the command line; the exit status."""
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _note
+            app()
     except SystemExit as exit_:
         return 1 if exit_.code == 2 else int(exit_.code or 0)  # a wrong option is the user's mistake
     except NtcError as error:
@@ -65,6 +68,11 @@ def run() -> int:
             traceback.print_exc()
         return 2
     return 0
+
+
+def _note(message: Warning | str, *place: object, **where: object) -> None:
+    """A warning without the place in the code, which is not the user's."""
+    stderr.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _fail(message: str) -> None:

@@ -39,6 +39,7 @@ def predict(
     dtype: options.RunDType = None,
     trust: options.Trust = False,
     as_json: options.Json = False,
+    self_test: options.SelfTest = True,
     profile: options.Profile = None,
 ) -> None:
     """Exact inference: means and variances at the test inputs, and scores where the test set has labels.
@@ -51,7 +52,7 @@ def predict(
         plot.require_matplotlib()
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
-    program = program.with_hyper(options.hyper_values(hyper))
+    program = program.with_hyper(options.hyper_values(hyper)).with_self_test(None if self_test else False)
     data = _read(train, test)
     start = time.perf_counter()
     announce(program, data.x_train, None)

@@ -103,10 +103,7 @@ def precision_of(arrays: list[Any]) -> Precision:
 
 
 def shapes_of(x: Any) -> Shapes:
-    """The shapes of arrays without their numbers of examples being known: a key of programs.
-
-    Raises InputError for what is not an array.
-    """
+    """The shape of an array, or of all arrays in a tuple. Raises InputError for what is neither."""
     if isinstance(x, tuple | list):
         return tuple(map(shapes_of, x))
     shape = getattr(x, "shape", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -22,7 +23,7 @@ from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.known import is_traced
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.near import NearPairs, loses_digits
-from ntc.backends.jax.precision import precision
+from ntc.backends.jax.precision import precision, require
 from ntc.backends.jax.self_test import LONG, SelfTest
 from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, compute_tiles, padded, workers
@@ -73,6 +74,7 @@ class Program:
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
         self._executables = Executables(target)
+        self._tested: bool | None = None
         self._long: dict[tuple[int, int | None], bool] = {}
         self._tilings: dict[tuple[int, int, int], Tiling] = {}
         self._stored = functions is not None
@@ -153,6 +155,7 @@ class Program:
         """
         scales = values_of(self.network.hypers, hyper, self._array_type)
         if is_traced((x1, x2, mask1, mask2, pattern1, pattern2, scales)):
+            require(self.dtype)
             return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
@@ -171,14 +174,15 @@ class Program:
         wanted: bool | None,
     ) -> None:
         """Where it is wanted, or by default where the computation is predicted to be long."""
-        columns = x1 if x2 is None else x2
+        columns, wanted = x1 if x2 is None else x2, self._tested if wanted is None else wanted
         if wanted is False or not len(x1) or not len(columns):
             return
         if wanted is None and not self.is_long(len(x1), None if x2 is None else len(x2)):
             return
         graph = self.graphs["cross"]
         graph = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
-        SelfTest(graph, self.dtype, partial(self._on_device, "cross", hyper=scales)).run(x1, columns)
+        if not SelfTest(graph, self.dtype, partial(self._on_device, "cross", hyper=scales)).run(x1, columns):
+            warnings.warn("no self-test: the images are too large for the reference", stacklevel=3)
 
     def is_long(self, n1: int, n2: int | None = None) -> bool:
         """Whether a computation is predicted to take over a minute, and so is tested; not where nothing is known."""
@@ -238,6 +242,12 @@ class Program:
         changed = copy(self)
         changed.network = self.network.with_hypers(numbers)
         changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
+        return changed
+
+    def with_self_test(self, wanted: bool | None) -> Program:
+        """The same program, with another default of `self_test`: None is where a computation is long."""
+        changed = copy(self)
+        changed._tested = wanted
         return changed
 
     def init(self, key: jax.Array, hyper: Mapping[str, Any] | None = None) -> finite.Params:
