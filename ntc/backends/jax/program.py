@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, get_args
 
 import jax
@@ -76,7 +76,7 @@ class Program:
         self._executables = Executables(target)
         self._tested: bool | None = None
         self._long: dict[tuple[int, int | None], bool] = {}
-        self._tilings: dict[tuple[int, int, int], Tiling] = {}
+        self._tilings = cache(lambda *given: Tiling.choose(self.graphs["cross"], *given))
         self._stored = functions is not None
         self._functions: dict[Between, Any] = dict(functions or {})
 
@@ -390,10 +390,8 @@ class Program:
         return {name: mirrored(value) for name, value in found.items()}
 
     def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
-        key = n1, n2, default_memory() if memory is None else memory
-        if key not in self._tilings:  # which takes longer than a small matrix
-            self._tilings[key] = Tiling.choose(self.graphs["cross"], n1, n2, self.target, key[2], workers(self.target))
-        return self._tilings[key]
+        limit = default_memory() if memory is None else memory
+        return self._tilings(n1, n2, self.target, limit, workers(self.target))
 
     def _shape(self, label: str, n1: int, n2: int) -> tuple[int, ...]:
         graph = self.graphs["cross"]
