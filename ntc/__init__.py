@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         empirical_nngp_fn,
         empirical_ntk_fn,
         empirical_ntk_vp_fn,
+        linearize,
+        monte_carlo_kernel_fn,
+        taylor_expand,
     )
     from ntc.frontend import nn
     from ntc.frontend.elaborate import load_graph, read_graph
@@ -56,11 +59,14 @@ _PLACES = {
     "empirical_ntk_fn": "ntc.finite",
     "empirical_ntk_vp_fn": "ntc.finite",
     "formula_of": "ntc.backends.jax.formulas",
+    "linearize": "ntc.finite",
     "load": "ntc.artifact",
     "load_graph": "ntc.frontend.elaborate",
     "lower": "ntc.compiler",
+    "monte_carlo_kernel_fn": "ntc.finite",
     "read_graph": "ntc.frontend.elaborate",
     "save": "ntc.artifact",
+    "taylor_expand": "ntc.finite",
 }
 
 __all__ = [
@@ -78,14 +84,17 @@ __all__ = [
     "errors",
     "finite",
     "formula_of",
+    "linearize",
     "load",
     "load_graph",
     "lower",
+    "monte_carlo_kernel_fn",
     "nn",
     "predict",
     "read_graph",
     "save",
     "stax",
+    "taylor_expand",
 ]
 
 

@@ -4,11 +4,14 @@ from ntc.backends.jax.finite import Params, apply, init
 from ntc.finite.empirical import empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn
 from ntc.finite.estimates import Eigenvalues, Estimate, Sketch, ntk_eigenvalues, ntk_sketch, ntk_trace
 from ntc.finite.implementation import NtkImplementation
+from ntc.finite.linearize import linearize, linearized_weights, taylor_expand
+from ntc.finite.monte_carlo import MonteCarloEstimate, monte_carlo_kernel_fn
 from ntc.finite.parts import empirical_ntk_by_layer_fn, empirical_ntk_subset_fn
 
 __all__ = [
     "Eigenvalues",
     "Estimate",
+    "MonteCarloEstimate",
     "NtkImplementation",
     "Params",
     "Sketch",
@@ -20,7 +23,11 @@ __all__ = [
     "empirical_ntk_subset_fn",
     "empirical_ntk_vp_fn",
     "init",
+    "linearize",
+    "linearized_weights",
+    "monte_carlo_kernel_fn",
     "ntk_eigenvalues",
     "ntk_sketch",
     "ntk_trace",
+    "taylor_expand",
 ]

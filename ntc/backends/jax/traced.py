@@ -41,14 +41,14 @@ class TracedTiles:
 
     def cross(self, x1: jax.Array, x2: jax.Array) -> dict[str, jax.Array]:
         """k(x1, x2) by label, (n1, n2, ...)."""
-        first, second = _stacked(x1, self.tiling.rows), _stacked(x2, self.tiling.columns)
+        first, second = stacked(x1, self.tiling.rows), stacked(x2, self.tiling.columns)
         step = jax.checkpoint(self.tile, prevent_cse=False)
         found = lax.map(lambda rows: lax.map(lambda columns: step(rows, columns), second), first)
-        return {name: _joined(value)[: x1.shape[0], : x2.shape[0]] for name, value in found.items()}
+        return {name: joined(value)[: x1.shape[0], : x2.shape[0]] for name, value in found.items()}
 
     def own(self, x: jax.Array) -> dict[str, jax.Array]:
         """k(x, x) by label: tiles on and above the diagonal, of which the others are mirror images."""
-        parts = _stacked(x, self.tiling.rows)
+        parts = stacked(x, self.tiling.rows)
         count = parts.shape[0]
         i, j = np.triu_indices(count)
 
@@ -60,17 +60,17 @@ class TracedTiles:
         index = np.zeros((count, count), int)
         index[i, j] = index[j, i] = np.arange(len(i))
         size = x.shape[0]
-        return {name: mirrored(_joined(value[index])[:size, :size], jnp) for name, value in found.items()}
+        return {name: mirrored(joined(value[index])[:size, :size], jnp) for name, value in found.items()}
 
 
-def _stacked(x: jax.Array, size: int) -> jax.Array:
+def stacked(x: jax.Array, size: int) -> jax.Array:
     """Examples (n, ...) as (tiles, size, ...), the last of them zeros."""
     count = -(-x.shape[0] // size)
     padded = jnp.pad(x, [(0, count * size - x.shape[0])] + [(0, 0)] * (x.ndim - 1))
     return padded.reshape(count, size, *x.shape[1:])
 
 
-def _joined(tiles: jax.Array) -> jax.Array:
+def joined(tiles: jax.Array) -> jax.Array:
     """(tiles, tiles, rows, columns, ...) as a matrix (n1, n2, ...)."""
     x = jnp.swapaxes(tiles, 1, 2)
     return x.reshape(x.shape[0] * x.shape[1], x.shape[2] * x.shape[3], *x.shape[4:])
