@@ -5,7 +5,19 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from benchmarks import accuracy, chunk_size, conv_lowering, devices, duals, gradients, networks, peer, price, scaling
+from benchmarks import (
+    accuracy,
+    chunk_size,
+    conv_lowering,
+    devices,
+    duals,
+    first_call,
+    gradients,
+    networks,
+    peer,
+    price,
+    scaling,
+)
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
@@ -13,6 +25,7 @@ BENCHMARKS = {
     "accuracy": accuracy.main,
     "devices": devices.main,
     "duals": duals.main,
+    "first_call": first_call.main,
     "gradients": gradients.main,
     "networks": networks.main,
     "chunk_size": chunk_size.main,

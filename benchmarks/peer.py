@@ -95,7 +95,7 @@ def _row(name: str, case: Case) -> Row:
         own = peer = None
         for _ in range(case.rounds):
             if case.peer:
-                found = _run([_peer_python(), str(ROOT / "peer_worker.py"), name], inputs, case.repeat)
+                found = _run([peer_python(), str(ROOT / "peer_worker.py"), name], inputs, case.repeat)
                 peer = found.better(peer) if peer else found
             found = _run([sys.executable, "-m", "benchmarks.own_worker", name], inputs, 3 * case.repeat)
             own = found.better(own) if own else found
@@ -108,7 +108,8 @@ def _row(name: str, case: Case) -> Row:
     return row
 
 
-def _peer_python() -> str:
+def peer_python() -> str:
+    """The interpreter of the peer's environment."""
     path = os.environ.get("NTC_PEER", str(ROOT.parent / ".venv-peer" / "bin" / "python"))
     if not Path(path).exists():
         raise SystemExit(f"no environment with Neural Tangents at {path}; `make bench` makes it")

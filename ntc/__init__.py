@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ntc import errors, finite, predict
+    from ntc import errors, finite, predict, stax
     from ntc.artifact import load, save
     from ntc.backends.jax.formulas import formula_of
     from ntc.backends.jax.inputs import adjacency
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from ntc.frontend import nn
     from ntc.frontend.elaborate import load_graph, read_graph
+    from ntc.stax.batching import batch
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ _MODULES = {
     "finite": "ntc.finite",
     "nn": "ntc.frontend.nn",
     "predict": "ntc.predict",
+    "stax": "ntc.stax",
 }
 _PLACES = {
     "Kernels": "ntc.backends.jax.kernels",
@@ -50,6 +52,7 @@ _PLACES = {
     "NtkImplementation": "ntc.finite",
     "Program": "ntc.backends.jax.program",
     "adjacency": "ntc.backends.jax.inputs",
+    "batch": "ntc.stax.batching",
     "build": "ntc.compiler",
     "empirical_kernel_fn": "ntc.finite",
     "empirical_nngp_fn": "ntc.finite",
@@ -72,6 +75,7 @@ __all__ = [
     "NtkImplementation",
     "Program",
     "adjacency",
+    "batch",
     "build",
     "empirical_kernel_fn",
     "empirical_nngp_fn",
@@ -89,6 +93,7 @@ __all__ = [
     "predict",
     "read_graph",
     "save",
+    "stax",
     "taylor_expand",
 ]
 

@@ -40,7 +40,7 @@ class Location:
         return f"    {shown}\n    {' ' * start}{'^' * length}"
 
 
-class NtcError(Exception):
+class NtcError(ValueError):
     """A mistake that the caller can mend. `str(error)` is the whole message, location included.
 
     Attributes:
@@ -105,7 +105,7 @@ class DependenceError(NtcError):
     """Branches are joined whose cross-covariance is not zero, so the rule would be wrong."""
 
 
-class UnsupportedError(NtcError):
+class UnsupportedError(NtcError, NotImplementedError):
     """Something that has no closed form here, with the reason."""
 
 

@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from ntc.errors import NtcError, ParameterError
 from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
-from ntc.ir.construct import required
+from ntc.ir.construct import construct, required
 from ntc.ir.expression import FUNCTIONS, Expression, X, apply, show
 from ntc.ir.graph import Graph
 from ntc.ir.hyper import Hyper
@@ -155,10 +155,10 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
         if required(field) or draw(st.integers(0, 3)):
             given[field.name] = draw(parameter_values(parameter_types(op)[field.name], axes, extreme=extreme))
     try:
-        return op(**given)
+        return construct(op, (), given)
     except ParameterError as error:  # it does not go with the others
         del given[error.parameter]
-        return op(**given)
+        return construct(op, (), given)
 
 
 @st.composite

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,19 @@ def test_python_in_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     exec(code, names)
     assert names["kernels"].nngp.shape == (4, 3)  # type: ignore[attr-defined]
     assert "[" in capsys.readouterr().out
+
+
+def test_python_in_the_page_on_migration_runs() -> None:
+    """Protects scripts for Neural Tangents: what the page shows runs, with results of the shapes that it says."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "migrating.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["ntk"].shape == names["kernels"].ntk.shape == (20, 10)
+    assert names["mean"].shape == (10, 1)
+    assert names["covariance"].shape == (10, 10)
+    assert names["gradient"].shape == (10, 8)
+    assert names["outputs"].shape == (10, 1)
+    assert names["empirical"].shape == (20, 10)
 
 
 def test_the_model_in_the_readme_is_the_example() -> None:

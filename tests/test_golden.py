@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from math import pi
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntc import nn
+from ntc import stax
 from ntc.backends.jax.inputs import Inputs
 from ntc.backends.reference import interpret
-from ntc.compiler import build
-from ntc.frontend.layers import Layer, Network, Source
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array
 from ntc.ir.types import Between
 from ntc.passes.translate import Translate
-from tests.golden import stax
+from ntc.stax.compiled import network
+from ntc.stax.part import layouts
+from tests.golden.networks import myrtle, wrn
 
 HERE = Path(__file__).with_name("golden")
 NETWORKS = {entry["id"]: entry for entry in json.loads((HERE / "neural_tangents.json").read_text())}
@@ -105,15 +109,18 @@ SUPPORTED = [
 ]
 
 
+@lru_cache(maxsize=1)
+def layer_of(name: str) -> Any:
+    """The stored expression, evaluated."""
+    with jax.enable_x64(True):  # some have arrays of numbers
+        return eval(NETWORKS[name]["network"], {"stax": stax, "jnp": jnp, "wrn": wrn, "myrtle": myrtle})
+
+
 def graph_of(name: str) -> Graph:
     """The stored network as a tensor graph."""
-    layers = eval(NETWORKS[name]["network"], {"stax": stax, "jnp": np, "wrn": stax.wrn, "myrtle": stax.myrtle})
-    assert isinstance(layers, Layer)
-    *spatial, channels = VALUES[f"{name}/x1"].shape[1:]
-    network = Network(Source(tuple(spatial), channels))
-    if "mask" in NETWORKS[name]["options"]:
-        network = network >> nn.mask(NETWORKS[name]["options"]["mask"])
-    return (network >> layers).graph(name)
+    part, shape = layer_of(name)[2].part, VALUES[f"{name}/x1"].shape
+    graph, _ = network(part, shape, layouts(shape, part.placed), NETWORKS[name]["options"].get("mask"))
+    return graph
 
 
 def packed(name: str, number: int) -> Array:
@@ -149,13 +156,14 @@ def test_reference_gives_the_stored_values(name: str, between: Between) -> None:
 
 
 @pytest.mark.parametrize("name", SUPPORTED)
-def test_program_gives_the_stored_values(name: str) -> None:
-    """Protects the passes and the jax backend on these networks: float64 to 1e-9, both matrices."""
-    program = build(graph_of(name), dtype="float64")
-    x1, x2 = VALUES[f"{name}/x1"], VALUES[f"{name}/x2"]
-    patterns = {x: VALUES[f"{name}/{x}"] for x in ("pattern1", "pattern2") if f"{name}/{x}" in VALUES}
-    own = {"pattern1": patterns["pattern1"]} if patterns else {}
-    for suffix, kernels in (("", program(x1, x2, **patterns)), ("_self", program(x1, **own))):
+def test_stax_gives_the_stored_values(name: str) -> None:
+    """Protects `ntc.stax`, the passes and the jax backend on these networks: float64 to 1e-9, both matrices."""
+    x1, x2, *patterns = (VALUES[f"{name}/{x}"] for x in ("x1", "x2", "pattern1", "pattern2") if f"{name}/{x}" in VALUES)
+    given = {"pattern": tuple(patterns) or None, "mask_constant": NETWORKS[name]["options"].get("mask")}
+    kernel_fn = layer_of(name)[2]
+    with jax.enable_x64(True):
+        found = kernel_fn(x1, x2, ("nngp", "ntk"), **given), kernel_fn(x1, None, ("nngp", "ntk"), **given)
+    for suffix, kernels in zip(("", "_self"), found, strict=True):
         for label, value in zip(("nngp", "ntk"), kernels, strict=True):
             assert_agrees(np.asarray(value), stored(name, f"{label}{suffix}"), "self" if suffix else "cross")
 

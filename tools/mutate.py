@@ -32,6 +32,8 @@ TESTS = (
     "test_near",
     "test_distance",
     "test_programs",
+    "test_stax",
+    "test_stax_finite",
     "test_monte_carlo",
     "test_golden",
 )
@@ -645,6 +647,42 @@ MUTATIONS = (
         "pair = pairs[output.value]",
         "pair = pairs[graph.outputs[-1].value]",
         "named outputs: which value has the name, in the rules",
+    ),
+    Mutation(
+        "ntc/stax/layout.py",
+        "tuple(self.order.index(axis) for axis in range(self.axes))",
+        "self.order",
+        "stax: axes are put back where they were",
+    ),
+    Mutation(
+        "ntc/stax/layout.py",
+        "first = self.batch < self.channel",
+        "first = True",
+        "stax: examples and channels keep their order when positions are gone",
+    ),
+    Mutation(
+        "ntc/stax/weights.py",
+        "array = jnp.moveaxis(array.reshape(channels, heads, -1), 0, 1).reshape(shape)",
+        "pass",
+        "stax: rows of the last array of attention",
+    ),
+    Mutation(
+        "ntc/stax/kernel.py",
+        "key = (shapes, axes, precision, kernels, repr(mask_constant))",
+        "key = (shapes, axes, kernels, repr(mask_constant))",
+        "stax: programs are kept by precision",
+    ),
+    Mutation(
+        "ntc/stax/part.py",
+        "fanned = fanned or isinstance(part, FanOut)",
+        "pass",
+        "stax: axes that branches name are those of the input",
+    ),
+    Mutation(
+        "ntc/stax/patterns.py",
+        "for end in (0, 1)",
+        "for end in (1, 0)",
+        "stax: tails and heads of edges",
     ),
 )
 

@@ -187,6 +187,8 @@ def read_array(path: Path, key: str | None = None) -> npt.NDArray[Any]:
             raise InputError(f"{path} has the arrays {', '.join(names) or '(none)'}, expected {key or 'one array'}")
         found: npt.NDArray[Any] = loaded[wanted]
         return found
+    except InputError:
+        raise
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise InputError(f"{path} is not a NumPy file of numbers ({error})", hint="write it with numpy.save") from None
 

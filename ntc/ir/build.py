@@ -62,6 +62,10 @@ class TensorGraphBuilder:
         """Name of the first input."""
         return next(iter(self._inputs))
 
+    def tensor_of(self, value: str) -> TensorType:
+        """Shape and distribution of a value of the graph so far."""
+        return self._types[value]
+
     def add_input(self, spatial: Spatial, channels: int, location: Location | None, name: str) -> str:
         """The input of this name, which is added unless there is one.
 

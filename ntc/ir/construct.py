@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from ntc.errors import ParameterError
+from ntc.errors import NtcError, ParameterError
 from ntc.ir.hyper import Hyper
 from ntc.ir.op import Op
 
@@ -60,7 +60,7 @@ def construct(op: type[T], positional: Sequence[object], named: Mapping[str, obj
     try:
         return op(**values)
     except ValidationError as error:
-        raise _parameter_error(op, values, error) from None
+        raise _own_error(error) or _parameter_error(op, values, error) from None
 
 
 def signature(op: type[Named]) -> str:
@@ -96,6 +96,12 @@ def attributes(op: Op) -> dict[str, object]:
     """The parameters of an op that differ from their defaults, in order."""
     pairs = ((p, getattr(op, p.name)) for p in parameters(type(op)))
     return {p.name: v for p, v in pairs if required(p) or v != p.default}
+
+
+def _own_error(error: ValidationError) -> NtcError | None:
+    """The error that a validator of ours raised, if one did."""
+    raised = (problem.get("ctx", {}).get("error") for problem in error.errors(include_url=False))
+    return next((own for own in raised if isinstance(own, NtcError)), None)
 
 
 def _parameter_error(op: type[Named], values: Mapping[str, object], error: ValidationError) -> ParameterError:

@@ -45,6 +45,8 @@ def read_rates(target: Target) -> Rates | None:
         if found["version"] != VERSION:
             raise InputError(f"{path} is of version {found['version']}, not {VERSION}", hint=_HINT)
         rates = TypeAdapter(Rates).validate_json(json.dumps(found["rates"]))
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         problem = str(error).splitlines()[0]
         raise InputError(f"{path} does not hold rates of a device: {problem}", hint=_HINT) from None

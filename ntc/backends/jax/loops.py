@@ -47,11 +47,12 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
     def function(
         *arrays: jax.Array, equal: jax.Array | None = None, hyper: Mapping[str, jax.Array] | None = None
     ) -> Outputs:
-        arrays = tuple(map(partial(without_masked, masked), arrays))
-        program = _Program.start(graph, target, margins, arrays, equal, hyper)
-        for group, items in groups:
-            program.group(group, items)
-        return {x.label: program.output(x.value) for x in graph.outputs}
+        with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
+            arrays = tuple(map(partial(without_masked, masked), arrays))
+            program = _Program.start(graph, target, margins, arrays, equal, hyper)
+            for group, items in groups:
+                program.group(group, items)
+            return {x.label: program.output(x.value) for x in graph.outputs}
 
     return function
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, get_args
 
 import jax
@@ -76,6 +76,7 @@ class Program:
         self._executables = Executables(target)
         self._tested: bool | None = None
         self._long: dict[tuple[int, int | None], bool] = {}
+        self._tilings = cache(lambda *given: Tiling.choose(self.graphs["cross"], *given))
         self._stored = functions is not None
         self._functions: dict[Between, Any] = dict(functions or {})
 
@@ -153,7 +154,7 @@ class Program:
           LimitError: not even one pair of examples fits into memory.
         """
         scales = values_of(self.network.hypers, hyper, self._array_type)
-        if is_traced((x1, x2, scales)):
+        if is_traced((x1, x2, mask1, mask2, pattern1, pattern2, scales)):
             require(self.dtype)
             return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
@@ -390,7 +391,7 @@ class Program:
 
     def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
         limit = default_memory() if memory is None else memory
-        return Tiling.choose(self.graphs["cross"], n1, n2, self.target, limit, workers(self.target))
+        return self._tilings(n1, n2, self.target, limit, workers(self.target))
 
     def _shape(self, label: str, n1: int, n2: int) -> tuple[int, ...]:
         graph = self.graphs["cross"]

@@ -1,0 +1,104 @@
+"""Self-attention, with the name and defaults of Neural Tangents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp, inf, isclose, log, sqrt
+from typing import Any
+
+from ntc import nn
+from ntc.errors import UnsupportedError
+from ntc.stax.combinators import Layer, triple
+from ntc.stax.enums import AttentionMechanism, PositionalEmbedding
+from ntc.stax.part import Filters, Single, operation
+from ntc.stax.words import word
+
+_MECHANISMS = {"SOFTMAX": "softmax", "IDENTITY": "linear", "ABS": "absolute", "RELU": "rectified"}
+_EMBEDDINGS = {"NONE": None, "SUM": "added", "CONCAT": "concatenated"}
+_DISTANCES = {1: "manhattan", 2: "squared_euclidean"}
+_SLOTS = ("query", "key", "value", "out", "b", "embedding")
+
+
+def GlobalSelfAttention(  # noqa: N802
+    n_chan_out: int,
+    n_chan_key: int,
+    n_chan_val: int,
+    n_heads: int,
+    linear_scaling: bool = True,
+    W_key_std: float = 1.0,  # noqa: N803
+    W_value_std: float = 1.0,  # noqa: N803
+    W_query_std: float = 1.0,  # noqa: N803
+    W_out_std: float = 1.0,  # noqa: N803
+    b_std: float | None = None,
+    attention_mechanism: str | AttentionMechanism = "SOFTMAX",
+    pos_emb_type: str | PositionalEmbedding = "NONE",
+    pos_emb_p_norm: float = 2,
+    pos_emb_decay_fn: Callable[[Any], Any] | None = None,
+    n_chan_pos_emb: int | None = None,
+    W_pos_emb_std: float = 1.0,  # noqa: N803
+    val_pos_emb: bool = False,
+    batch_axis: int = 0,
+    channel_axis: int = -1,
+) -> Layer:
+    """Self-attention over all positions. See `ntc.ir.ops.SelfAttention`.
+
+    `pos_emb_decay_fn` may be any multiple of d -> 1 / (1 + r d), d -> exp(-r d) or d -> [d = 0], which are covariances
+    whatever r is, with `pos_emb_p_norm` 1 or 2. Raises UnsupportedError for others.
+    """
+    embedding = _EMBEDDINGS[word("pos_emb_type", pos_emb_type, PositionalEmbedding)]
+    decay = _decay(pos_emb_decay_fn, pos_emb_p_norm) if embedding is not None else {}
+    scale = decay.pop("scale", 1.0)
+    layer = nn.self_attention(
+        n_chan_out,
+        n_chan_key,
+        n_chan_val,
+        n_heads,
+        linear_scaling,
+        _MECHANISMS[word("attention_mechanism", attention_mechanism, AttentionMechanism)],  # type: ignore[arg-type]
+        w_key_std=float(W_key_std),
+        w_value_std=float(W_value_std),
+        w_query_std=float(W_query_std),
+        w_out_std=float(W_out_std),
+        b_std=float(b_std or 0.0),
+        embedding=embedding,  # type: ignore[arg-type]
+        embedding_channels=n_chan_pos_emb if embedding is not None else None,
+        embedding_std=float(W_pos_emb_std) * scale,
+        embed_values=val_pos_emb,
+        **decay,
+    )
+    ops = (operation(layer),)
+    filters = Filters(_SLOTS)
+    return triple(
+        Single("GlobalSelfAttention", lambda layout, spatial: ops, (batch_axis, channel_axis), filters=filters)
+    )
+
+
+_PROBES = (0, 1, 2, 3, 4, 5, 8, 13, 40)
+_TOLERANCE = 1e-6
+"""Relative, as the function may compute in float32."""
+
+
+def _decay(fn: Callable[[Any], Any] | None, norm: float) -> dict[str, Any]:
+    """Parameters of the covariance of embeddings of positions."""
+    if fn is None:
+        return {}
+    at = {d: float(fn(d)) for d in _PROBES}
+    scale = at[0]
+    found: dict[str, Any] = {"scale": sqrt(scale) if scale > 0 else 0.0}
+    if scale > 0 and all(at[d] == 0 for d in _PROBES[1:]):
+        return found
+    if norm not in _DISTANCES:
+        raise UnsupportedError(f"pos_emb_p_norm = {norm}", hint="1 or 2")
+    found["distance"] = _DISTANCES[int(norm)]
+    ratio = at[1] / scale if scale > 0 else inf
+    if 0 < ratio <= 1:
+        rates: dict[str, tuple[float, Callable[[float, int], float]]] = {
+            "inverse": (1 / ratio - 1, lambda r, d: 1 / (1 + r * d)),
+            "exponential": (-log(ratio), lambda r, d: exp(-r * d)),
+        }
+        for name, (rate, shape) in rates.items():
+            if all(isclose(at[d], scale * shape(rate, d), rel_tol=_TOLERANCE, abs_tol=1e-30) for d in _PROBES):
+                return {**found, "decay": name, "decay_rate": rate}
+    raise UnsupportedError(
+        "pos_emb_decay_fn that is neither of 1 / (1 + r d) and exp(-r d)", hint="for others it may not be a covariance"
+    )

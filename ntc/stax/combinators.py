@@ -1,0 +1,87 @@
+"""Layers as triples (init_fn, apply_fn, kernel_fn), and how they are combined."""
+
+from __future__ import annotations
+
+from ntc import nn
+from ntc.errors import ParameterError, UnsupportedError
+from ntc.frontend.layers import Layer as GraphLayer
+from ntc.ir.ops import Concat, ConcatSpatial, Product, Sum
+from ntc.stax.finite import Apply, Init
+from ntc.stax.kernel import KernelFunction
+from ntc.stax.layout import Axes, Layout
+from ntc.stax.part import Chain, Join, Parallel, Part, Repeat, Single, operation
+from ntc.stax.part import FanOut as _FanOut
+
+Layer = tuple[Init, Apply, KernelFunction]
+
+
+def triple(part: Part) -> Layer:
+    """The layer that is this part."""
+    return Init(part), Apply(part), KernelFunction(part)
+
+
+def single(name: str, layer: GraphLayer, axes: Axes | None = None) -> Layer:
+    """The layer of one op of `ntc.nn`, whose parameters do not depend on its input."""
+    ops = (operation(layer),)
+    return triple(Single(name, lambda layout, spatial: ops, axes))
+
+
+def part_of(layer: Layer) -> Part:
+    """What a layer is made of. Raises UnsupportedError for layers that are not of `ntc.stax`."""
+    kernel_fn = layer[2] if isinstance(layer, tuple) and len(layer) == 3 else None
+    if not isinstance(kernel_fn, KernelFunction):
+        raise UnsupportedError("layers with a kernel_fn of their own", hint="use layers of ntc.stax")
+    return kernel_fn.part
+
+
+def serial(*layers: Layer) -> Layer:
+    """The layers one after another. Raises ParameterError without any."""
+    if not layers:
+        raise ParameterError("serial needs one or more layers", hint="Identity() does nothing")
+    return triple(Chain("serial", tuple(map(part_of, layers))))
+
+
+def parallel(*layers: Layer) -> Layer:
+    """Each layer on an input of its own: of a tuple of inputs, as FanOut makes."""
+    return triple(Parallel("parallel", tuple(map(part_of, layers))))
+
+
+def repeat(layer: Layer, n: int) -> Layer:
+    """n copies of the layer one after another, each with weights of its own, which are stacked in the parameters."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+        raise ParameterError(f"repeat: n should be a whole number from 0, got {n}")
+    return triple(Repeat("repeat", part_of(layer), n))
+
+
+def Identity() -> Layer:  # noqa: N802
+    """The input."""
+    return single("Identity", nn.identity())
+
+
+def FanOut(num: int) -> Layer:  # noqa: N802
+    """The input num times, as a tuple."""
+    if isinstance(num, bool) or not isinstance(num, int) or num < 1:
+        raise ParameterError(f"FanOut: num should be a positive whole number, got {num}")
+    return triple(_FanOut("FanOut", num))
+
+
+def FanInSum() -> Layer:  # noqa: N802
+    """Sum of a tuple of inputs. See `ntc.ir.ops.Sum`."""
+    return triple(Join("FanInSum", lambda layout: Sum()))
+
+
+def FanInProd() -> Layer:  # noqa: N802
+    """Product, entry by entry, of a tuple of inputs. See `ntc.ir.ops.Product`."""
+    return triple(Join("FanInProd", lambda layout: Product()))
+
+
+def FanInConcat(axis: int = -1) -> Layer:  # noqa: N802
+    """A tuple of inputs side by side along the axis of channels, or along a spatial one."""
+
+    def make(layout: Layout) -> Concat | ConcatSpatial:
+        at = layout.position("FanInConcat", axis)
+        if at == 0:
+            raise UnsupportedError("FanInConcat along the axis of examples", hint="concatenate kernels instead")
+        return Concat() if at == layout.axes - 1 else ConcatSpatial(at - 1)
+
+    return triple(Join("FanInConcat", make))

@@ -1,0 +1,166 @@
+"""A part of a network as a program for the shapes of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isnan
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from ntc.backends.jax.kernels import Kernels
+from ntc.backends.jax.program import Program
+from ntc.compiler import build
+from ntc.errors import InputError, UnsupportedError
+from ntc.ir.build import TensorGraphBuilder
+from ntc.ir.graph import RESULT, Graph, tensor_op
+from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.types import Target
+from ntc.stax.layout import Axes, Layout
+from ntc.stax.part import Part, Tensor, Value, layouts, singles
+from ntc.stax.patterns import adjacent, vertices
+
+Shapes = Any
+"""The shape of an array, whatever its number of examples; or a tuple of Shapes."""
+
+Precision = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program, and how what users give becomes what it takes.
+
+    Attributes:
+      program: for the graph of the part.
+      layout: of the input, or a tuple of these.
+      results: the names of the results in the program, nested as the results are.
+      adjacency: makes what the program takes of a pattern.
+    """
+
+    program: Program
+    layout: Any
+    results: Any
+    adjacency: Callable[[Any], Any]
+
+    @classmethod
+    def of(cls, part: Part, shapes: Shapes, mask: float | None, axes: Axes, **options: Any) -> Compiled:
+        """`axes` are those of the inputs where no layer says; `options` are those of `ntc.build`.
+
+        Raises NtcError where the network does not fit the inputs.
+        """
+        layout = layouts(shapes, part.placed or axes)
+        graph, results = network(part, shapes, layout, mask)
+        program = build(graph, target=_target(), **options)
+        return cls(program, layout, results, _adjacency(part, graph))
+
+    def __call__(self, x1: Any, x2: Any, pattern: tuple[Any, Any] | None, hyper: Mapping[str, Any]) -> Any:
+        """`Kernels`, or a nested tuple of them for a network of several results."""
+        given: dict[str, Any] = {}
+        if pattern is not None:
+            sides = ("pattern1",) if x2 is None else ("pattern1", "pattern2")
+            given = {side: self.adjacency(own) for side, own in zip(sides, pattern, strict=False) if own is not None}
+        kernels = self.program(self._packed(x1), None if x2 is None else self._packed(x2), hyper=hyper, **given)
+        return self._nested(kernels, self.results)
+
+    def _packed(self, x: Any) -> Any:
+        """What the program takes: one array in standard order, or a tuple of them."""
+        arrays = _leaves(x, self.layout)
+        return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+    def _nested(self, kernels: Kernels, results: Any) -> Any:
+        if isinstance(results, tuple):
+            return tuple(self._nested(kernels, one) for one in results)
+        return kernels if results == RESULT else kernels.outputs[results]
+
+
+def network(part: Part, shapes: Shapes, layout: Any, mask: float | None = None) -> tuple[Graph, Any]:
+    """The tensor graph of the part on inputs of these shapes, and its results by name, nested as the part nests them.
+
+    Raises NtcError where the inputs do not fit.
+    """
+    sizes = [own.standard(tuple(shape))[1:] for shape, own in _pairs(shapes, layout)]
+    names = ["x"] if len(sizes) == 1 else [f"x{number}" for number in range(len(sizes))]
+    builder = TensorGraphBuilder(sizes[0][:-1], sizes[0][-1], None, names[0])
+    entered = [builder.add_input(size[:-1], size[-1], None, name) for size, name in zip(sizes, names, strict=True)]
+    if mask is not None:
+        op = Mask("nan" if isnan(mask) else float(mask))
+        entered = [builder.append(op, [name]) for name in entered]
+    result = part.write(builder, _filled(layout, iter(entered)))
+    values = _values(result)
+    labels = [f"result{number}" for number in range(len(values) - 1)]
+    for label, value in zip(labels, values, strict=False):
+        builder.name_output(label, value)
+    return builder.finish("network", values[-1]), _relabelled(result, iter([*labels, RESULT]))
+
+
+def precision_of(arrays: list[Any]) -> Precision:
+    """That of kernels of these arrays: float64 if one of them is and JAX has it enabled, else float32."""
+    if jnp.result_type(float) != jnp.float64:
+        return "float32"
+    return "float64" if any(x.dtype.itemsize == 8 for x in arrays) else "float32"
+
+
+def shapes_of(x: Any) -> Shapes:
+    """The shape of an array, or of all arrays in a tuple. Raises InputError for what is neither."""
+    if isinstance(x, tuple | list):
+        return tuple(map(shapes_of, x))
+    shape = getattr(x, "shape", None)
+    if shape is None:
+        raise InputError(f"x1 should be an array, or a tuple of arrays, got {type(x).__name__}")
+    return tuple(shape)
+
+
+def without_examples(shapes: Shapes, layout: Any) -> Shapes:
+    """The shapes with 1 in the place of the number of examples."""
+    if isinstance(layout, tuple):
+        return tuple(map(without_examples, shapes, layout))
+    return tuple(1 if axis == layout.batch else size for axis, size in enumerate(shapes))
+
+
+def _adjacency(part: Part, graph: Graph) -> Callable[[Any], Any]:
+    """What makes adjacency matrices of a pattern. Raises UnsupportedError if layers take different patterns."""
+    found = list({single.dense for single in singles(part) if single.dense is not None})
+    ops = [op for op in map(tensor_op, graph.nodes) if isinstance(op, Aggregate)]
+    if not ops:
+        return lambda pattern: pattern
+    sizes = vertices(ops[0], graph.tensor_of(graph.inputs[0].name).spatial)
+    if len(found) > 1:
+        raise UnsupportedError("layers that take patterns of different kinds")
+    return lambda pattern: adjacent(found[0](pattern, sizes), sizes)
+
+
+def _pairs(shapes: Shapes, layout: Any) -> list[tuple[Any, Layout]]:
+    if isinstance(layout, tuple):
+        return [pair for each in zip(shapes, layout, strict=True) for pair in _pairs(*each)]
+    return [(shapes, layout)]
+
+
+def _leaves(x: Any, layout: Any) -> list[Any]:
+    """The arrays in standard order."""
+    if not isinstance(layout, tuple):
+        return [layout.standard(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x)]
+    if not isinstance(x, tuple | list) or len(x) != len(layout):
+        raise InputError(f"the network has {len(layout)} inputs", hint="give a tuple with an array for each")
+    return [array for each in zip(x, layout, strict=True) for array in _leaves(*each)]
+
+
+def _filled(layout: Any, names: Iterator[str]) -> Value:
+    if isinstance(layout, tuple):
+        return tuple(_filled(own, names) for own in layout)
+    return Tensor(next(names), layout)
+
+
+def _values(result: Value) -> list[str]:
+    """Names of the values of a result."""
+    return [name for one in result for name in _values(one)] if isinstance(result, tuple) else [result.name]
+
+
+def _relabelled(result: Value, labels: Iterator[str]) -> Any:
+    """The labels, nested as the values are."""
+    return tuple(_relabelled(one, labels) for one in result) if isinstance(result, tuple) else next(labels)
+
+
+def _target() -> Target:
+    return {"gpu": "cuda", "tpu": "tpu"}.get(jax.default_backend(), "cpu")  # type: ignore[return-value]

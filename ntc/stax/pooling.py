@@ -1,0 +1,85 @@
+"""Pools, and layers that average or drop, with the names and defaults of Neural Tangents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ntc import nn
+from ntc.errors import UnsupportedError
+from ntc.ir.op import TensorOp
+from ntc.ir.types import Spatial
+from ntc.stax.combinators import Layer, single, triple
+from ntc.stax.enums import Padding
+from ntc.stax.layout import Layout
+from ntc.stax.part import Single, operation
+from ntc.stax.words import word
+
+Extent = int | Sequence[int] | None
+
+
+def AvgPool(  # noqa: N802
+    window_shape: Sequence[int],
+    strides: Extent = None,
+    padding: str | Padding = "VALID",
+    normalize_edges: bool = False,
+    batch_axis: int = 0,
+    channel_axis: int = -1,
+) -> Layer:
+    """Means over windows; strides are 1 unless given. See `ntc.ir.ops.AvgPool`."""
+    pool = nn.avg_pool(_extent(window_shape), _extent(strides), _padding(padding), normalize_edges)
+    return single("AvgPool", pool, (batch_axis, channel_axis))
+
+
+def SumPool(  # noqa: N802
+    window_shape: Sequence[int],
+    strides: Extent = None,
+    padding: str | Padding = "VALID",
+    batch_axis: int = 0,
+    channel_axis: int = -1,
+) -> Layer:
+    """Sums over windows; strides are 1 unless given. See `ntc.ir.ops.SumPool`."""
+    pool = nn.sum_pool(_extent(window_shape), _extent(strides), _padding(padding))
+    return single("SumPool", pool, (batch_axis, channel_axis))
+
+
+def GlobalAvgPool(batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
+    """Mean over all positions. See `ntc.ir.ops.GlobalAvgPool`."""
+    return single("GlobalAvgPool", nn.global_avg_pool(), (batch_axis, channel_axis))
+
+
+def GlobalSumPool(batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
+    """Sum over all positions. See `ntc.ir.ops.GlobalSumPool`."""
+    return single("GlobalSumPool", nn.global_sum_pool(), (batch_axis, channel_axis))
+
+
+def Dropout(rate: float, mode: str = "train") -> Layer:  # noqa: N802
+    """Keeps entries with probability `rate`; `mode` is train or test. See `ntc.ir.ops.Dropout`."""
+    return single("Dropout", nn.dropout(float(rate), mode))  # type: ignore[arg-type]
+
+
+def LayerNorm(  # noqa: N802
+    axis: int | Sequence[int] = -1, eps: float = 1e-12, batch_axis: int = 0, channel_axis: int = -1
+) -> Layer:
+    """Mean 0 and variance 1 over the axes, of which channels have to be one. See `ntc.ir.ops.LayerNorm`."""
+    named = (axis,) if isinstance(axis, int) else tuple(axis)
+
+    def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
+        found = sorted({layout.position("LayerNorm", one) for one in named})
+        if found[-1:] != [layout.axes - 1] or found[0] == 0:
+            raise UnsupportedError(
+                f"LayerNorm over axes {named}",
+                hint="the axis of channels, or that and spatial axes, not that of examples",
+            )
+        normalized = tuple(position - 1 for position in found[:-1])
+        return (operation(nn.layer_norm(normalized or None, float(eps))),)
+
+    return triple(Single("LayerNorm", ops, (batch_axis, channel_axis)))
+
+
+def _extent(given: Extent) -> Any:
+    return 1 if given is None else given if isinstance(given, int) else tuple(given)
+
+
+def _padding(given: str | Padding) -> Any:
+    return word("padding", given, Padding).lower()
