@@ -12,7 +12,7 @@ NETWORK = nn.input(1) >> nn.dense(8, nn.hyper(1.0, "first"), 0.2) >> nn.erf() >>
 
 
 def test_fit_finds_a_maximum_over_the_names_given() -> None:
-    """Protects the choice by name: the value is the evidence there, its neighbours are lower, what is not named stays."""
+    """Protects the choice by name: evidence as said, neighbours lower, others unchanged."""
     program = build(NETWORK, kernels=("nngp",), dtype="float64")
     x = np.linspace(-2, 2, 12)[:, None]
     y = 2 * np.sin(x)
