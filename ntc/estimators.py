@@ -95,7 +95,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     @property
     def log_marginal_likelihood_(self) -> float:
-        """Of the targets as they were fitted (centred, scaled), under the Gaussian process of the estimator's kernel."""
+        """Of the targets as they were fitted (centred, scaled), as a Gaussian process with the kernel."""
         check_is_fitted(self)
         kernel = getattr(self.program_(self._x), self._kernel)
         return float(predict.log_marginal_likelihood(kernel, self._y, self.diag_reg))
@@ -155,7 +155,8 @@ def _input_shape(program: Program, features: int) -> tuple[int, ...]:
     shape = (*type_.spatial, type_.channels)  # type: ignore[union-attr]
     if math.prod(shape) != features:
         raise InputError(
-            f"the input {'x'.join(map(str, shape))} of the model has {math.prod(shape)} numbers, X has {features} features",
+            f"the input {'x'.join(map(str, shape))} of the model has {math.prod(shape)} numbers, "
+            f"X has {features} features",
             hint="layers of the builder without an input take their size from the data",
         )
     return shape
