@@ -28,7 +28,7 @@ X = np.linspace(-2, 2, 12).reshape(6, 2)
 Y = np.stack([np.sin(X[:, 0]), 3 + X[:, 1] ** 2], axis=1)
 
 
-@parametrize_with_checks(ALL)
+@parametrize_with_checks(ALL)  # type: ignore[untyped-decorator]
 def test_scikit_learn_accepts_them(estimator: Any, check: Any) -> None:
     """Protects the contract that pipelines and searches rely on."""
     check(estimator)

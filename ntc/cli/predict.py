@@ -91,7 +91,7 @@ def _fitted(program: Program, data: _Data, kernel: Kernel, diag_reg: float) -> t
     from ntc.predict import fit_hyper
 
     found = fit_hyper(program, data.x_train, data.targets, diag_reg, kernel=kernel)
-    return program.with_hyper(found.parameters), found.parameters | {"log_marginal_likelihood": found.value}
+    return program.with_hyper(found.parameters), {"hyper": found.parameters, "log_marginal_likelihood": found.value}
 
 
 @dataclass(frozen=True)
