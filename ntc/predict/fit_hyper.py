@@ -64,13 +64,7 @@ def fit_hyper(
 
     start = {name: known[name] for name in chosen}
     found = fit(
-        kernel_of,
-        start,
-        y_train,
-        diag_reg,
-        fit_diag_reg=fit_diag_reg,
-        max_iterations=max_iterations,
-        progress=progress,
+        kernel_of, start, y_train, diag_reg, fit_diag_reg=fit_diag_reg, max_iterations=max_iterations, progress=progress
     )
     numbers = {name: float(value) for name, value in found.parameters.items()}
     return replace(found, parameters=numbers)
