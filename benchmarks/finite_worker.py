@@ -1,7 +1,7 @@
 """Empirical NTKs of finite networks, in a process of its own: python finite_worker.py LIBRARY OUTPUT.json.
 
-LIBRARY is `ntc` or `neural_tangents`, with the interpreter of its environment. Networks are plain functions, the same for
-both. Writes seconds of the fastest call and bytes of XLA's temporaries, by network and implementation.
+LIBRARY is `ntc` or `neural_tangents`, with the interpreter of its environment. Networks are plain functions, the same
+for both. Writes seconds of the fastest call and bytes of XLA's temporaries, by network and implementation.
 """
 
 import importlib
