@@ -54,9 +54,9 @@ def test_only_hidden_layers_are_widened() -> None:
 def test_command(tmp_path: Path) -> None:
     """Protects `ntc convergence`: numbers, a picture, and mistakes that are said."""
     (tmp_path / "m.nt").write_text(MODEL)
-    sizes = "--n 3 --widths 2,4 --samples 1,3"
+    sizes = "--n 3 --widths 4 --samples 1,9"
     shown = json.loads(run(tmp_path, f"convergence m.nt {sizes} --json --plot c.png").stdout)
-    assert np.shape(shown["errors"]["nngp"]) == (2, 2)
+    assert np.shape(shown["errors"]["nngp"]) == (1, 2)
     assert shown["slopes"]["ntk"] < 0
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
     for bad in ("--widths 4,2", "--samples x", "--widths 0"):
