@@ -1,0 +1,1 @@
+"""Figures and tables of the papers, reproduced: docs/reproductions.md says what is the same and what is not."""

@@ -1,0 +1,131 @@
+"""Table 3 of Novak et al. 2019: accuracy over (sigma_w^2, sigma_b^2) for networks of growing depth, and the boundary of
+order and chaos.
+
+python -m benchmarks.paper.phases
+
+The paper has CIFAR-10; here are the handwritten digits of scikit-learn, 8x8 pixels, fully connected networks with erf,
+and exact inference with the NNGP. One compiled program of each depth serves all pairs of scales: `hyper(...)`. The
+boundary is where the slope of the map of correlations at one, chi_1 = sigma_w^2 E[phi'(z)^2], is 1 at the fixed point
+of the variance q = sigma_w^2 E[phi(z)^2] + sigma_b^2 (Schoenholz et al. 2017, eq. 5), from the integrals of ntc.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.datasets import load_digits
+
+import ntc
+from benchmarks.measure import markdown
+from benchmarks.paper.output import figure, quick, save
+from ntc import nn
+from ntc.backends.jax.program import Program
+from ntc.ir.ops import Erf
+
+DEPTHS = (1, 10, 50)
+W_VARIANCES = tuple(np.round(np.linspace(0.2, 5.0, 13), 3))
+B_VARIANCES = tuple(np.round(np.linspace(0.0, 2.0, 9), 3))
+TRAIN, TEST = 500, 797
+DIAG_REG = 1e-4
+
+Array = npt.NDArray[Any]
+
+
+def network(depth: int) -> Program:
+    """Fully connected, with erf; both scales are hyperparameters. The readout is a layer of them as well."""
+    dense = nn.dense(512, w_std=nn.hyper(1.5, "w_std"), b_std=nn.hyper(0.1, "b_std"))
+    return ntc.build(nn.input(64) >> nn.repeat(depth, nn.serial(dense, nn.erf())) >> dense, kernels=("nngp",))
+
+
+def chi(w_variance: float, b_variance: float) -> float:
+    """The slope of the map of correlations at one, at the fixed point of the variance."""
+    phi, q = Erf(), np.array(1.0)
+    for _ in range(2000):
+        q = w_variance * phi.dual(q, q, q) + b_variance
+    return float(w_variance * phi.dual_dot(q, q, q))
+
+
+def boundary(b_variance: float) -> float:
+    """sigma_w^2 at which chi is one, by bisection: it grows with sigma_w^2."""
+    low, high = 0.01, 20.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if chi(middle, b_variance) < 1 else (low, middle)
+    return low
+
+
+def accuracies(program: Program, w_variances: Any, b_variances: Any, train: int, test: int) -> Array:
+    """Test accuracies, (sigma_w^2, sigma_b^2); not a number where the matrix is singular to the precision."""
+    pixels, labels = load_digits(return_X_y=True)
+    pixels = (pixels - pixels.mean()) / pixels.std()
+    order = np.random.default_rng(0).permutation(len(pixels))
+    x, y = pixels[order], labels[order]
+    first, last = slice(train), slice(train, train + test)
+    targets = ntc.predict.one_hot(y[first], 10)
+    found = np.full((len(w_variances), len(b_variances)), np.nan)
+    for i, w in enumerate(w_variances):
+        for j, b in enumerate(b_variances):
+            own = program.with_hyper({"w_std": float(w) ** 0.5, "b_std": float(b) ** 0.5})
+            try:
+                law = ntc.predict.regress(own, x[first], targets, x[last], "nngp", DIAG_REG)
+            except ntc.errors.InputError:
+                continue
+            found[i, j] = ntc.predict.accuracy(law.mean, y[last])
+    return found
+
+
+def main(small: bool = False) -> str:
+    """The best accuracy of each depth, and where; draws docs/phases.png unless `small`."""
+    depths = DEPTHS[:2] if small else DEPTHS
+    w_variances, b_variances = (W_VARIANCES[::6], B_VARIANCES[::4]) if small else (W_VARIANCES, B_VARIANCES)
+    train, test = (100, 100) if small else (TRAIN, TEST)
+    tables = [accuracies(network(depth), w_variances, b_variances, train, test) for depth in depths]
+    rows: list[tuple[object, ...]] = []
+    for depth, table in zip(depths, tables, strict=True):
+        i, j = np.unravel_index(np.nanargmax(table), table.shape)
+        near = np.array([[abs(np.log(w / boundary(b))) for b in b_variances] for w in w_variances])
+        good = table >= np.nanmax(table) - 0.01
+        rows.append(
+            (
+                depth,
+                float(table[i, j]),
+                w_variances[i],
+                b_variances[j],
+                boundary(b_variances[j]),
+                f"{good.mean():.2f}",
+                float(near[good].mean()),
+            )
+        )
+    if not small:
+        _draw(depths, tables)
+    header = (
+        "hidden layers",
+        "best accuracy",
+        "sigma_w^2",
+        "sigma_b^2",
+        "boundary there",
+        "share of pairs within 1 % of it",
+        "their mean |log(sigma_w^2 / boundary)|",
+    )
+    return markdown(header, rows)
+
+
+def _draw(depths: Any, tables: list[Array]) -> None:
+    drawn = figure(11, 3.6)
+    edges = np.array(B_VARIANCES)
+    line = [boundary(b) for b in edges]
+    for axes, depth, table in zip(drawn.subplots(1, len(depths), sharey=True), depths, tables, strict=True):
+        mesh = axes.pcolormesh(W_VARIANCES, B_VARIANCES, table.T, shading="nearest", cmap="viridis", vmin=0.1, vmax=1)
+        axes.plot(line, edges, "w--", label="order | chaos")
+        axes.set(title=f"{depth} hidden layers", xlabel="sigma_w^2")
+    drawn.axes[0].set_ylabel("sigma_b^2")
+    drawn.axes[0].legend()
+    drawn.colorbar(mesh, ax=drawn.axes, label="test accuracy")
+    drawn.suptitle(f"NNGP of erf networks on handwritten digits of 8x8 pixels, {TRAIN} for training")
+    save(drawn, "phases")
+
+
+if __name__ == "__main__":
+    print(main(quick(__doc__)))
