@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ntc.backends.jax.kernels import Kernels
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.known import is_staged, is_traced
 from ntc.backends.jax.program import Program
 from ntc.compiler import build
 from ntc.errors import InputError, UnsupportedError
@@ -72,7 +72,7 @@ class Compiled:
     def variances(self, x: Any, pattern: Any, hyper: Mapping[str, Any]) -> Any:
         """NNGP kernels of each example with itself, nested as the results are."""
         packed, graphs = self._packed(x), None if pattern is None else self.adjacency(pattern)
-        if not is_traced((packed, graphs, hyper)):
+        if not (is_staged() or is_traced((packed, graphs, hyper))):
             return self._nested(self.program.diagonal(packed, pattern=graphs, hyper=hyper), self.results, "nngp")
 
         def one(example: Any, graph: Any) -> Any:

@@ -12,6 +12,7 @@ import jax
 
 from ntc.errors import ParameterError
 
+_Slice = slice  # in the class, `slice` is the method
 _ARRAYS = ("nngp", "ntk", "cov1", "cov2", "mask1", "mask2")
 _FACTS = (
     "x1_is_x2",
@@ -40,7 +41,7 @@ class Kernel:
         unless `diagonal_batch`. cov2 is None if x2 is x1.
       x1_is_x2: whether both are the same examples.
       is_gaussian: whether channels are independent Gaussians of mean zero.
-      is_reversed: whether spatial axes are in reverse order.
+      is_reversed: whether spatial axes are in reverse order, if not `diagonal_spatial`.
       is_input: whether channels are those of the data, and not infinitely many.
       shape1, shape2: of the two batches of values.
       batch_axis, channel_axis: which axes of those are examples and channels.
@@ -76,7 +77,7 @@ class Kernel:
         """The fields in order."""
         return tuple(self.asdict().values())
 
-    def slice(self, n1_slice: slice, n2_slice: slice) -> Kernel:
+    def slice(self, n1_slice: _Slice, n2_slice: _Slice) -> Kernel:
         """Of some examples of x1 and some of x2, which are different inputs unless these are the same."""
         cov2 = self.cov1 if self.cov2 is None else self.cov2
         shape2 = self.shape1 if self.shape2 is None else self.shape2
@@ -102,7 +103,7 @@ class Kernel:
         if not isinstance(examples, slice):
             raise ParameterError("the axis of examples is indexed by a slice", hint="kernel[i:i + 1]")
         size = 1 if self.diagonal_spatial else 2
-        stored = positions[::-1] if self.is_reversed else positions
+        stored = positions[::-1] if self.is_reversed and not self.diagonal_spatial else positions
         pairs = tuple(one for each in stored for one in (each,) * size)
         kernel = self.slice(examples, examples)._of_batches(lambda x, first: x[(slice(None),) * first + pairs])
         removed = [axis for axis, own in zip(axes, positions, strict=True) if isinstance(own, int)]
@@ -120,7 +121,9 @@ class Kernel:
         return self._of_batches(diagonal).replace(diagonal_spatial=True)
 
     def reverse(self) -> Kernel:
-        """The same, stored with spatial axes in reverse order: H, H, W, W as W, W, H, H."""
+        """The same, stored with spatial axes in reverse order, H, H, W, W as W, W, H, H; unless `diagonal_spatial`."""
+        if self.diagonal_spatial:
+            return self
         return self._ordered(lambda number: list(range(number))[::-1]).replace(is_reversed=not self.is_reversed)
 
     def transpose(self, axes: Sequence[int] | None = None) -> Kernel:
@@ -130,7 +133,7 @@ class Kernel:
         order = list(range(len(spatial)))[::-1] if axes is None else list(axes)
         if sorted(order) != list(range(len(spatial))):
             raise ParameterError(f"axes should be an order of {len(spatial)} spatial axes, got {axes}")
-        if self.is_reversed:
+        if self.is_reversed and not self.diagonal_spatial:
             return self.reverse().transpose(axes)
         places = list(range(len(shape)))
         for place, axis in zip(spatial, order, strict=True):
@@ -188,12 +191,12 @@ class Kernel:
         others = {axis % len(shape) for axis in (self.batch_axis, self.channel_axis)}
         return [axis for axis in range(len(shape)) if axis not in others]
 
-    def _examples(self, covariance: Any, chosen: slice) -> Any:
+    def _examples(self, covariance: Any, chosen: _Slice) -> Any:
         if covariance is None:
             return None
         return covariance[chosen] if self.diagonal_batch else covariance[chosen, chosen]
 
-    def _counted(self, shape: tuple[int, ...] | None, chosen: slice) -> tuple[int, ...] | None:
+    def _counted(self, shape: tuple[int, ...] | None, chosen: _Slice) -> tuple[int, ...] | None:
         return None if shape is None else _indexed(shape, {self.batch_axis % len(shape): chosen})
 
 

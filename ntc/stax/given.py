@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.known import is_traced
 from ntc.backends.jax.loops import emit
-from ntc.backends.jax.precision import precision, require
-from ntc.compiler import DTYPES, lower
+from ntc.compiler import lower
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph, kernel_label
 from ntc.ir.kernel import Given as GivenCovariance
 from ntc.ir.op import covariance
 from ntc.ir.ops.given import Given
-from ntc.ir.types import Between, Kernel as KernelName
+from ntc.ir.types import Between
+from ntc.ir.types import Kernel as KernelName
 from ntc.stax.compiled import Precision, default_target, finished
 from ntc.stax.covariances import Kernel
 from ntc.stax.facts import facts
@@ -48,24 +46,16 @@ class Continued:
 
     def __call__(self, kernels: Kernels, hyper: Mapping[str, Any]) -> Kernels:
         """The kernels of the results, nested as they are. Raises InputError, UnsupportedError for what is not given."""
-        every = leaves(kernels)
-        for kernel in every:
-            _check(kernel)
+        every = list(map(_in_order, leaves(kernels)))
         same = all(kernel.x1_is_x2 for kernel in every)
-        if is_traced(kernels):
-            require(DTYPES[self.dtype])
-        with nullcontext() if is_traced(kernels) else precision(DTYPES[self.dtype]):
-            first = {f"nngp{i}.N": _own(kernel, kernel.cov1) for i, kernel in enumerate(every)}
-            second = {
-                f"nngp{i}.N": _own(kernel, kernel.cov1 if kernel.cov2 is None else kernel.cov2)
-                for i, kernel in enumerate(every)
-            }
-            given = {**first, **_between(every)}
-            given |= {} if same else {key.replace(".N", ".M"): x for key, x in second.items()}
-            n1, n2 = every[0].nngp.shape[:2]
-            found = self._run("self" if same else "cross", (n1,) if same else (n1, n2), given, hyper)
-            cov1 = self._run("diagonal", (n1,), first, hyper)
-            cov2 = None if same else self._run("diagonal", (n2,), second, hyper)
+        first = {f"nngp{i}.N": _own(kernel, kernel.cov1) for i, kernel in enumerate(every)}
+        second = {f"nngp{i}.N": _own(x, x.cov1 if x.cov2 is None else x.cov2) for i, x in enumerate(every)}
+        given = {**first, **_between(every)}
+        given |= {} if same else {key.replace(".N", ".M"): x for key, x in second.items()}
+        n1, n2 = every[0].nngp.shape[:2]
+        found = self._run("self" if same else "cross", (n1,) if same else (n1, n2), given, hyper)
+        cov1 = self._run("diagonal", (n1,), first, hyper)
+        cov2 = None if same else self._run("diagonal", (n2,), second, hyper)
         return _results(self.facts, found, cov1, cov2)
 
     def _run(self, between: Between, counts: tuple[int, ...], given: Arrays, hyper: Mapping[str, Any]) -> Arrays:
@@ -102,20 +92,22 @@ def leaves(kernels: Kernels) -> list[Kernel]:
     return [kernels]
 
 
-def _check(kernel: Kernel) -> None:
+def _in_order(kernel: Kernel) -> Kernel:
+    """With spatial axes in order. Raises InputError, UnsupportedError for a Kernel that cannot be continued from."""
     if kernel.cov1 is None or kernel.shape1 is None:
         raise InputError("a kernel that a network continues from needs cov1 and shape1")
     if kernel.mask1 is not None or kernel.mask2 is not None:
         raise UnsupportedError("kernels with masks", hint="give mask_constant with the inputs of one kernel_fn")
     if kernel.cov2 is None and not kernel.x1_is_x2:
         raise InputError("a kernel of different x1 and x2 needs cov2")
+    return kernel.reverse() if kernel.is_reversed else kernel
 
 
 def _entered(builder: TensorGraphBuilder, kernels: Kernels, numbers: Iterator[int]) -> Value:
     """A value of the graph for every Kernel."""
     if isinstance(kernels, tuple | list):
         return tuple(_entered(builder, kernel, numbers) for kernel in kernels)
-    _check(kernels)
+    kernels = _in_order(kernels)
     shape = tuple(kernels.shape1)
     layout = Layout.of(len(shape), (kernels.batch_axis, kernels.channel_axis))
     _, *spatial, channels = layout.standard(shape)
@@ -127,7 +119,6 @@ def _entered(builder: TensorGraphBuilder, kernels: Kernels, numbers: Iterator[in
 def _check_shapes(kernel: Kernel, spatial: tuple[int, ...]) -> None:
     """Raises InputError where a matrix has another shape than the Kernel says."""
     sizes = tuple(n for size in spatial for n in ((size,) if kernel.diagonal_spatial else (size, size)))
-    sizes = sizes[::-1] if kernel.is_reversed else sizes
     for name, x, batch in (
         ("nngp", kernel.nngp, 2),
         ("ntk", kernel.ntk, 2),
@@ -147,19 +138,21 @@ def _between(kernels: list[Kernel]) -> Arrays:
     return found
 
 
-def _own(kernel: Kernel, x: Any) -> jax.Array:
+def _own(kernel: Kernel, x: Any) -> Any:
     """Covariances of each example with itself."""
     return _all_positions(kernel, x if kernel.diagonal_batch else jnp.einsum("nn...->n...", x), 1)
 
 
-def _all_positions(kernel: Kernel, x: Any, first: int) -> jax.Array:
+def _all_positions(kernel: Kernel, x: Any, first: int) -> Any:
     """With every spatial axis twice, in order, behind `first` axes; zeros where nothing is known."""
     x = jnp.asarray(x)
     if not kernel.diagonal_spatial:
-        return x.transpose(*range(first), *reversed(range(first, x.ndim))) if kernel.is_reversed else x
+        return x
     for axis in range(x.ndim - first):
         at = first + 2 * axis
-        eye = jnp.eye(x.shape[at], dtype=x.dtype).reshape(*(1,) * at, x.shape[at], x.shape[at], *(1,) * (x.ndim - at - 1))
+        eye = jnp.eye(x.shape[at], dtype=x.dtype).reshape(
+            *(1,) * at, x.shape[at], x.shape[at], *(1,) * (x.ndim - at - 1)
+        )
         x = jnp.expand_dims(x, at + 1) * eye
     return x
 

@@ -60,8 +60,8 @@ class KernelFunction:
         Args:
           x1, x2: arrays with axes where the layers say they are, or tuples of them for a network of several inputs. Or,
             as x1 alone, the `Kernel` of the inputs, or a tuple of them, from which the network goes on.
-          get: the name of a field of `Kernel`, as "nngp" or "ntk", for one matrix; a tuple of them for a namedtuple; None
-            for a `Kernel` with all.
+          get: the name of a field of `Kernel`, as "nngp" or "ntk", for one matrix; a tuple of them for a namedtuple;
+            None for a `Kernel` with all.
           pattern: graphs of the examples of x1 and of x2, for `Aggregate`.
           mask_constant: entries of this value are missing.
           diagonal_batch: of no effect: covariances of examples of x1 with each other are a call of their own.
@@ -109,7 +109,9 @@ class KernelFunction:
                 raise InputError("a Kernel is of x1 and x2 both: x2 should be None")
             return self._composition(x1, **kwargs)
         first, rest = self._divided
-        batch, channel = axes if self.part.placed is None or isinstance(self.part.placed[0], tuple) else self.part.placed
+        batch, channel = (
+            axes if self.part.placed is None or isinstance(self.part.placed[0], tuple) else self.part.placed
+        )
         return rest(first(x1, x2, batch_axis=batch, channel_axis=channel), **kwargs)
 
     def on_devices(self, devices: int) -> KernelFunction:

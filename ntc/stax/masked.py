@@ -7,7 +7,6 @@ from typing import Any
 import jax.numpy as jnp
 
 from ntc.errors import UnsupportedError
-from ntc.stax.covariances import Kernel
 from ntc.stax.layout import Layout
 
 
@@ -20,7 +19,7 @@ def masked_kernels(kernels: Any, x1: Any, x2: Any, layout: Layout, constant: flo
         return tuple(masked_kernels(one, x1, x2, layout, constant) for one in kernels)
     if len(kernels.shape1) == 2:
         return kernels
-    masks = [None if x is None else _mask(layout.standard(jnp.asarray(x)), constant) for x in (x1, x2)]
+    masks: list[Any] = [None if x is None else _mask(layout.standard(jnp.asarray(x)), constant) for x in (x1, x2)]
     own = Layout.of(len(kernels.shape1), (kernels.batch_axis, kernels.channel_axis))
     if own.standard(kernels.shape1)[:-1] != masks[0].shape[:-1]:
         raise UnsupportedError(
