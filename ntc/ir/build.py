@@ -180,8 +180,8 @@ class TensorGraphBuilder:
         if not op.has_weights:
             return below
         self._weighted.append(name)
-        gaussian = self._types[name].distribution is Distribution.GAUSSIAN
-        return 1 << (len(self._weighted) - 1) | (0 if gaussian or isinstance(op, Given) else below)
+        gaussian = self._types[name].distribution is Distribution.GAUSSIAN or isinstance(op, Given)
+        return 1 << (len(self._weighted) - 1) | (0 if gaussian else below)
 
     def _check_independence(self, op: TensorOp, operands: Sequence[str]) -> None:
         """Random layers below another random layer do not count: given the (deterministic) limit of the

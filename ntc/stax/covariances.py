@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from ntc.errors import ParameterError
+from ntc.errors import ParameterError, UnsupportedError
 
 _Slice = slice  # in the class, `slice` is the method
 _ARRAYS = ("nngp", "ntk", "cov1", "cov2", "mask1", "mask2")
@@ -198,6 +198,31 @@ class Kernel:
 
     def _counted(self, shape: tuple[int, ...] | None, chosen: _Slice) -> tuple[int, ...] | None:
         return None if shape is None else _indexed(shape, {self.batch_axis % len(shape): chosen})
+
+
+def joined(kernels: Sequence[Kernel], axis: int, join: Callable[..., Any]) -> Kernel:
+    """The Kernel of all examples, from those of some of x1 (axis 0) or of x2 (axis 1).
+
+    `join(*arrays, axis=...)` puts arrays together. Raises UnsupportedError where positions are masked.
+    """
+    if any(mask is not None for kernel in kernels for mask in (kernel.mask1, kernel.mask2)):
+        raise UnsupportedError("a Kernel of masked inputs in tiles", hint='get=("nngp", "ntk") gives the matrices')
+    first = kernels[0]
+    cov1, cov2 = first.cov1, first.cov1 if first.cov2 is None else first.cov2
+    shape1, shape2 = first.shape1, first.shape2
+    if axis == 0:
+        cov1 = join(*(kernel.cov1 for kernel in kernels), axis=0)
+        shape1 = _counted(first.shape1, first.batch_axis, cov1.shape[0])
+    else:
+        cov2 = join(*(kernel.cov1 if kernel.cov2 is None else kernel.cov2 for kernel in kernels), axis=0)
+        shape2 = _counted(first.shape2, first.batch_axis, cov2.shape[0])
+    nngp, ntk = (join(*(getattr(kernel, name) for kernel in kernels), axis=axis) for name in ("nngp", "ntk"))
+    return first.replace(nngp=nngp, ntk=ntk, cov1=cov1, cov2=cov2, x1_is_x2=False, shape1=shape1, shape2=shape2)
+
+
+def _counted(shape: tuple[int, ...] | None, axis: int, count: int) -> tuple[int, ...] | None:
+    """The shape with another number of examples."""
+    return None if shape is None else (*shape[:axis], count, *shape[axis + 1 :])
 
 
 def _indices(index: Any, axes: int) -> list[Any]:

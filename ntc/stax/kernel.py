@@ -77,16 +77,16 @@ class KernelFunction:
         axes = batch_axis, channel_axis
         if is_kernels(x1) or self._is_composed:
             refuse_masks(mask_constant, pattern)
-            return _chosen(self._composed(x1, x2, axes, ignored), get, bool(diagonal_spatial))
-        if get is not None and set(wanted) <= set(KERNELS):
+            return chosen(self._composed(x1, x2, axes, ignored), get, bool(diagonal_spatial))
+        if are_matrices(get):
             kernels = tuple(kernel for kernel in KERNELS if kernel in wanted)
             found = self.compiled(x1, x2, kernels, mask_constant, axes)(x1, x2, pattern, self._hyper)
-            return _chosen(found, get, bool(diagonal_spatial))
+            return chosen(found, get, bool(diagonal_spatial))
         compiled = self.compiled(x1, x2, KERNELS, mask_constant, axes)
         found = compiled.kernels(x1, x2, pattern, self._hyper)
         if mask_constant is not None:
             found = masked_kernels(found, x1, x2, compiled.layout, mask_constant)
-        return _chosen(found, get, bool(diagonal_spatial))
+        return chosen(found, get, bool(diagonal_spatial))
 
     @cached_property
     def _is_composed(self) -> bool:
@@ -149,10 +149,15 @@ def _wanted(get: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _chosen(kernels: Any, get: str | Sequence[str] | None, diagonal: bool) -> Any:
+def are_matrices(get: str | Sequence[str] | None) -> bool:
+    """Whether all that `get` asks for is between x1 and x2. Raises ParameterError for what is not in a Kernel."""
+    return get is not None and set(_wanted(get)) <= set(KERNELS)
+
+
+def chosen(kernels: Any, get: str | Sequence[str] | None, diagonal: bool = False) -> Any:
     """What `get` asks for, of every result of a network."""
     if isinstance(kernels, tuple):
-        return tuple(_chosen(one, get, diagonal) for one in kernels)
+        return tuple(chosen(one, get, diagonal) for one in kernels)
     if diagonal:
         kernels = _own_positions_of(kernels)
     if get is None:
