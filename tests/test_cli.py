@@ -107,6 +107,25 @@ def test_predict_values(folder: Path) -> None:
     assert np.array_equal(arrays(folder / "w.npz")["mean"], mean)
 
 
+def test_predict_fits_and_follows_training(folder: Path) -> None:
+    """Protects --fit, --times and --plot-curve: evidence rises, the last time is the limit, the picture is one."""
+    (folder / "hyper.nt").write_text("model m = input(4, 4, 1) |> flatten |> dense(4, w_std = hyper(0.5)) |> dense(1)")
+    command = "predict hyper.nt --train values_train.npz --test values_test.npz --diag-reg 1e-2 -o t.npz --json"
+    before = json.loads(run(folder, command).stdout)
+    scores = json.loads(run(folder, f"{command} --fit --times 0,10,inf --plot-curve c.png").stdout)
+    assert "hyper" not in before
+    assert scores["hyper"]["w_std"] > 0.5
+    found = arrays(folder / "t.npz")
+    assert found["mean_at_times"].shape == (3, 4, 1)
+    assert found["variance_at_times"].shape == (3, 4)
+    np.testing.assert_allclose(found["mean_at_times"][2], found["mean"], rtol=1e-4)
+    np.testing.assert_allclose(found["variance_at_times"][2], found["variance"], rtol=1e-3, atol=1e-5)
+    assert scores["rmse_at_times"][2] == pytest.approx(scores["rmse"], rel=1e-3)
+    assert (folder / "c.png").read_bytes()[:4] == b"\x89PNG"
+    refused = run(folder, f"{command} --times 1,-2", status=1).stderr
+    assert "--times should be numbers from 0" in refused
+
+
 def test_compile_writes_every_stage(folder: Path) -> None:
     """Protects --emit: text that parses back to the same graphs, StableHLO for a platform that is not here."""
     graph = load_graph(folder / "small.nt")

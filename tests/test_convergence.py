@@ -20,14 +20,14 @@ MODEL = "model net = input(4, 2) |> conv(5, 3) |> relu |> sum(conv(5, 3), identi
 
 
 def test_slope_is_that_of_independent_samples() -> None:
-    """Protects what Figure 2 says: errors of both kernels fall as one over the root of networks times width. Slopes of
-    200 other keys have a standard deviation below 0.07."""
-    program = ntc.build(nn.input(4) >> nn.dense(8) >> nn.erf() >> nn.dense(8) >> nn.erf() >> nn.dense(2))
+    """Protects what Figure 2 says: errors of both kernels fall as one over the root of networks times width. The bounds
+    are three standard deviations over 16 other keys, 0.10 and 0.15, whose means are -0.50 and -0.53."""
+    program = ntc.build(nn.input(4) >> nn.dense(8) >> nn.erf() >> nn.dense(2))
     x = np.random.default_rng(0).normal(size=(4, 4))
-    found = convergence(program, x, (16, 64), (4, 16, 64), jax.random.key(0))
+    found = convergence(program, x, (8, 32), (4, 16, 64), jax.random.key(0))
     assert found.errors["ntk"].shape == (2, 3)
-    for kernel in ("nngp", "ntk"):
-        assert found.slope(kernel) == pytest.approx(-0.5, abs=0.25)
+    for kernel, bound in (("nngp", 0.3), ("ntk", 0.45)):
+        assert found.slope(kernel) == pytest.approx(-0.5, abs=bound)
 
 
 def test_slope_of_known_errors() -> None:
@@ -54,9 +54,9 @@ def test_only_hidden_layers_are_widened() -> None:
 def test_command(tmp_path: Path) -> None:
     """Protects `ntc convergence`: numbers, a picture, and mistakes that are said."""
     (tmp_path / "m.nt").write_text(MODEL)
-    sizes = "--n 3 --widths 2,4 --samples 1,3"
+    sizes = "--n 3 --widths 4 --samples 1,9"
     shown = json.loads(run(tmp_path, f"convergence m.nt {sizes} --json --plot c.png").stdout)
-    assert np.shape(shown["errors"]["nngp"]) == (2, 2)
+    assert np.shape(shown["errors"]["nngp"]) == (1, 2)
     assert shown["slopes"]["ntk"] < 0
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
     for bad in ("--widths 4,2", "--samples x", "--widths 0"):

@@ -38,6 +38,19 @@ def test_python_in_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "[" in capsys.readouterr().out
 
 
+def test_python_in_the_page_on_finite_networks_runs() -> None:
+    """Protects the page: its examples run, and numbers are what the text says: training lowers the loss, to zero in the
+    limit, and Monte Carlo stops at its precision."""
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "finite.md").read_text(), re.DOTALL):
+        exec(code, names)
+    assert names["empirical"].shape == (5, 5)
+    assert names["estimate"].samples <= 100
+    loss, f = names["loss"], names["linear"]
+    assert loss(names["trained"], f) < loss(names["params"], f)
+    assert loss(names["weights"](None), f) < 1e-8
+
+
 def test_python_in_the_page_on_migration_runs() -> None:
     """Protects scripts for Neural Tangents: what the page shows runs, with results of the shapes that it says."""
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "migrating.md").read_text(), re.DOTALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +15,13 @@ import typer
 from ntc.cli import options, plot
 from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
+from ntc.cli.curves import curves, read_times
+from ntc.cli.curves import draw as draw_curves
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
+    from ntc.backends.jax.program import Program
     from ntc.predict import Posterior
 
 
@@ -32,6 +35,9 @@ def predict(
         "predictions.npz"
     ),
     plot_file: Annotated[Path | None, typer.Option("--plot", help="Where to draw the predictions, .png.")] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Hyperparameters of largest marginal likelihood.")] = False,
+    times: Annotated[str | None, typer.Option("--times", help="Also predict at times of training: 0,10,1e3.")] = None,
+    curve_file: Annotated[Path | None, typer.Option("--plot-curve", help="Scores over --times, .png.")] = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
     hyper: options.HyperOption = None,
@@ -48,24 +54,45 @@ def predict(
     """
     from ntc.predict import Posterior, regress
 
-    if plot_file:
+    if plot_file or curve_file:
         plot.require_matplotlib()
+    at_times = None if times is None else read_times(times)
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
     program = program.with_hyper(options.hyper_values(hyper)).with_self_test(None if self_test else False)
     data = _read(train, test)
+    if curve_file and (at_times is None or data.y_test is None):
+        raise InputError("--plot-curve needs --times, and y in the test set")
     start = time.perf_counter()
     announce(program, data.x_train, None)
+    program, scores = _fitted(program, data, kernel, diag_reg) if fit else (program, {})
     with reporting() as report, profiled(profile):
         posterior = regress(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
     posterior = Posterior(posterior.mean + data.offset, posterior.variance)
-    scores: dict[str, Any] = {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}
+    scores |= {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}
     scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}
-    options.write_arrays(output, {"mean": posterior.mean, "variance": posterior.variance})
+    arrays = {"mean": posterior.mean, "variance": posterior.variance}
+    if at_times is not None:
+        found = curves(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, at_times)
+        found = replace(found, mean=found.mean + data.offset)
+        curve = found.scores(data.scores)
+        scores |= {f"{name}_at_times": values for name, values in curve.items()}
+        arrays |= found.arrays()
+        if curve_file:
+            draw_curves(curve_file, at_times, curve)
+    options.write_arrays(output, arrays)
     if plot_file:
         plot.draw(plot_file, data.x_test, data.y_test, posterior, data.classes)
     scores["output"] = str(output)
     print(json.dumps(scores) if as_json else "\n".join(f"{k}: {_shown(v)}" for k, v in scores.items()))
+
+
+def _fitted(program: Program, data: _Data, kernel: Kernel, diag_reg: float) -> tuple[Program, dict[str, Any]]:
+    """The program with the hyperparameters of largest evidence, and what was found."""
+    from ntc.predict import fit_hyper
+
+    found = fit_hyper(program, data.x_train, data.targets, diag_reg, kernel=kernel)
+    return program.with_hyper(found.parameters), {"hyper": found.parameters, "log_marginal_likelihood": found.value}
 
 
 @dataclass(frozen=True)

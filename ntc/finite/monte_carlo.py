@@ -143,7 +143,7 @@ class _Sampler:
             while done < count:
                 report(done, counts[-1])
                 size = min(_AT_ONCE, count - done)
-                part = step(keys[done : done + size], arguments[0], arguments[1], arguments[3])
+                part = step(keys, done, size, arguments[0], arguments[1], arguments[3])
                 state = part if state is None else _combined(state, done, part, size)
                 done += size
                 if precision is not None and done > 1 and _precise(state, done, precision):
@@ -154,23 +154,21 @@ class _Sampler:
             if done < count:
                 return
 
-    def _moments(self, get: Any, keys: jax.Array, x1: Any, x2: Any, keywords: Any) -> tuple[Any, Any]:
-        """Means over the networks of some keys, and sums of squared differences from them."""
-        first = jax.eval_shape(partial(self._one, get), keys[0], x1, x2, keywords)
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+    def _moments(self, get: Any, keys: Any, first: Any, count: Any, x1: Any, x2: Any, keywords: Any) -> tuple[Any, Any]:
+        """Means over the networks of some keys, and sums of squared differences from them (Welford 1962). Which keys is
+        known when it runs, so that one compiled loop serves every number of networks."""
+        one = jax.eval_shape(partial(self._one, get), keys[0], x1, x2, keywords)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), one)
 
-        def step(state: tuple[Any, Any], indexed: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-            number, key = indexed
+        def step(i: jax.Array, state: tuple[Any, Any]) -> tuple[Any, Any]:
             mean, squares = state
-            found = self._one(get, key, x1, x2, keywords)
+            found = self._one(get, keys[first + i], x1, x2, keywords)
             change = jax.tree.map(jnp.subtract, found, mean)
-            mean = jax.tree.map(lambda m, c: m + c / number, mean, change)
+            mean = jax.tree.map(lambda m, c: m + c / (i + 1), mean, change)
             after = jax.tree.map(jnp.subtract, found, mean)
-            squares = jax.tree.map(lambda s, a, b: s + a * b, squares, change, after)
-            return (mean, squares), None
+            return mean, jax.tree.map(lambda s, a, b: s + a * b, squares, change, after)
 
-        numbers = jnp.arange(1, keys.shape[0] + 1)
-        found, _ = lax.scan(step, (zeros, zeros), (numbers, keys))
+        found: tuple[Any, Any] = lax.fori_loop(0, count, step, (zeros, zeros))
         return found
 
     def _one(self, get: Any, key: jax.Array, x1: Any, x2: Any, keywords: Any) -> Any:

@@ -16,6 +16,7 @@ from ntc.predict.conjugate_gradients import IterativeSolution, conjugate_gradien
 from ntc.predict.ensemble import Ensemble, gradient_descent_mse_ensemble
 from ntc.predict.evidence import Evidence, log_marginal_likelihood, log_marginal_likelihood_and_gradient
 from ntc.predict.fit import Fit, fit
+from ntc.predict.fit_hyper import fit_hyper
 from ntc.predict.inference import Gaussian, Inference, gp_inference
 from ntc.predict.labels import accuracy, one_hot, root_mean_square_error
 from ntc.predict.learning_rate import max_learning_rate
@@ -50,6 +51,7 @@ __all__ = [
     "conjugate_gradients",
     "expected_calibration_error",
     "fit",
+    "fit_hyper",
     "gaussian_log_likelihood",
     "gp_inference",
     "gradient_descent",

@@ -1,0 +1,108 @@
+"""Empirical NTKs of finite networks, in a process of its own: python finite_worker.py LIBRARY OUTPUT.json.
+
+LIBRARY is `ntc` or `neural_tangents`, with the interpreter of its environment. Networks are plain functions, the same
+for both. Writes seconds of the fastest call and bytes of XLA's temporaries, by network and implementation.
+"""
+
+import importlib
+import json
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+
+EXAMPLES, OUTPUTS, REPEAT = 8, 10, 5
+
+
+def dense_params(key, depth, width, inputs):
+    sizes = [inputs, *[width] * depth, OUTPUTS]
+    keys = jax.random.split(key, depth + 1)
+    return [jax.random.normal(k, (a, b)) / a**0.5 for k, a, b in zip(keys, sizes[:-1], sizes[1:], strict=True)]
+
+
+def dense_net(params, x):
+    for w in params[:-1]:
+        x = jax.nn.relu(x @ w)
+    return x @ params[-1]
+
+
+def residual_params(key, depth, width):
+    keys = jax.random.split(key, depth + 2)
+    filters = [jax.random.normal(keys[0], (3, 3, 3, width)) / 27**0.5]
+    filters += [jax.random.normal(k, (3, 3, width, width)) / (9 * width) ** 0.5 for k in keys[1:-1]]
+    return filters, jax.random.normal(keys[-1], (width, OUTPUTS)) / width**0.5
+
+
+def residual_net(params, x):
+    filters, last = params
+
+    def conv(x, w):
+        return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    x = conv(x, filters[0])
+    for first, second in zip(filters[1::2], filters[2::2], strict=True):
+        x = x + conv(jax.nn.relu(conv(jax.nn.relu(x), first)), second)
+    return x.mean((1, 2)) @ last
+
+
+KEY = jax.random.PRNGKey(0)
+NETWORKS = {}
+for width in (64, 256, 1024):
+    NETWORKS[f"fully connected, 4 x {width}"] = (dense_net, dense_params(KEY, 4, width, 64), (64,))
+for depth in (1, 8, 16):
+    NETWORKS[f"fully connected, {depth} x 256"] = (dense_net, dense_params(KEY, depth, 256, 64), (64,))
+for width in (8, 32):
+    NETWORKS[f"residual convolutional, 16x16, 8 x {width}"] = (
+        residual_net,
+        residual_params(KEY, 8, width),
+        (16, 16, 3),
+    )
+
+
+def jacobian_contraction(f):
+    """Plain JAX: Jacobians, multiplied."""
+
+    def ntk(x1, x2, params):
+        def flat(x):
+            leaves = jax.tree_util.tree_leaves(jax.jacobian(f)(params, x))
+            return [leaf.reshape(leaf.shape[0], OUTPUTS, -1) for leaf in leaves]
+
+        return sum(jnp.einsum("aip,bip->ab", a, b) for a, b in zip(flat(x1), flat(x2), strict=True)) / OUTPUTS
+
+    return ntk
+
+
+def measured(function, *arguments):
+    compiled = jax.jit(function).lower(*arguments).compile()
+    seconds = []
+    for _ in range(REPEAT):
+        start = time.perf_counter()
+        values = jax.block_until_ready(compiled(*arguments))
+        seconds.append(time.perf_counter() - start)
+    memory = compiled.memory_analysis().temp_size_in_bytes
+    return {"seconds": min(seconds[1:]), "memory": memory, "sum": float(values.sum())}
+
+
+def implementations(library):
+    module = importlib.import_module(library)
+    found = {}
+    for name in ("JACOBIAN_CONTRACTION", "NTK_VECTOR_PRODUCTS", "STRUCTURED_DERIVATIVES", "AUTO"):
+        how = module.NtkImplementation[name]
+        found[name] = lambda f, how=how: module.empirical_ntk_fn(f, vmap_axes=0, implementation=how)
+    if library == "ntc":
+        found["jax.jacobian"] = jacobian_contraction
+    return found
+
+
+def main(library, output):
+    rows = {}
+    for name, (f, params, shape) in NETWORKS.items():
+        x1, x2 = (jax.random.normal(k, (EXAMPLES, *shape)) for k in jax.random.split(KEY))
+        rows[name] = {how: measured(make(f), x1, x2, params) for how, make in implementations(library).items()}
+    with open(output, "w") as file:
+        json.dump(rows, file)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
