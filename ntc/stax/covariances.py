@@ -90,14 +90,19 @@ class Kernel:
             x1_is_x2=same,
             shape1=self._counted(self.shape1, n1_slice),
             shape2=self._counted(shape2, n2_slice),
+            mask1=self._seen(self.mask1, n1_slice),
+            mask2=None if same else self._seen(self.mask1 if self.x1_is_x2 else self.mask2, n2_slice),
         )
 
     def __getitem__(self, index: Any) -> Kernel:
         """`kernel[examples, h, w]`: of some examples of x1 and x2, and of some positions along the spatial axes.
 
-        Raises ParameterError where examples are no slice, or where there are more indices than axes.
+        Raises ParameterError where examples are no slice, or where there are more indices than axes;
+        UnsupportedError where there are masks.
         """
         shape = self._known_shape()
+        if self.mask1 is not None or self.mask2 is not None:
+            raise UnsupportedError("indices of a Kernel with masks", hint="kernel.slice cuts examples")
         axes = self._spatial(shape)
         examples, *positions = _indices(index, 1 + len(axes))
         if not isinstance(examples, slice):
@@ -195,6 +200,12 @@ class Kernel:
         if covariance is None:
             return None
         return covariance[chosen] if self.diagonal_batch else covariance[chosen, chosen]
+
+    def _seen(self, mask: Any, chosen: _Slice) -> Any:
+        """The mask of some examples."""
+        if mask is None or mask.shape[self.batch_axis] == 1:
+            return mask
+        return mask[(*(slice(None),) * (self.batch_axis % mask.ndim), chosen)]
 
     def _counted(self, shape: tuple[int, ...] | None, chosen: _Slice) -> tuple[int, ...] | None:
         return None if shape is None else _indexed(shape, {self.batch_axis % len(shape): chosen})

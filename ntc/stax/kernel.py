@@ -109,9 +109,8 @@ class KernelFunction:
                 raise InputError("a Kernel is of x1 and x2 both: x2 should be None")
             return self._composition(x1, **kwargs)
         first, rest = self._divided
-        batch, channel = (
-            axes if self.part.placed is None or isinstance(self.part.placed[0], tuple) else self.part.placed
-        )
+        placed = self.part.placed
+        batch, channel = placed if placed is not None and isinstance(placed[0], int) else axes
         return rest(first(x1, x2, batch_axis=batch, channel_axis=channel), **kwargs)
 
     def on_devices(self, devices: int) -> KernelFunction:
