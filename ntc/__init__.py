@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ntc.frontend import nn
     from ntc.frontend.elaborate import load_graph, read_graph
     from ntc.stax.batching import batch
+    from ntc.stax.covariances import Kernel
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ _MODULES = {
     "stax": "ntc.stax",
 }
 _PLACES = {
+    "Kernel": "ntc.stax.covariances",
     "Kernels": "ntc.backends.jax.kernels",
     "NtcError": "ntc.errors",
     "NtkImplementation": "ntc.finite",
@@ -70,6 +72,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "Kernel",
     "Kernels",
     "NtcError",
     "NtkImplementation",

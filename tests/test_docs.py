@@ -53,15 +53,18 @@ def test_python_in_the_page_on_finite_networks_runs() -> None:
 
 def test_python_in_the_page_on_migration_runs() -> None:
     """Protects scripts for Neural Tangents: what the page shows runs, with results of the shapes that it says."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "migrating.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "migrating.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
-    exec(code, names)
+    for code in blocks:
+        exec(code, names)
     assert names["ntk"].shape == names["kernels"].ntk.shape == (20, 10)
     assert names["mean"].shape == (10, 1)
     assert names["covariance"].shape == (10, 10)
     assert names["gradient"].shape == (10, 8)
     assert names["outputs"].shape == (10, 1)
     assert names["empirical"].shape == (20, 10)
+    assert names["composed"].shape == names["frozen"].shape == (20, 10)
+    assert names["deep"].shape == names["scaled"].shape == (20, 20)
 
 
 def test_the_model_in_the_readme_is_the_example() -> None:

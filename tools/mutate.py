@@ -34,6 +34,7 @@ TESTS = (
     "test_programs",
     "test_stax",
     "test_stax_finite",
+    "test_stax_kernel",
     "test_monte_carlo",
     "test_golden",
 )
@@ -683,6 +684,36 @@ MUTATIONS = (
         "for end in (0, 1)",
         "for end in (1, 0)",
         "stax: tails and heads of edges",
+    ),
+    Mutation(
+        "ntc/backends/jax/loops.py",
+        'jnp.concatenate([self.given[f"{key}.N"], self.given[f"{key}.M"]])',
+        'jnp.concatenate([self.given[f"{key}.N"], self.given[f"{key}.N"]])',
+        "stax: given variances of x2 are its own",
+    ),
+    Mutation(
+        "ntc/stax/given.py",
+        "return kernel.reverse() if kernel.is_reversed else kernel",
+        "return kernel",
+        "stax: kernels whose axes are stored in reverse order",
+    ),
+    Mutation(
+        "ntc/stax/given.py",
+        "in self._diagonal and not own_positions:",
+        "in self._diagonal and False:",
+        "stax: kernels without covariances between positions",
+    ),
+    Mutation(
+        "ntc/ir/ops/given.py",
+        "return not self.data",
+        "return True",
+        "stax: channels of data in a given kernel",
+    ),
+    Mutation(
+        "ntc/stax/batching.py",
+        "return whole.replace(x1_is_x2=True, cov2=None)",
+        "return whole",
+        "batch: the Kernel of x1 with itself",
     ),
 )
 

@@ -22,6 +22,7 @@ from ntc.ir.hyper import Hyper, hypers_of, joined
 from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import Elementwise
 from ntc.ir.ops.aggregate import Aggregate
+from ntc.ir.ops.given import Given
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.shape import Identity
 from ntc.ir.sliding import Strided
@@ -65,6 +66,10 @@ class TensorGraphBuilder:
     def tensor_of(self, value: str) -> TensorType:
         """Shape and distribution of a value of the graph so far."""
         return self._types[value]
+
+    def has_data_channels(self, value: str) -> bool:
+        """Whether an input of the network reaches the value with no random layer in between."""
+        return bool(self._sources[value] & 1)
 
     def add_input(self, spatial: Spatial, channels: int, location: Location | None, name: str) -> str:
         """The input of this name, which is added unless there is one.
@@ -175,7 +180,7 @@ class TensorGraphBuilder:
         if not op.has_weights:
             return below
         self._weighted.append(name)
-        gaussian = self._types[name].distribution is Distribution.GAUSSIAN
+        gaussian = self._types[name].distribution is Distribution.GAUSSIAN or isinstance(op, Given)
         return 1 << (len(self._weighted) - 1) | (0 if gaussian else below)
 
     def _check_independence(self, op: TensorOp, operands: Sequence[str]) -> None:

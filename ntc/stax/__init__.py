@@ -11,10 +11,12 @@ from ntc.stax.combinators import (
     FanInSum,
     FanOut,
     Identity,
+    layer,
     parallel,
     repeat,
     serial,
 )
+from ntc.stax.custom import requires, supports_masking, unmask_fn
 from ntc.stax.elementwise import (
     ABRelu,
     Abs,
@@ -90,7 +92,11 @@ __all__ = [
     "Sin",
     "Slice",
     "SumPool",
+    "layer",
     "parallel",
     "repeat",
+    "requires",
     "serial",
+    "supports_masking",
+    "unmask_fn",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from ntc.backends.jax.known import is_traced
 from ntc.errors import ParameterError
-from ntc.stax.kernel import KernelFunction
+from ntc.stax.compose import is_kernels
+from ntc.stax.covariances import Kernel, joined
+from ntc.stax.kernel import KernelFunction, are_matrices, chosen
 
 
 def batch(
@@ -25,7 +27,8 @@ def batch(
     need not divide the number of examples: the last tiles are filled up, so that all have one shape, and cut.
 
     Args:
-      kernel_fn: `kernel_fn(x1, x2, ...)`, whose results, or all arrays in them, begin with axes of x1 and x2. The first
+      kernel_fn: `kernel_fn(x1, x2, ...)`, whose results, or all arrays in them, begin with axes of x1 and x2, or which
+        are of `Kernel`. A `Kernel` in place of x1 is not cut into tiles, as all of it is there. The first
         axis of x1 and x2, or of all arrays in them, is that of examples, as it is of both graphs in `pattern`.
       batch_size: examples of a tile on either side; 0 for all.
       device_count: over how many devices kernels of `ntc.stax` are split, -1 for all there are, 0 for one. Other
@@ -41,7 +44,10 @@ def batch(
 
     @wraps(kernel_fn, updated=())
     def batched(x1: Any, x2: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return _Tiles(tile_fn, x1, x2, args, kwargs, batch_size, store_on_device).all()
+        if is_kernels(x1):
+            return tile_fn(x1, x2, *args, **kwargs)
+        tiles = _Tiles(tile_fn, x1, x2, args, kwargs, batch_size, store_on_device)
+        return tiles.chosen() if isinstance(tile_fn, KernelFunction) else tiles.all()
 
     return batched
 
@@ -77,11 +83,20 @@ class _Tiles:
     size: int
     on_device: bool
 
+    def chosen(self) -> Any:
+        """The result of a `KernelFunction`. Fields that are no matrices are taken of the whole Kernel."""
+        given = dict(zip(("get",), self.args, strict=False)) | self.kwargs
+        get = given.pop("get", None)
+        if are_matrices(get):
+            return self.all()
+        return chosen(replace(self, args=(None,), kwargs=given).all(), get)
+
     def all(self) -> Any:
         """The result, put together."""
         columns = list(self._sides(self.x1 if self.x2 is None else self.x2))
         rows = [self._joined([self._tile(row, column) for column in columns], 1) for row in self._sides(self.x1)]
-        return self._joined(rows, 0)
+        whole = self._joined(rows, 0)
+        return whole if self.x2 is not None else jax.tree.map(_of_itself, whole, is_leaf=_is_kernel)
 
     def _sides(self, x: Any) -> Iterator[_Side]:
         count = jax.tree.leaves(x)[0].shape[0]
@@ -97,17 +112,40 @@ class _Tiles:
             first, *second = kwargs["pattern"]
             kwargs["pattern"] = row.of(first), column.of(first if self.x2 is None else second[0])
         found = self.function(row.of(self.x1), x2, *self.args, **kwargs)
-        return jax.tree.map(lambda matrix: self._stored(matrix[: row.count, : column.count]), found)
+        rows, columns = slice(row.count), slice(column.count)
+
+        def cut(part: Any) -> Any:
+            own = part.slice(rows, columns) if _is_kernel(part) else part[rows, columns]
+            return jax.tree.map(self._stored, own)
+
+        return jax.tree.map(cut, found, is_leaf=_is_kernel)
 
     def _stored(self, matrix: Any) -> Any:
         return matrix if self.on_device or is_traced(matrix) else np.asarray(matrix)
 
     def _joined(self, parts: list[Any], axis: int) -> Any:
-        def join(*arrays: Any) -> Any:
-            together = jnp if self.on_device or is_traced(arrays) else np
-            return arrays[0] if len(arrays) == 1 else together.concatenate(arrays, axis)
+        def join(*arrays: Any, axis: int = axis) -> Any:
+            numpy = jnp if self.on_device or is_traced(arrays) else np
+            return numpy.concatenate(arrays, axis)
 
-        return jax.tree.map(join, *parts)
+        if len(parts) == 1:
+            return parts[0]
+
+        def together(*own: Any) -> Any:
+            return joined(own, axis, join) if _is_kernel(own[0]) else join(*own)
+
+        return jax.tree.map(together, *parts, is_leaf=_is_kernel)
+
+
+def _is_kernel(x: Any) -> bool:
+    return isinstance(x, Kernel)
+
+
+def _of_itself(whole: Any) -> Any:
+    """The Kernel between all tiles of x1, which is one of x1 alone."""
+    if not _is_kernel(whole):
+        return whole
+    return whole.replace(x1_is_x2=True, cov2=None)
 
 
 def _check(batch_size: int, device_count: int) -> None:

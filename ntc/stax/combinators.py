@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 from ntc import nn
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.frontend.layers import Layer as GraphLayer
 from ntc.ir.ops import Concat, ConcatSpatial, Product, Sum
+from ntc.stax.custom import Custom
 from ntc.stax.finite import Apply, Init
 from ntc.stax.kernel import KernelFunction
 from ntc.stax.layout import Axes, Layout
@@ -26,11 +31,29 @@ def single(name: str, layer: GraphLayer, axes: Axes | None = None) -> Layer:
     return triple(Single(name, lambda layout, spatial: ops, axes))
 
 
+def layer(layer_fn: Callable[..., Any]) -> Callable[..., Layer]:
+    """Decorator of a function that makes a layer of one's own: (init_fn, apply_fn, kernel_fn).
+
+    `kernel_fn(kernel, **kwargs)` is from `Kernel` to `Kernel`; what is decorated has one that takes inputs as well, and
+    `get`. The layer may be combined with others; it counts as independent of other branches. A layer that is made of
+    those of `ntc.stax` is not changed.
+    """
+
+    @wraps(layer_fn)
+    def made(*args: Any, **kwargs: Any) -> Layer:
+        init_fn, apply_fn, kernel_fn, *_ = layer_fn(*args, **kwargs)
+        if isinstance(kernel_fn, KernelFunction):
+            return init_fn, apply_fn, kernel_fn
+        return triple(Custom(layer_fn.__name__, init_fn, apply_fn, kernel_fn))
+
+    return made
+
+
 def part_of(layer: Layer) -> Part:
     """What a layer is made of. Raises UnsupportedError for layers that are not of `ntc.stax`."""
     kernel_fn = layer[2] if isinstance(layer, tuple) and len(layer) == 3 else None
     if not isinstance(kernel_fn, KernelFunction):
-        raise UnsupportedError("layers with a kernel_fn of their own", hint="use layers of ntc.stax")
+        raise UnsupportedError("layers with a kernel_fn of their own", hint="decorate what makes them by @stax.layer")
     return kernel_fn.part
 
 

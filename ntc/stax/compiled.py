@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ntc.backends.jax.kernels import Kernels
+from ntc.backends.jax.known import is_staged, is_traced
 from ntc.backends.jax.program import Program
 from ntc.compiler import build
 from ntc.errors import InputError, UnsupportedError
@@ -18,6 +19,7 @@ from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import RESULT, Graph, tensor_op
 from ntc.ir.ops import Aggregate, Mask
 from ntc.ir.types import Target
+from ntc.stax.facts import facts
 from ntc.stax.layout import Axes, Layout
 from ntc.stax.part import Part, Tensor, Value, layouts, singles
 from ntc.stax.patterns import adjacent, vertices
@@ -37,12 +39,14 @@ class Compiled:
       layout: of the input, or a tuple of these.
       results: the names of the results in the program, nested as the results are.
       adjacency: makes what the program takes of a pattern.
+      facts: of the results, nested as they are.
     """
 
     program: Program
     layout: Any
     results: Any
     adjacency: Callable[[Any], Any]
+    facts: Any
 
     @classmethod
     def of(cls, part: Part, shapes: Shapes, mask: float | None, axes: Axes, **options: Any) -> Compiled:
@@ -51,9 +55,10 @@ class Compiled:
         Raises NtcError where the network does not fit the inputs.
         """
         layout = layouts(shapes, part.placed or axes)
-        graph, results = network(part, shapes, layout, mask)
-        program = build(graph, target=_target(), **options)
-        return cls(program, layout, results, _adjacency(part, graph))
+        builder, result = _written(part, shapes, layout, mask)
+        graph, results = finished(builder, result)
+        program = build(graph, target=default_target(), **options)
+        return cls(program, layout, results, _adjacency(part, graph), facts(builder, result, results))
 
     def __call__(self, x1: Any, x2: Any, pattern: tuple[Any, Any] | None, hyper: Mapping[str, Any]) -> Any:
         """`Kernels`, or a nested tuple of them for a network of several results."""
@@ -64,15 +69,48 @@ class Compiled:
         kernels = self.program(self._packed(x1), None if x2 is None else self._packed(x2), hyper=hyper, **given)
         return self._nested(kernels, self.results)
 
+    def variances(self, x: Any, pattern: Any, hyper: Mapping[str, Any]) -> Any:
+        """NNGP kernels of each example with itself, nested as the results are."""
+        packed, graphs = self._packed(x), None if pattern is None else self.adjacency(pattern)
+        if not (is_staged() or is_traced((packed, graphs, hyper))):
+            return self._nested(self.program.diagonal(packed, pattern=graphs, hyper=hyper), self.results, "nngp")
+
+        def one(example: Any, graph: Any) -> Any:
+            alone, own = jax.tree.map(lambda array: array[None], (example, graph))
+            found = self.program(alone, hyper=hyper, pattern1=own)
+            return jax.tree.map(lambda matrix: matrix[0, 0], self._nested(found, self.results, "nngp"))
+
+        return jax.vmap(one)(packed, graphs)
+
+    def kernels(self, x1: Any, x2: Any, pattern: tuple[Any, Any] | None, hyper: Mapping[str, Any]) -> Any:
+        """A Kernel with all fields, or a nested tuple of them for a network of several results."""
+        found = self(x1, x2, pattern, hyper)
+        if x2 is None:
+            return _nested_kernels(self.facts, found, None, None)
+        first, second = pattern or (None, None)
+        own = [self.variances(x, graphs, hyper) for x, graphs in ((x1, first), (x2, second))]
+        return _nested_kernels(self.facts, found, *own)
+
     def _packed(self, x: Any) -> Any:
         """What the program takes: one array in standard order, or a tuple of them."""
         arrays = _leaves(x, self.layout)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
-    def _nested(self, kernels: Kernels, results: Any) -> Any:
+    def _nested(self, kernels: Kernels, results: Any, kernel: str | None = None) -> Any:
+        """Kernels, or one of them, of every result."""
         if isinstance(results, tuple):
-            return tuple(self._nested(kernels, one) for one in results)
-        return kernels if results == RESULT else kernels.outputs[results]
+            return tuple(self._nested(kernels, one, kernel) for one in results)
+        found = kernels if results == RESULT else kernels.outputs[results]
+        return found if kernel is None else getattr(found, kernel)
+
+
+def _nested_kernels(facts_: Any, found: Any, cov1: Any, cov2: Any) -> Any:
+    """A Kernel of every result; without cov1, x2 is x1."""
+    if isinstance(facts_, tuple):
+        several = [own or (None,) * len(facts_) for own in (cov1, cov2)]
+        return tuple(_nested_kernels(*each) for each in zip(facts_, found, *several, strict=True))
+    own = jnp.einsum("nn...->n...", found.nngp) if cov1 is None else cov1
+    return facts_.kernel(found.nngp, found.ntk, own, cov2)
 
 
 def network(part: Part, shapes: Shapes, layout: Any, mask: float | None = None) -> tuple[Graph, Any]:
@@ -80,6 +118,11 @@ def network(part: Part, shapes: Shapes, layout: Any, mask: float | None = None) 
 
     Raises NtcError where the inputs do not fit.
     """
+    return finished(*_written(part, shapes, layout, mask))
+
+
+def _written(part: Part, shapes: Shapes, layout: Any, mask: float | None) -> tuple[TensorGraphBuilder, Value]:
+    """The graph of the part, and its result there."""
     sizes = [own.standard(tuple(shape))[1:] for shape, own in _pairs(shapes, layout)]
     names = ["x"] if len(sizes) == 1 else [f"x{number}" for number in range(len(sizes))]
     builder = TensorGraphBuilder(sizes[0][:-1], sizes[0][-1], None, names[0])
@@ -87,7 +130,11 @@ def network(part: Part, shapes: Shapes, layout: Any, mask: float | None = None) 
     if mask is not None:
         op = Mask("nan" if isnan(mask) else float(mask))
         entered = [builder.append(op, [name]) for name in entered]
-    result = part.write(builder, _filled(layout, iter(entered)))
+    return builder, part.write(builder, _filled(layout, iter(entered)))
+
+
+def finished(builder: TensorGraphBuilder, result: Value) -> tuple[Graph, Any]:
+    """The graph that returns the values of the result, and what it calls them, nested as they are."""
     values = _values(result)
     labels = [f"result{number}" for number in range(len(values) - 1)]
     for label, value in zip(labels, values, strict=False):
@@ -162,5 +209,6 @@ def _relabelled(result: Value, labels: Iterator[str]) -> Any:
     return tuple(_relabelled(one, labels) for one in result) if isinstance(result, tuple) else next(labels)
 
 
-def _target() -> Target:
+def default_target() -> Target:
+    """That of the devices which JAX uses by default."""
     return {"gpu": "cuda", "tpu": "tpu"}.get(jax.default_backend(), "cpu")  # type: ignore[return-value]

@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from ntc.backends.jax.finite import FORWARD, masking
-from ntc.errors import InputError, ParameterError, ShapeError
+from ntc.errors import InputError, ParameterError, ShapeError, UnsupportedError
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import Aggregate, Mask
 from ntc.ir.types import Distribution, TensorType
+from ntc.stax.custom import Custom
 from ntc.stax.layout import Layout
 from ntc.stax.part import Chain, FanOut, Join, Parallel, Part, Repeat, Single, is_shape, layouts
 from ntc.stax.patterns import adjacent, vertices
@@ -149,6 +150,9 @@ def _init(part: Part, rng: jax.Array, value: Any) -> tuple[Any, Any]:
             return _Placed((value[0].shape[0], *spatial, channels), layout), ()
         case Single():
             return _init_single(part, rng, value)
+        case Custom():
+            shape, own = part.init(rng, _shapes(value))
+            return _place(_tupled(shape), _layouts_after(shape, value)), own
     raise AssertionError(part)
 
 
@@ -209,6 +213,8 @@ def _apply(part: Part, params: Any, value: Any, call: _Call) -> Any:
             return _apply_op(part.make(layout), {}, value, call, layout)
         case Single():
             return _apply_single(part, params, value, call)
+        case Custom():
+            return _apply_custom(part, params, value, call)
     raise AssertionError(part)
 
 
@@ -241,6 +247,24 @@ def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
         weights = scaled(part, params, op.weights(value.type), out)
         value = _apply_op(op, weights, (value,), call, out)
     return replace(value, layout=part.result(layout, value.x.ndim - 2))
+
+
+def _apply_custom(part: Custom, params: Any, value: Any, call: _Call) -> Any:
+    if any(one.mask is not None for one in jax.tree.leaves(value, is_leaf=_is_array)):
+        raise UnsupportedError(f"{part.name} is a layer of one's own, and some positions of its input are masked")
+    given = {"rng": call.rng, "pattern": call.pattern}
+    y = part.apply(params, _leave(value), **{name: x for name, x in given.items() if x is not None})
+    return _enter(y, _layouts_after(_array_shapes(y), value), None)
+
+
+def _layouts_after(shape: Any, value: Any) -> Any:
+    """Where the axes of what a layer of one's own makes of a value are: where they were, as far as they are there."""
+    first = value
+    while isinstance(first, tuple):
+        first = first[0]
+    if not is_shape(shape):
+        return tuple(_layouts_after(one, value) for one in shape)
+    return first.layout.resized(len(shape) - 2)
 
 
 def _apply_op(

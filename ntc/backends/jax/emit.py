@@ -87,6 +87,12 @@ def _constant(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
     return jnp.full((*type_.spatial, rows, lanes * scope.columns), op.value, dtype)
 
 
+def _given(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    dense = scope.given[op.key] if len(type_.batch) == 2 else scope.given[op.variance_key(type_.batch[0])][None]
+    return from_dense(dense, type_)
+
+
 def _affine(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
     scale, shift = (scale_of(x, scope.hyper) for x in (op.w_std, op.b_std))
@@ -287,6 +293,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Gram: _gram,
     kernel.Unmasked: _gram,
     kernel.Constant: _constant,
+    kernel.Given: _given,
     kernel.Affine: _affine,
     kernel.Add: _add,
     kernel.Mul: _mul,

@@ -37,7 +37,7 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
 
     Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal. `equal` is a scalar, which may be given
     for a graph between two inputs: whether they are the same examples in the same order. `hyper` are values of all
-    hyperparameters of the graph (default: those written in it).
+    hyperparameters of the graph (default: those written in it), and `given` the covariances that it does not compute.
     """
     groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
     margins = margins_of(graph, [item for _, items in groups for item in items])
@@ -45,11 +45,14 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
     masked = next((node.op.masked for node in graph.nodes if isinstance(node.op, Gram)), None)
 
     def function(
-        *arrays: jax.Array, equal: jax.Array | None = None, hyper: Mapping[str, jax.Array] | None = None
+        *arrays: jax.Array,
+        equal: jax.Array | None = None,
+        hyper: Mapping[str, jax.Array] | None = None,
+        given: Mapping[str, jax.Array] | None = None,
     ) -> Outputs:
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
             arrays = tuple(map(partial(without_masked, masked), arrays))
-            program = _Program.start(graph, target, margins, arrays, equal, hyper)
+            program = _Program.start(graph, target, margins, arrays, equal, hyper, given or {})
             for group, items in groups:
                 program.group(group, items)
             return {x.label: program.output(x.value) for x in graph.outputs}
@@ -65,6 +68,7 @@ class _Program:
       margins: zeros around values between examples.
       equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
       hyper: values of hyperparameters, or None.
+      given: covariances that the caller gives, by key.
       roots: what integrals take of marginals.
       values: whole values by name.
     """
@@ -77,6 +81,7 @@ class _Program:
     x2: jax.Array
     equal: jax.Array | None
     hyper: Mapping[str, jax.Array] | None
+    given: Mapping[str, jax.Array]
     roots: Roots
     values: dict[str, Block]
 
@@ -89,10 +94,12 @@ class _Program:
         arrays: tuple[jax.Array, ...],
         equal: jax.Array | None,
         hyper: Mapping[str, jax.Array] | None,
+        given: Mapping[str, jax.Array],
     ) -> _Program:
         """With the marginals of every input."""
         keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
-        program = cls(graph, target, Boundary(target), margins, arrays[0], arrays[-1], equal, hyper, Roots(keys), {})
+        ends = arrays[0], arrays[-1]
+        program = cls(graph, target, Boundary(target), margins, *ends, equal, hyper, given, Roots(keys), {})
         twins = _twins(graph)
         if twins:
             program._marginals("N", jnp.concatenate(arrays), twins)
@@ -109,7 +116,7 @@ class _Program:
         items = roll(
             nodes, self.graph.types, [x.name for x in nodes if not kept.isdisjoint({x.name, twins.get(x.name)})]
         )
-        scope = Scope(self.graph.types, self.boundary, x, x, hyper=self.hyper)
+        scope = Scope(self.graph.types, self.boundary, x, x, hyper=self.hyper, given=self._given_to(twins))
         scope.margins, scope.readers = margins_of(self.graph, items), readers_of(nodes)
         for item in items:
             block = item.blocks[1] if isinstance(item, Run) else (item,)
@@ -127,6 +134,13 @@ class _Program:
         self.values |= {name: scope.values[name] for name in kept if name in scope.values}
         for name in (x for x in twins if not kept.isdisjoint({x, twins[x]})):
             self._divide(name, twins[name], scope.values[name])
+
+    def _given_to(self, twins: Mapping[str, str]) -> Mapping[str, jax.Array]:
+        """What is given of single examples; of both inputs together if their marginals are."""
+        firsts = [key.removesuffix(".N") for key in self.given if key.endswith(".N")]
+        if not twins:
+            return self.given
+        return {f"{key}.N": jnp.concatenate([self.given[f"{key}.N"], self.given[f"{key}.M"]]) for key in firsts}
 
     def _divide(self, name: str, twin: str, block: Block) -> None:
         """Keeps a marginal of both inputs as one of each."""
@@ -166,7 +180,7 @@ class _Program:
     def scope(self, group: Group) -> Scope:
         """For all examples and lanes."""
         scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, self.margins, equal=self.equal)
-        scope.readers, scope.hyper = readers_of(self.graph.nodes), self.hyper
+        scope.readers, scope.hyper, scope.given = readers_of(self.graph.nodes), self.hyper, self.given
         scope.kept = frozenset(kept(group))
         for name in read_from_outside(group):
             if name in self.values:

@@ -66,6 +66,7 @@ class Scope:
       first_row: index among all examples of the first row.
       equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
       hyper: values of hyperparameters, where they are not those of the graph.
+      given: covariances that the caller gives, by key.
       shifted: what belongs to second examples, brought to p' of the entries at hand.
       masks: of filters, for the lanes at hand.
       own: which of the lanes at hand, repeated for all columns, have p' = p: 1 or 0.
@@ -93,6 +94,7 @@ class Scope:
     tables: dict[Any, jax.Array] = field(default_factory=dict)
     equal: jax.Array | None = None
     hyper: Mapping[str, jax.Array] | None = None
+    given: Mapping[str, jax.Array] = field(default_factory=dict)
     values: Values = field(default_factory=Values)
     found: dict[Key, jax.Array] = field(default_factory=dict)
 

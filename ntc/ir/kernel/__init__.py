@@ -6,7 +6,7 @@ from ntc.ir.kernel.attention import Attend, AttentionWeights, EmbedPositions, Sp
 from ntc.ir.kernel.diagonal import DiagonalMean, DiagScale
 from ntc.ir.kernel.distance import Covariance
 from ntc.ir.kernel.edges import EdgeSum
-from ntc.ir.kernel.inputs import Constant, Gram, Unmasked
+from ntc.ir.kernel.inputs import Constant, Given, Gram, Unmasked
 from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
 from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, DualMean, GaussianIntegral, Mul
 from ntc.ir.kernel.positions import OnDiagonal, Permute
@@ -20,6 +20,7 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Gram,
         Unmasked,
         Constant,
+        Given,
         Affine,
         Add,
         Mul,
@@ -67,6 +68,7 @@ __all__ = [
     "EdgeSum",
     "EmbedPositions",
     "GaussianIntegral",
+    "Given",
     "Gram",
     "Interpolate",
     "Linear",

@@ -13,7 +13,7 @@ from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import on_diagonal
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
 from ntc.ir.schema import MAX_EXTENT, Count, Finite, Masked, frozen
-from ntc.ir.types import ArrayType, CovarianceType, DType, Form, Spatial, Type
+from ntc.ir.types import ArrayType, CovarianceType, DType, Form, Kernel, Spatial, Type
 
 _Start = Annotated[int, Field(ge=0, le=MAX_EXTENT)]
 
@@ -160,3 +160,39 @@ class Constant(KernelOp):
         """A single entry, which broadcasts: the number of examples is not known here."""
         sizes = [n for size in self.spatial for n in (size, size)]
         return np.full((*(1 for _ in self.batch), *sizes), self.value)
+
+
+@frozen
+class Given(KernelOp):
+    """Entries that the caller gives when the graph is run: the kernel between its two operands, or of one alone.
+
+    The operands say how many examples there are. Source: definition.
+    """
+
+    name: ClassVar[str] = "given"
+    arity: ClassVar[tuple[int, int]] = (1, 2)
+    kernel: Kernel = "nngp"
+    number: _Start = 0
+    spatial: Spatial = ()
+
+    @property
+    def key(self) -> str:
+        """What the entries between two examples are called among those that are given."""
+        return f"{self.kernel}{self.number}"
+
+    def variance_key(self, batch: str) -> str:
+        """What those of each example of a batch are called."""
+        return f"{self.key}.{batch}"
+
+    def result(self, *operands: Type) -> CovarianceType:
+        arrays = [x for x in operands if isinstance(x, ArrayType)]
+        if len(arrays) != len(operands) or not arrays:
+            raise VerifyError("given takes one or two input arrays")
+        return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), self.spatial)
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return ()
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        """Not known here: no number, so that nothing is computed of it by mistake."""
+        return np.full((*(1 for _ in result.batch), *(n for size in self.spatial for n in (size, size))), np.nan)
