@@ -25,9 +25,9 @@ from ntc.backends.jax.program import Program
 from ntc.ir.ops import Erf
 
 DEPTHS = (1, 10, 50)
-W_VARIANCES = tuple(np.round(np.linspace(0.2, 5.0, 13), 3))
-B_VARIANCES = tuple(np.round(np.linspace(0.0, 2.0, 9), 3))
-TRAIN, TEST = 500, 797
+W_VARIANCES = tuple(np.round(np.linspace(0.2, 5.0, 9), 3))
+B_VARIANCES = tuple(np.round(np.linspace(0.0, 2.0, 6), 3))
+TRAIN, TEST = 500, 400
 DIAG_REG = 1e-4
 
 Array = npt.NDArray[Any]
@@ -79,7 +79,7 @@ def accuracies(program: Program, w_variances: Any, b_variances: Any, train: int,
 def main(small: bool = False) -> str:
     """The best accuracy of each depth, and where; draws docs/phases.png unless `small`."""
     depths = DEPTHS[:2] if small else DEPTHS
-    w_variances, b_variances = (W_VARIANCES[::6], B_VARIANCES[::4]) if small else (W_VARIANCES, B_VARIANCES)
+    w_variances, b_variances = (W_VARIANCES[::4], B_VARIANCES[::5]) if small else (W_VARIANCES, B_VARIANCES)
     train, test = (100, 100) if small else (TRAIN, TEST)
     tables = [accuracies(network(depth), w_variances, b_variances, train, test) for depth in depths]
     rows: list[tuple[object, ...]] = []
