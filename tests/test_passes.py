@@ -17,6 +17,7 @@ from ntc.backends.reference import interpret
 from ntc.errors import ParameterError, VerifyError
 from ntc.frontend.layers import Network
 from ntc.ir import kernel
+from ntc.ir.construct import construct
 from ntc.ir.graph import Graph, Output, kernel_op
 from ntc.ir.offsets import Offsets
 from ntc.ir.parser import parse_graph
@@ -244,7 +245,7 @@ def test_kernels_are_returned_in_the_order_asked_for() -> None:
     assert [output.label for output in graph.outputs] == ["ntk", "nngp"]
     for kernels in ((), ("ntk", "ntk")):
         with pytest.raises(ParameterError, match="one or both"):
-            Translate(kernels=kernels)
+            construct(Translate, (), {"kernels": kernels})
 
 
 @frozen
