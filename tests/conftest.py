@@ -1,4 +1,4 @@
-"""What all tests share: Hypothesis profiles, and a verified graph after every pass.
+"""What all tests share: Hypothesis profiles, a verified graph after every pass, and a patient garbage collector.
 
 HYPOTHESIS_PROFILE is `dev` (quick), `ci` (the default: the same examples in every run), `nightly` (many) or
 `mutate` (as `ci`, but failures are not made smaller: for `tools/mutate.py`).
@@ -6,6 +6,7 @@ HYPOTHESIS_PROFILE is `dev` (quick), `ci` (the default: the same examples in eve
 
 from __future__ import annotations
 
+import gc
 import os
 
 from hypothesis import HealthCheck, Phase, settings
@@ -14,9 +15,12 @@ _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 """Compiling one example takes longer than Hypothesis expects of all of them."""
 
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=_SLOW)
-settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=_SLOW, derandomize=True)
+settings.register_profile("ci", max_examples=32, deadline=None, suppress_health_check=_SLOW, derandomize=True)
 settings.register_profile("mutate", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 os.environ["NTC_CHECK"] = "2"
+
+gc.set_threshold(100_000, 50, 100)
+"""Every collection walks all that JAX has traced: a tenth of the time, with the usual thresholds."""

@@ -213,8 +213,8 @@ def slope(activation: TensorOp) -> Callable[[Array], Array]:
 def smooth_quadrature(f: Callable[[Array], Array], correlation: float, v1: float, v2: float) -> float:
     """E[f(u) f(v)] by the trapezoidal rule, which converges exponentially for functions without kinks: to 1e-13 if
     f has no singularity within half a standard deviation of the real axis."""
-    z = np.linspace(-13, 13, 521)
-    weight = np.exp(-(z**2) / 2) * 0.05 / sqrt(2 * pi)
+    z, step = np.linspace(-13, 13, 371, retstep=True)
+    weight = np.exp(-(z**2) / 2) * step / sqrt(2 * pi)
     other = sqrt((1 - correlation) * (1 + correlation))
     u, v = sqrt(v1) * z[:, None], sqrt(v2) * (correlation * z[:, None] + other * z)
     return float(weight @ (f(u) * f(v)) @ weight)

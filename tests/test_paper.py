@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.paper import ensemble, phases
+from ntc.ir.ops import Erf
 
 
 def test_trained_networks_follow_the_law() -> None:
@@ -22,11 +23,13 @@ def test_trained_networks_follow_the_law() -> None:
 
 def test_boundary_of_order_and_chaos() -> None:
     """Protects the line of Table 3: without biases the fixed point of the variance is zero, where erf has slope
-    2 / sqrt(pi), so that chi is one at pi / 4, where iterations approach the fixed point slowly; with biases it takes
-    larger weights."""
-    assert phases.boundary(0.0) == pytest.approx(np.pi / 4, rel=1e-2)
-    assert phases.boundary(0.5) < phases.boundary(1.0)
-    assert phases.chi(phases.boundary(0.3), 0.3) == pytest.approx(1)
+    2 / sqrt(pi), so that chi_1 is one at pi / 4; elsewhere chi_1 is one at the fixed point that iterations find."""
+    assert phases.boundary(0.0) == pytest.approx(np.pi / 4, rel=1e-9)
+    phi, b_variance = Erf(), 0.3
+    w_variance, q = phases.boundary(b_variance), np.array(1.0)
+    for _ in range(200):
+        q = w_variance * phi.dual(q, q, q) + b_variance
+    assert w_variance * phi.dual_dot(q, q, q) == pytest.approx(1, rel=1e-4)
 
 
 def test_accuracy_depends_on_the_phase() -> None:

@@ -62,12 +62,12 @@ def interleaved(covariance: Array, spatial: tuple[int, ...]) -> Array:
 class Affine:
     """The finite network of a graph that is affine in its weights: y0, J, and std and learning rate of the weights.
 
-    Shapes: y0 (n, positions, C); J (n, positions, C, weights); std, rate (weights).
+    Shapes: y0 (n, positions, C); J (n, positions, C, weights); std, rate (weights). Any weights have the same y0 and J.
     """
 
     def __init__(self, graph: Graph, x: Array, seed: int = 0) -> None:
         with jax.enable_x64(True):
-            params = finite.init(graph, jax.random.key(seed), jnp.float64)
+            params = some_weights(graph, seed)
             flat, restore = flattened(params)
 
             def network(theta: jax.Array, x: jax.Array) -> jax.Array:
@@ -108,6 +108,17 @@ def flattened(params: finite.Params) -> tuple[jax.Array, Callable[[jax.Array], f
         return restored
 
     return jnp.concatenate([value.ravel() for _, _, value in places] or [jnp.zeros(0)]), restore
+
+
+def some_weights(graph: Graph, seed: int) -> finite.Params:
+    """Weights of the right shapes, by NumPy, which unlike `finite.init` compiles nothing."""
+    random = np.random.default_rng(seed)
+    params: finite.Params = {}
+    for node in graph.nodes:
+        weights = tensor_op(node).weights(graph.tensor_of(node.operands[0]))
+        if weights:
+            params[node.name] = {name: jnp.asarray(random.normal(size=w.shape)) for name, w in weights.items()}
+    return params
 
 
 def of_weights(graph: Graph, value: Callable[[Weight], float]) -> Array:

@@ -39,25 +39,19 @@ def network(depth: int) -> Program:
     return ntc.build(nn.input(64) >> nn.repeat(depth, nn.serial(dense, nn.erf())) >> dense, kernels=("nngp",))
 
 
-def chi(w_variance: float, b_variance: float) -> float:
-    """The slope of the map of correlations at one, at the fixed point of the variance."""
-    phi, q = Erf(), np.array(1.0)
-    for _ in range(2000):
-        q = w_variance * phi.dual(q, q, q) + b_variance
-    return float(w_variance * phi.dual_dot(q, q, q))
+def boundary(b_variance: npt.ArrayLike) -> Array:
+    """sigma_w^2 at which chi_1 is one, for each sigma_b^2.
 
-
-def boundary(b_variance: float) -> float:
-    """sigma_w^2 at which chi is one, by bisection: it grows with sigma_w^2."""
-    low, high = 0.01, 20.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if chi(middle, b_variance) < 1 else (low, middle)
-    return low
+    Every variance q is the fixed point of one pair on the boundary, sigma_w^2 = 1 / E[phi'(z)^2] and
+    sigma_b^2 = q - sigma_w^2 E[phi(z)^2], so the boundary is drawn by q and read off between its points.
+    """
+    phi, q = Erf(), np.concatenate([[0.0], np.geomspace(1e-6, 1e3, 4000)])
+    w_variance = 1 / phi.dual_dot(q, q, q)
+    return np.interp(b_variance, q - w_variance * phi.dual(q, q, q), w_variance)
 
 
 def accuracies(program: Program, w_variances: Any, b_variances: Any, train: int, test: int) -> Array:
-    """Test accuracies, (sigma_w^2, sigma_b^2); not a number where the matrix is singular to the precision."""
+    """Test accuracies, (sigma_w^2, sigma_b^2); not a number where inference refuses the matrix as singular."""
     pixels, labels = load_digits(return_X_y=True)
     pixels = (pixels - pixels.mean()) / pixels.std()
     order = np.random.default_rng(0).permutation(len(pixels))
@@ -85,7 +79,7 @@ def main(small: bool = False) -> str:
     rows: list[tuple[object, ...]] = []
     for depth, table in zip(depths, tables, strict=True):
         i, j = np.unravel_index(np.nanargmax(table), table.shape)
-        near = np.array([[abs(np.log(w / boundary(b))) for b in b_variances] for w in w_variances])
+        near = np.abs(np.log(np.array(w_variances)[:, None] / boundary(b_variances)))
         good = table >= np.nanmax(table) - 0.01
         rows.append(
             (
@@ -93,9 +87,10 @@ def main(small: bool = False) -> str:
                 float(table[i, j]),
                 w_variances[i],
                 b_variances[j],
-                boundary(b_variances[j]),
+                float(boundary(b_variances[j])),
                 f"{good.mean():.2f}",
                 float(near[good].mean()),
+                int(np.isnan(table).sum()),
             )
         )
     if not small:
@@ -108,17 +103,17 @@ def main(small: bool = False) -> str:
         "boundary there",
         "share of pairs within 1 % of it",
         "their mean |log(sigma_w^2 / boundary)|",
+        "singular",
     )
     return markdown(header, rows)
 
 
 def _draw(depths: Any, tables: list[Array]) -> None:
     drawn = figure(11, 3.6)
-    edges = np.array(B_VARIANCES)
-    line = [boundary(b) for b in edges]
+    edges = np.linspace(B_VARIANCES[0], B_VARIANCES[-1], 100)
     for axes, depth, table in zip(drawn.subplots(1, len(depths), sharey=True), depths, tables, strict=True):
         mesh = axes.pcolormesh(W_VARIANCES, B_VARIANCES, table.T, shading="nearest", cmap="viridis", vmin=0.1, vmax=1)
-        axes.plot(line, edges, "w--", label="order | chaos")
+        axes.plot(boundary(edges), edges, "w--", label="order | chaos")
         axes.set(title=f"{depth} hidden layers", xlabel="sigma_w^2")
     drawn.axes[0].set_ylabel("sigma_b^2")
     drawn.axes[0].legend()
