@@ -24,3 +24,6 @@ os.environ["NTC_CHECK"] = "2"
 
 gc.set_threshold(100_000, 50, 100)
 """Every collection walks all that JAX has traced: a tenth of the time, with the usual thresholds."""
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_parallel_codegen_split_count=1"
+"""Workers of pytest share the cores already: another tenth."""

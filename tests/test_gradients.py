@@ -24,8 +24,9 @@ from tools.layers import EXAMPLES
 
 
 def example(op: type[TensorOp]) -> Any:
-    """The nonlinearity with a value for every parameter that needs one."""
-    return op(**{name: EXAMPLES[name] for name in parameter_types(op) if name in EXAMPLES})
+    """The nonlinearity with a value for every parameter that needs one; of formulas, one of straight pieces."""
+    values = {**EXAMPLES, "expression": "max(x, 0.5) - 0.3 * x"}
+    return op(**{name: values[name] for name in parameter_types(op) if name in values})
 
 
 def integral(phi: Any, slope: bool, same: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:

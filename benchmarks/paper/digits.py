@@ -206,7 +206,7 @@ def _draw(found: Mapping[str, Mapping[str, list[Point]]], name: str, panels: Map
         axes.set(xscale="log", xlabel="training examples", ylabel=label)
         if "condition" in quantity:
             axes.set_yscale("log")
-    drawn.axes[0].legend(fontsize=7)
+    drawn.axes[0].legend(fontsize=7, handlelength=4)
     save(drawn, name)
 
 

@@ -25,9 +25,9 @@ from ntc.backends.jax.program import Program
 from ntc.ir.ops import Erf
 
 DEPTHS = (1, 10, 50)
-W_VARIANCES = tuple(np.round(np.linspace(0.2, 5.0, 9), 3))
-B_VARIANCES = tuple(np.round(np.linspace(0.0, 2.0, 6), 3))
-TRAIN, TEST = 500, 400
+W_VARIANCES = tuple(np.round(np.linspace(0.2, 5.0, 17), 3))
+B_VARIANCES = tuple(np.round(np.linspace(0.0, 2.0, 9), 3))
+TRAIN, TEST = 500, 800
 DIAG_REG = 1e-4
 
 Array = npt.NDArray[Any]
@@ -113,8 +113,8 @@ def _draw(depths: Any, tables: list[Array]) -> None:
     edges = np.linspace(B_VARIANCES[0], B_VARIANCES[-1], 100)
     for axes, depth, table in zip(drawn.subplots(1, len(depths), sharey=True), depths, tables, strict=True):
         mesh = axes.pcolormesh(W_VARIANCES, B_VARIANCES, table.T, shading="nearest", cmap="viridis", vmin=0.1, vmax=1)
-        axes.plot(boundary(edges), edges, "w--", label="order | chaos")
-        axes.set(title=f"{depth} hidden layers", xlabel="sigma_w^2")
+        axes.plot(boundary(edges), edges, "k--", label="order | chaos")
+        axes.set(title=f"hidden layers: {depth}", xlabel="sigma_w^2")
     drawn.axes[0].set_ylabel("sigma_b^2")
     drawn.axes[0].legend()
     drawn.colorbar(mesh, ax=drawn.axes, label="test accuracy")

@@ -22,7 +22,7 @@ from benchmarks.measure import markdown
 from benchmarks.paper.output import figure, quick, save
 from ntc import nn
 
-WIDTHS, TRAIN, TEST, STEPS, EVERY = (8, 32), 64, 200, 200, 10
+WIDTHS, TRAIN, TEST, STEPS, EVERY = (16, 64), 128, 200, 300, 10
 RATE, MOMENTUM = 1.0, 0.9
 MODELS = ("network", "first order", "second order")
 
