@@ -55,12 +55,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Row:
-    """Both sides of one case. Errors are of float32 values against our float64 values, over the largest entry."""
+    """Both sides of one case, and ours through `ntc.stax`, with the peer's own layers.
+
+    Errors are of float32 values against our float64 values, over the largest entry; of ours the larger of both.
+    """
 
     name: str
     case: Case
     own: Side
     peer: Side | None
+    stax: Side | None
     error: float
     peer_error: float
 
@@ -73,6 +77,11 @@ class Row:
     def ratio(self) -> float:
         """Time of the peer over ours; without the peer, not a number."""
         return self.peer.run / self.own.run if self.peer else float("nan")
+
+    @property
+    def stax_ratio(self) -> float:
+        """Time of the peer over ours through `ntc.stax`; without the peer, not a number."""
+        return self.peer.run / self.stax.run if self.peer and self.stax else float("nan")
 
 
 def main(names: Sequence[str] = ()) -> str:
@@ -92,16 +101,20 @@ def _row(name: str, case: Case) -> Row:
         shapes = {"x1": case.n1} | ({"x2": case.n2} if case.n2 else {})
         arrays = {key: random.normal(size=(n, *case.shape)).astype(np.float32) for key, n in shapes.items()}
         np.savez(inputs, **arrays)  # type: ignore[arg-type]
-        own = peer = None
+        own = peer = stax = None
         for _ in range(case.rounds):
             if case.peer:
-                found = _run([peer_python(), str(ROOT / "peer_worker.py"), name], inputs, case.repeat)
+                worker = str(ROOT / "peer_worker.py")
+                found = _run([peer_python(), worker, name], inputs, case.repeat, "neural_tangents")
                 peer = found.better(peer) if peer else found
+                found = _run([sys.executable, worker, name], inputs, 3 * case.repeat, "ntc")
+                stax = found.better(stax) if stax else found
             found = _run([sys.executable, "-m", "benchmarks.own_worker", name], inputs, 3 * case.repeat)
             own = found.better(own) if own else found
         exact = _run([sys.executable, "-m", "benchmarks.own_worker", name], inputs, 0, "float64")
     assert own is not None
-    row = Row(name, case, own, peer, _distance(own, exact), _distance(peer, exact) if peer else 0.0)
+    error = max(_distance(side, exact) for side in (own, stax) if side)
+    row = Row(name, case, own, peer, stax, error, _distance(peer, exact) if peer else 0.0)
     if row.error > TOLERANCE or row.peer_error > PEER_TOLERANCE:
         raise SystemExit(f"{name}: float32 errors are {row.error:.1e}, and {row.peer_error:.1e} of the peer")
     print(f"{name}: {row.ratio:.3g} times faster, compile {own.compile:.2f} s", file=sys.stderr, flush=True)
@@ -139,6 +152,7 @@ def _tables(rows: list[Row]) -> str:
         "peer ms per pair",
         "ntc ms per pair",
         "ratio",
+        "through ntc.stax",
         "required / aim",
         "peer compile s",
         "ntc compile s",
@@ -160,6 +174,7 @@ def _table_row(row: Row) -> tuple[object, ...]:
         peer.run * per_pair if peer else "",
         own.run * per_pair,
         row.ratio if peer else "",
+        row.stax_ratio if peer else "",
         f"{case.required:g} / {case.aim:g}" if peer else "",
         peer.compile if peer else "",
         own.compile,

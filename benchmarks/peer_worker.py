@@ -1,18 +1,19 @@
-"""One network in Neural Tangents, in a process of its own, with the interpreter of its own environment.
+"""One network in the layer API of Neural Tangents, by its `stax` or by ours, in a process of its own.
 
-python peer_worker.py CASE INPUTS.npz OUTPUT.npz REPEAT
+python peer_worker.py CASE INPUTS.npz OUTPUT.npz REPEAT neural_tangents|ntc
 """
 
 import json
 import sys
 import time
+from importlib import import_module
 
 import jax
-import neural_tangents as nt
 import numpy as np
 from memory import peak_memory
-from neural_tangents import stax
 
+MODULE = sys.argv[-1]
+nt, stax = import_module(MODULE), import_module(f"{MODULE}.stax")
 _W = 2**0.5
 
 
@@ -59,13 +60,18 @@ NETWORKS = {
 }
 
 
-def main(case, inputs, output, repeat):
+def main(case, inputs, output, repeat, _):
     """Writes both kernels, and the seconds of the first call and of the best later one, to a file."""
     arrays = np.load(inputs)
     x1, x2 = arrays["x1"], arrays.get("x2", None)
     start = time.perf_counter()
     _, _, kernel_fn = NETWORKS[case.removesuffix("_self")]()
-    function = jax.jit(lambda x1, x2: kernel_fn(x1, x2, ("nngp", "ntk")))
+
+    def function(x1, x2):
+        return kernel_fn(x1, x2, ("nngp", "ntk"))
+
+    if MODULE != "ntc":
+        function = jax.jit(function)
     seconds = []
     for _ in range(1 + int(repeat)):
         kernels = jax.block_until_ready(function(x1, x2))

@@ -13,6 +13,7 @@ from jax import lax
 from ntc.errors import InputError, ParameterError
 from ntc.finite.arguments import VmapAxes, split_keywords
 from ntc.finite.axes import Axes, output_axes
+from ntc.finite.blocks import MEMORY_BUDGET
 from ntc.finite.choice import Choice
 from ntc.finite.implementation import NtkImplementation
 from ntc.finite.ntk import Function, Ntk
@@ -64,6 +65,7 @@ def empirical_ntk_fn(
     diagonal_axes: Axes = (),
     vmap_axes: Any = None,
     implementation: NtkImplementation | int = NtkImplementation.JACOBIAN_CONTRACTION,
+    memory_budget: int = MEMORY_BUDGET,
 ) -> Function:
     """The kernel J(x1) J(x2)^T of a finite network, J its Jacobian by all parameters (Jacot et al. 2018).
 
@@ -73,6 +75,9 @@ def empirical_ntk_fn(
         influence each other, as `jax.vmap` takes them; one value for both x and outputs. None where they may. It is
         what makes Jacobians small: say 0 for a network without batch normalisation.
       implementation: how it is computed, see `NtkImplementation`.
+      memory_budget: bytes for derivatives and their products. Where those of all examples need more, and `vmap_axes`
+        says that examples are independent, the kernel is computed in blocks of examples, which costs derivatives
+        once for each pair of blocks; with x2=None each pair is computed once, and mirrored.
 
     Returns:
       ntk_fn(x1, x2, params, **keywords), which may be jitted. Shapes are those of `empirical_nngp_fn`. Of keyword
@@ -89,7 +94,7 @@ def empirical_ntk_fn(
 
     def ntk_fn(x1: Any, x2: Any, params: Any, **keywords: Any) -> Any:
         def computed(how: NtkImplementation) -> Function:
-            return partial(Ntk(f, mapping, trace_axes, diagonal_axes, how), keywords=keywords)
+            return partial(Ntk(f, mapping, trace_axes, diagonal_axes, how, memory_budget), keywords=keywords)
 
         how = NtkImplementation(implementation)
         if how is NtkImplementation.AUTO:
@@ -105,6 +110,7 @@ def empirical_kernel_fn(
     diagonal_axes: Axes = (),
     vmap_axes: Any = None,
     implementation: NtkImplementation | int = NtkImplementation.JACOBIAN_CONTRACTION,
+    memory_budget: int = MEMORY_BUDGET,
 ) -> Function:
     """Both empirical kernels: kernel_fn(x1, x2, get, params, **keywords).
 
@@ -113,7 +119,7 @@ def empirical_kernel_fn(
     """
     functions = {
         "nngp": empirical_nngp_fn(f, trace_axes, diagonal_axes),
-        "ntk": empirical_ntk_fn(f, trace_axes, diagonal_axes, vmap_axes, implementation),
+        "ntk": empirical_ntk_fn(f, trace_axes, diagonal_axes, vmap_axes, implementation, memory_budget),
     }
 
     def kernel_fn(x1: Any, x2: Any, get: str | tuple[str, ...] | None, params: Any, **keywords: Any) -> Any:

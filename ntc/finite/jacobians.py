@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import opt_einsum
 from jax import lax
 
 from ntc.finite.arguments import VmapAxes
@@ -77,20 +78,54 @@ def derivatives(side: Side, params: Any, axes: VmapAxes | None, batch: int | Non
     return Derivatives(jacobians, cotangents, inputs, factors)
 
 
+def shapes(side: Side, params: Any, axes: VmapAxes | None, batch: int | None, structured: bool) -> Derivatives:
+    """`derivatives` as shapes, without computing them."""
+    single, x, mapped = side
+    factors: dict[int, Factor] = {}
+
+    def arrays(params: Any, x: Any, mapped: Any) -> Any:
+        found = derivatives((single, x, mapped), params, axes, batch, structured)
+        factors.update(found.factors)
+        return found.jacobians, found.cotangents, found.inputs
+
+    jacobians, cotangents, inputs = jax.eval_shape(arrays, params, x, mapped)
+    return Derivatives(jacobians, cotangents, inputs, factors)
+
+
 def contracted(first: Derivatives, second: Derivatives, axes: OutputAxes, batch: int | None) -> dict[int, jax.Array]:
     """The part of the kernel that belongs to every parameter, before division by the size of traced axes."""
-    parts = {}
+    return {i: _sum(axes.kernel, *operands) for i, operands in _terms(first, second, axes, batch)}
+
+
+def size_of_products(first: Derivatives, second: Derivatives, axes: OutputAxes, batch: int | None) -> int:
+    """Bytes of the derivatives of both sides, and of the largest array in their contraction."""
+    arrays = [
+        int(x.size) * int(x.dtype.itemsize)
+        for side in (first, second)
+        for x in jax.tree.leaves((dict(side.jacobians), dict(side.cotangents), dict(side.inputs)))
+    ]
+    products = [_largest(axes.kernel, *operands) for _, operands in _terms(first, second, axes, batch)]
+    return sum(arrays, max(products, default=0))
+
+
+Operand = tuple[Any, Labels]
+"""An array, or its shape, and the labels of its axes."""
+
+
+def _terms(
+    first: Derivatives, second: Derivatives, axes: OutputAxes, batch: int | None
+) -> Iterator[tuple[int, list[Operand]]]:
+    """What is multiplied for every parameter."""
     for i, j1 in first.jacobians.items():
         weight = tuple(axes.free + axis for axis in range(j1.ndim - len(axes.first)))
-        parts[i] = _sum(axes.kernel, (j1, (*axes.first, *weight)), (second.jacobians[i], (*axes.second, *weight)))
+        yield i, [(j1, (*axes.first, *weight)), (second.jacobians[i], (*axes.second, *weight))]
     for i, rule in first.factors.items():
-        operands: list[tuple[jax.Array, Labels]] = []
+        operands: list[Operand] = []
         for side, labels, start in ((first, axes.first, 0), (second, axes.second, 1)):
             h, cotangent = (_placed(part, axes.free, start) for part in (rule.h, rule.cotangent))
             counted = () if batch is None else (labels[batch],)
             operands += [(side.inputs[i], (*counted, *h)), (side.cotangents[i], (*labels, *cotangent))]
-        parts[i] = _sum(axes.kernel, *operands)
-    return parts
+        yield i, operands
 
 
 def _placed(labels: Labels, free: int, side: int) -> Labels:
@@ -98,9 +133,22 @@ def _placed(labels: Labels, free: int, side: int) -> Labels:
     return tuple(free + 4 * label if label >= 0 else free - 4 * label - 3 + side for label in labels)
 
 
-def _sum(result: Labels, *operands: tuple[jax.Array, Labels]) -> jax.Array:
+def _sum(result: Labels, *operands: Operand) -> jax.Array:
+    *arguments, wanted = _numbered(result, operands)
+    return jnp.einsum(*arguments, wanted, optimize="optimal", precision=lax.Precision.HIGHEST)
+
+
+def _largest(result: Labels, *operands: Operand) -> int:
+    """Bytes of the largest array that `_sum` makes."""
+    *arguments, wanted = _numbered(result, operands)
+    given = ["".join(map(opt_einsum.get_symbol, labels)) for labels in (*arguments[1::2], wanted)]
+    equation = f"{','.join(given[:-1])}->{given[-1]}"
+    _, found = opt_einsum.contract_path(equation, *(x.shape for x, _ in operands), optimize="optimal", shapes=True)
+    return int(found.largest_intermediate) * int(operands[0][0].dtype.itemsize)
+
+
+def _numbered(result: Labels, operands: Sequence[Operand]) -> list[Any]:
+    """Arguments of an Einstein sum with labels from zero on."""
     numbered = {label: i for i, label in enumerate(dict.fromkeys(x for _, labels in operands for x in labels))}
     arguments = [part for x, labels in operands for part in (x, [numbered[label] for label in labels])]
-    return jnp.einsum(
-        *arguments, [numbered[label] for label in result], optimize="optimal", precision=lax.Precision.HIGHEST
-    )
+    return [*arguments, [numbered[label] for label in result]]

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 
 from ntc.finite.arguments import VmapAxes, axes_of_leaves, mapped_keywords, per_example, split_keywords
-from ntc.finite.axes import Axes, OutputAxes, output_axes
+from ntc.finite.axes import Axes, output_axes
+from ntc.finite.blocks import MEMORY_BUDGET, Computed, Output, in_blocks
 from ntc.finite.implementation import NtkImplementation
-from ntc.finite.jacobians import Side, Single, contracted, derivatives
-from ntc.finite.products import ntk_by_products
+from ntc.finite.jacobians import Derivatives, Side, Single, contracted, derivatives, shapes, size_of_products
+from ntc.finite.products import ntk_by_products, size_of_directions
 
 Function = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Output:
-    """One array that f returns.
-
-    Attributes:
-      first, second: that output of f at x1 and at x2; `second` is None where x2 is x1.
-      axes: how its axes are paired.
-      batch: the axis that counts independent examples.
-      normalizer: the number of entries that traces add up.
-    """
-
-    first: Side
-    second: Side | None
-    axes: OutputAxes
-    batch: int | None
-    normalizer: int
+OfSide = Callable[..., Derivatives]
 
 
 @dataclass(frozen=True)
@@ -44,6 +29,7 @@ class Ntk:
     trace_axes: Axes
     diagonal_axes: Axes
     implementation: NtkImplementation
+    memory_budget: int = MEMORY_BUDGET
 
     def __call__(self, x1: Any, x2: Any, params: Any, keywords: Mapping[str, Any]) -> Any:
         """The kernel of every output."""
@@ -83,23 +69,48 @@ class Ntk:
         return jax.eval_shape(lambda p, x: self.f(p, x, **keywords), params, x)
 
     def _kernel(self, output: Output, params: Any) -> jax.Array:
-        if self.implementation is not NtkImplementation.NTK_VECTOR_PRODUCTS:
-            first, *others = self._parts(output, params)
-            for part in others:
-                first = first + part
-            return first
-        second = output.first if output.second is None else output.second
-        kernel = ntk_by_products(output.first, second, params, self.vmap_axes, output.axes, output.batch)
-        return kernel / output.normalizer
+        def total(part: Output) -> list[jax.Array]:
+            first, *others = self._values(part, params)
+            for other in others:
+                first = first + other
+            return [first]
+
+        return self._in_blocks(total, output, params)[0]
 
     def _parts(self, output: Output, params: Any) -> list[jax.Array]:
-        structured = self.implementation is NtkImplementation.STRUCTURED_DERIVATIVES
-        first = derivatives(output.first, params, self.vmap_axes, output.batch, structured)
-        second = first
-        if output.second is not None:
-            second = derivatives(output.second, params, self.vmap_axes, output.batch, structured)
+        return self._in_blocks(partial(self._values, params=params), output, params)
+
+    def _in_blocks(self, compute: Computed, output: Output, params: Any) -> list[jax.Array]:
+        axes = self.vmap_axes
+        if axes is None:
+            return compute(output)
+        return in_blocks(compute, partial(self._needed, params, axes), output, axes, self.memory_budget)
+
+    def _values(self, output: Output, params: Any) -> list[jax.Array]:
+        """The kernels of all parameters, or one of all of them."""
+        if self.implementation is NtkImplementation.NTK_VECTOR_PRODUCTS:
+            other = output.first if output.second is None else output.second
+            kernel = ntk_by_products(output.first, other, params, self.vmap_axes, output.axes, output.batch)
+            return [kernel / output.normalizer]
+        first, second = self._both(derivatives, output, params)
         parts = contracted(first, second, output.axes, output.batch)
         return [parts[i] / output.normalizer for i in sorted(parts)]
+
+    def _both(
+        self, of_side: Callable[..., Derivatives], output: Output, params: Any
+    ) -> tuple[Derivatives, Derivatives]:
+        structured = self.implementation is NtkImplementation.STRUCTURED_DERIVATIVES
+        first = of_side(output.first, params, self.vmap_axes, output.batch, structured)
+        if output.second is None:
+            return first, first
+        return first, of_side(output.second, params, self.vmap_axes, output.batch, structured)
+
+    def _needed(self, params: Any, axes: VmapAxes, output: Output) -> int:
+        """Bytes of derivatives, and of the largest product of them; without what f needs itself."""
+        if self.implementation is NtkImplementation.NTK_VECTOR_PRODUCTS:
+            second = output.first if output.second is None else output.second
+            return size_of_directions(second, params, axes)
+        return size_of_products(*self._both(shapes, output, params), output.axes, output.batch)
 
 
 def _output(function: Function, number: int) -> Single:

@@ -24,6 +24,15 @@ def ntk_product(first: Callable[[Any], Any], second: Callable[[Any], Any], param
     return product
 
 
+def size_of_directions(second: Side, params: Any, axes: VmapAxes) -> int:
+    """Bytes of the vector-Jacobian products of all entries of the outputs at one side."""
+    function, x, mapped = second
+    names = {name: axes.keywords[name] for name in mapped}
+    outputs = jax.eval_shape(jax.vmap(function, (None, axes.x, names)), params, x, mapped)
+    weights = jax.tree.leaves(jax.eval_shape(lambda p: p, params))
+    return int(outputs.size) * sum(int(w.size) * int(w.dtype.itemsize) for w in weights)
+
+
 def ntk_by_products(
     first: Side, second: Side, params: Any, vmap_axes: VmapAxes | None, axes: OutputAxes, batch: int | None
 ) -> jax.Array:
