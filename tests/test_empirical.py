@@ -59,11 +59,22 @@ def shared(params: Any, x: jax.Array) -> jax.Array:
     return jnp.einsum("ngi,gij->ngj", h.reshape(len(h), 2, 2), params["groups"]).reshape(len(h), -1)
 
 
+def dilated(params: Any, x: jax.Array) -> jax.Array:
+    """A filter of another layout than its image, which is dilated as well, and whose result has a third layout."""
+    y = jax.lax.conv_general_dilated(
+        x, params["filter"], (2,), [(1, 2)], (2,), (3,), dimension_numbers=("NWC", "OIW", "NCW")
+    )
+    return jnp.tanh(y).reshape(len(x), -1) @ params["last"]
+
+
 def case(name: str) -> tuple[Callable[..., Any], Any, jax.Array, jax.Array]:
     if name == "shared":
         shapes = {"twice": (4, 4), "loop": (4, 4), "remat": (4, 4), "moved": (4, 4), "groups": (2, 2, 2)}
         params: Any = {key: normal(i, *shape) for i, (key, shape) in enumerate(shapes.items())}
         return shared, params, normal(8, 3, 4), normal(9, 2, 4)
+    if name == "dilated":
+        params = {"filter": normal(0, 5, 2, 3), "last": normal(1, 5 * 4, 2)}
+        return dilated, params, normal(2, 3, 6, 2), normal(3, 2, 6, 2)
     program = ntc.build(NETWORKS[name], dtype="float64") if name != "attention" else None
     graph = NETWORKS[name].graph()
     params = program.init(random.key(0)) if program else ntc.finite.init(graph, random.key(0), jnp.float64)
@@ -78,7 +89,7 @@ def dense(f: Callable[..., Any], params: Any, x1: jax.Array, x2: jax.Array) -> j
     return sum((jnp.einsum("aip,bjp->abij", j1, j2) for j1, j2 in flat), jnp.zeros(()))
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "shared"])
+@pytest.mark.parametrize("name", [*NETWORKS, "shared", "dilated"])
 def test_implementations_agree_with_dense_jacobians(name: str) -> None:
     """Protects every implementation on two batches, with independent examples and for "shared" without."""
     f, params, x1, x2 = case(name)

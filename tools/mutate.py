@@ -35,6 +35,10 @@ TESTS = (
     "test_stax",
     "test_stax_finite",
     "test_stax_kernel",
+    "test_empirical_blocks",
+    "test_empirical",
+    "test_monte_carlo_kernels",
+    "test_linearize",
     "test_monte_carlo",
     "test_golden",
 )
@@ -52,6 +56,54 @@ class Mutation:
 
 
 MUTATIONS = (
+    Mutation(
+        "ntc/finite/blocks.py",
+        "mirrored = [tile.transpose(swapped) for tile in tiles]",
+        "mirrored = tiles",
+        "empirical NTK in blocks: mirror images of blocks",
+    ),
+    Mutation(
+        "ntc/finite/blocks.py",
+        "return [kernel.sum(0) for kernel in",
+        "return [kernel[0] for kernel in",
+        "empirical NTK in blocks: examples that are traced over",
+    ),
+    Mutation(
+        "ntc/finite/axes.py",
+        "return prod(shape[axis] for axis in self.traced)",
+        "return prod(shape)",
+        "empirical NTK: means over traced axes",
+    ),
+    Mutation(
+        "ntc/finite/structured.py",
+        "inputs[parameter] = site.scale * _input(",
+        "inputs[parameter] = _input(",
+        "structured derivatives: scale of a parameter",
+    ),
+    Mutation(
+        "ntc/finite/structured.py",
+        'params["rhs_dilation"],\n        numbers',
+        "None,\n        numbers",
+        "structured derivatives: dilated filters",
+    ),
+    Mutation(
+        "ntc/finite/monte_carlo.py",
+        "jnp.sqrt(s / (done * (done - 1)))",
+        "jnp.sqrt(s / done)",
+        "Monte Carlo: standard error of the mean, not of one network",
+    ),
+    Mutation(
+        "ntc/finite/linearize.py",
+        "sum(one / factorial(k) for k, one in enumerate(x))",
+        "sum(one for k, one in enumerate(x))",
+        "Taylor expansion: factorials",
+    ),
+    Mutation(
+        "ntc/finite/linearize.py",
+        "-learning_rate * t / outputs.size * values",
+        "-learning_rate * t * values",
+        "weights in time: the loss is a mean over targets",
+    ),
     Mutation(
         "ntc/ir/ops/affine.py",
         "return self._covariance(emit, x, x.k, self.w_std, self.bias_std)",

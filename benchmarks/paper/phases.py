@@ -102,7 +102,7 @@ def main(small: bool = False) -> str:
         "sigma_b^2",
         "boundary there",
         "share of pairs within 1 % of it",
-        "their mean |log(sigma_w^2 / boundary)|",
+        "their mean abs(log(sigma_w^2 / boundary))",
         "singular",
     )
     return markdown(header, rows)

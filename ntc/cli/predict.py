@@ -91,7 +91,17 @@ def _fitted(program: Program, data: _Data, kernel: Kernel, diag_reg: float) -> t
     """The program with the hyperparameters of largest evidence, and what was found."""
     from ntc.predict import fit_hyper
 
-    found = fit_hyper(program, data.x_train, data.targets, diag_reg, kernel=kernel)
+    most = 100
+    with reporting() as report:
+        found = fit_hyper(
+            program,
+            data.x_train,
+            data.targets,
+            diag_reg,
+            kernel=kernel,
+            max_iterations=most,
+            progress=lambda done, _: report("fit", done, most),
+        )
     return program.with_hyper(found.parameters), {"hyper": found.parameters, "log_marginal_likelihood": found.value}
 
 

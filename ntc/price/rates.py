@@ -88,9 +88,10 @@ ACCELERATORS: Mapping[str, Rates] = {
     "h100": accelerator("h100", "cuda", 67.0, 3.35, f"{_NVIDIA} H100 SXM"),
     "h200": accelerator("h200", "cuda", 67.0, 4.8, f"{_NVIDIA} H200 SXM"),
     "rtx4090": accelerator("rtx4090", "cuda", 82.6, 1.008, "NVIDIA Ada GPU architecture, appendix A"),
-    "tpu-v4": accelerator("tpu-v4", "tpu", 275 / 32, 1.228, _CLOUD),
+    "tpu-v4": accelerator("tpu-v4", "tpu", 275 / 32, 1.2, _CLOUD),
     "tpu-v5e": accelerator("tpu-v5e", "tpu", 197 / 32, 0.819, _CLOUD),
     "tpu-v5p": accelerator("tpu-v5p", "tpu", 459 / 32, 2.765, _CLOUD),
+    "tpu-v6e": accelerator("tpu-v6e", "tpu", 918 / 32, 1.638, _CLOUD),
 }
 """Known from their data sheets; nothing of it was measured with ntc."""
 
