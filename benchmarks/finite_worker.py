@@ -12,7 +12,8 @@ import time
 import jax
 import jax.numpy as jnp
 
-EXAMPLES, OUTPUTS, REPEAT = 8, 10, 5
+EXAMPLES, OUTPUTS = 8, 10
+REPEAT, SECONDS = 5, 1.0
 
 
 def dense_params(key, depth, width, inputs):
@@ -76,7 +77,7 @@ def jacobian_contraction(f):
 def measured(function, *arguments):
     compiled = jax.jit(function).lower(*arguments).compile()
     seconds = []
-    for _ in range(REPEAT):
+    while len(seconds) < REPEAT or sum(seconds) < SECONDS:
         start = time.perf_counter()
         values = jax.block_until_ready(compiled(*arguments))
         seconds.append(time.perf_counter() - start)

@@ -87,7 +87,7 @@ class Inputs:
             raise InputError(f"{name} is not an array: {error}") from None
         if array.dtype.kind not in "fiub":
             raise InputError(f"{name} should hold real numbers, got dtype {array.dtype}")
-        return array.astype(self.dtype)
+        return array.astype(self.dtype, copy=False)
 
     def _check(self, name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
         if len(shape) != len(expected) + 1 or shape[1:] != expected:
