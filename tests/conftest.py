@@ -15,7 +15,7 @@ _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 """Compiling one example takes longer than Hypothesis expects of all of them."""
 
 settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=_SLOW)
-settings.register_profile("ci", max_examples=32, deadline=None, suppress_health_check=_SLOW, derandomize=True)
+settings.register_profile("ci", max_examples=25, deadline=None, suppress_health_check=_SLOW, derandomize=True)
 settings.register_profile("mutate", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 settings.register_profile("nightly", max_examples=5000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -106,7 +106,7 @@ def _draw(found: dict[int, Any]) -> None:
                 distance = np.linalg.norm(outputs[name] - outputs["network"], axis=(1, 2)) / norms
                 panels[1].plot(steps, distance, style, color=color, label=f"{name}, width {width}")
     panels[0].set(xlabel="step", ylabel="training loss")
-    panels[1].set(xlabel="step", ylabel="relative distance from the network on the test set")
+    panels[1].set(xlabel="step", ylabel="relative distance from the network")
     for axes in panels:
         axes.legend(fontsize=7)
     drawn.suptitle("A convolutional network on handwritten digits and its Taylor expansions")
