@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from math import ceil, floor, prod
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -141,6 +142,7 @@ def bounds(metadata: Sequence[Any]) -> tuple[float, float]:
     return low, high
 
 
+@cache
 def parameter_types(op: Any) -> Mapping[str, Any]:
     """The parameters of an op and their annotations."""
     hints = get_type_hints(op, include_extras=True)
@@ -210,7 +212,7 @@ class _Growing:
             name = self.builder.append(op, operands)
         except NtcError:
             return None
-        self.types[name] = self.builder.finish("g", name).tensor_of(name)
+        self.types[name] = self.builder.tensor_of(name)
         self.spatial[name] = self.types[name].spatial
         return name
 
