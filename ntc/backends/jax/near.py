@@ -105,8 +105,8 @@ class NearPairs:
             first, second = flat(x1), flat(x2)
             squares1, squares2 = ((x**2).sum(1) for x in (first, second))
             products = jnp.einsum("ni,mi->nm", first, second, precision=jax.lax.Precision.HIGHEST)
-            distances = squares1[:, None] + squares2 - 2 * products
-            return distances <= NEAR**2 * jnp.maximum(squares1[:, None], squares2)
+            larger, both = jnp.maximum(squares1[:, None], squares2[None]), squares1[:, None] + squares2[None]
+            return both - 2 * products <= NEAR**2 * larger
 
         return jax.jit(near)
 
