@@ -235,6 +235,17 @@ def test_decays_are_recognised(decay: Callable[[Any], Any], wanted: dict[str, An
     assert {name: getattr(op, name) for name in wanted} == pytest.approx(wanted)
 
 
+def test_embeddings_have_any_covariance() -> None:
+    """Protects pos_emb_decay_fn, of the distance in any norm: R of embeddings is the function at every pair."""
+    layer = stax.GlobalSelfAttention(
+        4, 4, 4, 1, pos_emb_type="SUM", pos_emb_p_norm=1.5, pos_emb_decay_fn=lambda d: jnp.exp(-d) / (1 + d)
+    )
+    op = graph_of(layer, (1, 3, 2, 3)).nodes[-1].op
+    assert isinstance(op, SelfAttention)
+    distances = [a**1.5 + b**1.5 for a in range(3) for b in range(2)]
+    assert op.decay_values == pytest.approx([np.exp(-d) / (1 + d) for d in distances], rel=1e-14)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
@@ -262,9 +273,11 @@ def test_decays_are_recognised(decay: Callable[[Any], Any], wanted: dict[str, An
             "no closed form",
         ),
         (
-            lambda: stax.GlobalSelfAttention(1, 1, 1, 1, pos_emb_type="SUM", pos_emb_decay_fn=lambda d: 1 - 0.1 * d),
-            NotImplementedError,
-            "covariance",
+            lambda: stax.GlobalSelfAttention(1, 1, 1, 1, pos_emb_type="SUM", pos_emb_decay_fn=lambda d: 1 - 0.1 * d)[2](
+                IMAGES
+            ),
+            ParameterError,
+            "no covariance",
         ),
     ],
 )
