@@ -21,6 +21,7 @@ from ntc.ir.op import TensorOp
 from ntc.ir.ops import Aggregate
 from ntc.ir.types import Distribution, TensorType
 from ntc.stax.custom import Custom
+from ntc.stax.entrywise import entries, is_entrywise
 from ntc.stax.layout import Layout
 from ntc.stax.masked import marked, mask_of
 from ntc.stax.part import Chain, FanOut, Join, Parallel, Part, Repeat, Single, is_shape, layouts
@@ -82,6 +83,8 @@ class Apply(Finite):
         Raises:
           NtcError: the network does not fit the arrays.
         """
+        if not isinstance(inputs, tuple | list) and jnp.ndim(inputs) < 2 and is_entrywise(self.part):
+            return entries(self.part, jnp.asarray(inputs))
         placed = layouts(_array_shapes(inputs), self.part.placed)
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
             entered = _enter(inputs, placed, mask_constant)
