@@ -21,6 +21,7 @@ from ntc.ir.types import Kernel as KernelName
 from ntc.stax.compiled import Precision, default_target, finished
 from ntc.stax.covariances import Kernel
 from ntc.stax.facts import facts
+from ntc.stax.itself import is_of_itself, is_symmetric
 from ntc.stax.layout import Layout
 from ntc.stax.part import Part, Tensor, Value
 
@@ -47,7 +48,7 @@ class Continued:
     def __call__(self, kernels: Kernels, hyper: Mapping[str, Any]) -> Kernels:
         """The kernels of the results, nested as they are. Raises InputError, UnsupportedError for what is not given."""
         every = list(map(_in_order, leaves(kernels)))
-        same = all(kernel.x1_is_x2 for kernel in every)
+        same = all(map(is_of_itself, every))
         first = {f"nngp{i}.N": _own(kernel, kernel.cov1) for i, kernel in enumerate(every)}
         second = {f"nngp{i}.N": _own(x, x.cov1 if x.cov2 is None else x.cov2) for i, x in enumerate(every)}
         given = {**first, **_between(every)}
@@ -98,8 +99,9 @@ def _in_order(kernel: Kernel) -> Kernel:
         raise InputError("a kernel that a network continues from needs cov1 and shape1")
     if kernel.mask1 is not None or kernel.mask2 is not None:
         raise UnsupportedError("kernels with masks", hint="give mask_constant with the inputs of one kernel_fn")
-    if kernel.cov2 is None and not kernel.x1_is_x2:
-        raise InputError("a kernel of different x1 and x2 needs cov2")
+    if kernel.cov2 is None and not (kernel.x1_is_x2 and is_symmetric(kernel)):
+        contradicted = ": x1_is_x2 is true, but nngp or ntk is not symmetric" if kernel.x1_is_x2 else ""
+        raise InputError(f"a kernel of different x1 and x2 needs cov2{contradicted}")
     return kernel.reverse() if kernel.is_reversed else kernel
 
 
