@@ -7,7 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.limits import limited
 from ntc.backends.jax.loops import emit
 from ntc.compiler import lower
 from ntc.errors import InputError, UnsupportedError
@@ -70,7 +73,19 @@ class Continued:
         examples = [jnp.zeros((count, 1), dtype) for count in counts]
         cast = {key: jnp.asarray(x, dtype) for key, x in given.items()}
         outputs: Arrays = function(*examples, given=cast, **({"hyper": own} if own else {}))
+        self._check_finite(graph, outputs)
         return outputs
+
+    def _check_finite(self, graph: Graph, outputs: Arrays) -> None:
+        """Raises UnsupportedError where what is known is not finite as the integral of a nonlinearity is infinite."""
+        if not (phis := limited(graph)) or is_traced(outputs):
+            return
+        if not all(np.isfinite(x).all() for x in outputs.values()):
+            listed = ", ".join(f"{phi.name} from {phi.largest_variance:.6g} on" for phi in phis.values())
+            raise UnsupportedError(
+                f"kernels are infinite or not numbers, as integrals are at these variances: of {listed}",
+                hint="scale the inputs, or the weights of the layer before",
+            )
 
     def _lowered(self, between: Between) -> Graph:
         names: tuple[KernelName, ...] = ("nngp",) if between == "diagonal" else ("nngp", "ntk")
