@@ -9,7 +9,8 @@ from typing import Any
 from ntc import nn
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.frontend.layers import Layer as GraphLayer
-from ntc.ir.ops import Concat, ConcatSpatial, Product, Sum
+from ntc.ir.ops import Concat, ConcatSpatial, Elementwise, Product, Sum
+from ntc.ir.ops import Identity as IdentityOp
 from ntc.stax.custom import Custom
 from ntc.stax.finite import Apply, Init
 from ntc.stax.kernel import KernelFunction
@@ -28,7 +29,8 @@ def triple(part: Part) -> Layer:
 def single(name: str, layer: GraphLayer, axes: Axes | None = None) -> Layer:
     """The layer of one op of `ntc.nn`, whose parameters do not depend on its input."""
     ops = (operation(layer),)
-    return triple(Single(name, lambda layout, spatial: ops, axes))
+    entrywise = isinstance(ops[0], Elementwise | IdentityOp)
+    return triple(Single(name, lambda layout, spatial: ops, axes, entrywise=entrywise))
 
 
 def layer(layer_fn: Callable[..., Any]) -> Callable[..., Layer]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isnan
 from typing import Any, Literal
 
 import jax
@@ -17,10 +16,11 @@ from ntc.compiler import build
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import RESULT, Graph, tensor_op
-from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.ops import Aggregate
 from ntc.ir.types import Target
 from ntc.stax.facts import facts
 from ntc.stax.layout import Axes, Layout
+from ntc.stax.masked import mask_of
 from ntc.stax.part import Part, Tensor, Value, layouts, singles
 from ntc.stax.patterns import adjacent, vertices
 
@@ -128,7 +128,7 @@ def _written(part: Part, shapes: Shapes, layout: Any, mask: float | None) -> tup
     builder = TensorGraphBuilder(sizes[0][:-1], sizes[0][-1], None, names[0])
     entered = [builder.add_input(size[:-1], size[-1], None, name) for size, name in zip(sizes, names, strict=True)]
     if mask is not None:
-        op = Mask("nan" if isnan(mask) else float(mask))
+        op = mask_of(mask)
         entered = [builder.append(op, [name]) for name in entered]
     return builder, part.write(builder, _filled(layout, iter(entered)))
 

@@ -18,10 +18,12 @@ import jax.numpy as jnp
 from ntc.backends.jax.finite import FORWARD, masking
 from ntc.errors import InputError, ParameterError, ShapeError, UnsupportedError
 from ntc.ir.op import TensorOp
-from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.ops import Aggregate
 from ntc.ir.types import Distribution, TensorType
 from ntc.stax.custom import Custom
+from ntc.stax.entrywise import entries, is_entrywise
 from ntc.stax.layout import Layout
+from ntc.stax.masked import marked, mask_of
 from ntc.stax.part import Chain, FanOut, Join, Parallel, Part, Repeat, Single, is_shape, layouts
 from ntc.stax.patterns import adjacent, vertices
 from ntc.stax.weights import drawn, scaled
@@ -81,6 +83,8 @@ class Apply(Finite):
         Raises:
           NtcError: the network does not fit the arrays.
         """
+        if not isinstance(inputs, tuple | list) and jnp.ndim(inputs) < 2 and is_entrywise(self.part):
+            return entries(self.part, jnp.asarray(inputs))
         placed = layouts(_array_shapes(inputs), self.part.placed)
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
             entered = _enter(inputs, placed, mask_constant)
@@ -305,8 +309,9 @@ def _enter(inputs: Any, layout: Any, mask_constant: float | None) -> Any:
     value = _Array(layout.standard(jnp.asarray(inputs)), layout)
     if mask_constant is None:
         return value
-    op = Mask("nan" if mask_constant != mask_constant else float(mask_constant))
-    return _apply_op(op, {}, (value,), _Call(None, None), layout)
+    x = value.x if jnp.issubdtype(value.x.dtype, jnp.inexact) else value.x.astype(float)
+    constant, x = marked(mask_constant, x, x.dtype)
+    return _apply_op(mask_of(constant), {}, (replace(value, x=x),), _Call(None, None), layout)
 
 
 def _leave(value: Any) -> Any:

@@ -139,9 +139,9 @@ class Gram(KernelOp):
         return np.isnan(x) if self.masked == "nan" else np.isin(x, markers(self.masked))
 
 
-def markers(value: float) -> tuple[float, float]:
-    """A number, and what it becomes in an array of single precision: either marks an entry as missing."""
-    return value, float(np.float32(value))
+def markers(value: float | str) -> tuple[float, float]:
+    """A number or `inf`, and what it becomes in an array of single precision: either marks an entry as missing."""
+    return float(value), float(np.float32(value))
 
 
 @frozen
