@@ -76,7 +76,7 @@ class Apply(Finite):
           params: as `init_fn` makes them.
           inputs: an array, or a tuple of arrays, with axes where the layers say they are.
           rng: what dropout draws from.
-          pattern: graphs of the examples, for `Aggregate`.
+          pattern: graphs of the examples, for `Aggregate`, which without them returns its input.
           mask_constant: entries of this value are missing. Masked positions of the output are zero.
           ignored: whatever else may be given to layers.
 
@@ -239,6 +239,8 @@ def _apply_repeat(part: Repeat, params: Any, value: Any, call: _Call) -> Any:
 def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
     value: _Array = part.check(given)
     layout = value.layout
+    if part.dense is not None and call.pattern is None:
+        return value
     if part.forward is not None:
         y = part.forward(layout, value.x)
         mask = value.mask if y.ndim == value.x.ndim else None
@@ -289,7 +291,7 @@ def _with_pattern(op: Aggregate, x: jax.Array, pattern: Any) -> jax.Array:
     """The input with the rows of the pattern in further channels."""
     spatial = x.shape[1:-1]
     rule = op.kernel_op(spatial)
-    dense = adjacent(pattern, vertices(op, spatial)).astype(x.dtype)
+    dense = adjacent(pattern, vertices(op, spatial), x.shape[0]).astype(x.dtype)
     if dense.shape[0] != x.shape[0]:
         raise InputError(f"the pattern is of {dense.shape[0]} examples, the input of {x.shape[0]}")
     sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]
