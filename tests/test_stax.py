@@ -258,6 +258,11 @@ def test_embeddings_have_any_covariance() -> None:
         (lambda: stax.Dropout(0.0), ParameterError, "keep"),
         (lambda: stax.Dense(1, parameterization="mean_field"), ParameterError, "parameterization"),
         (stax.serial, ParameterError, "one or more"),
+        (lambda: stax.serial(stax.Dense(1), stax.Relu), ParameterError, r"write Relu\(\) in place of Relu"),
+        (lambda: stax.parallel(stax.Dense(1), stax.Relu), ParameterError, r"write Relu\(\) in place of Relu"),
+        (lambda: stax.serial([stax.Dense(1), stax.Relu()]), ParameterError, r"write serial\(\*layers\)"),
+        (lambda: stax.repeat(stax.Dense(1)[2], 2), ParameterError, "Dense: its kernel_fn is given"),
+        (lambda: stax.serial(5), ParameterError, "a layer is wanted, got 5"),
         (lambda: stax.FanInSum()[2](X1), ParameterError, "tuple"),
         (lambda: stax.Index(stax.Slice[0])[2](IMAGES), UnsupportedError, "examples"),
         (

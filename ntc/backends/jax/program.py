@@ -253,6 +253,25 @@ class Program:
         changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
         return changed
 
+    def __copy__(self) -> Program:
+        """Another program that shares what is compiled."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Program:
+        """Itself: nothing of it changes but what has been compiled."""
+        return self
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Graphs and options. What is compiled is made again where it is unpickled, on as many devices."""
+        return self.network, self.graphs, self.target, self.devices, self._tested
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        network, graphs, target, devices, tested = state
+        Program.__init__(self, network, graphs, target, devices=devices)
+        self._tested = tested
+
     def with_self_test(self, wanted: bool | None) -> Program:
         """The same program, with another default of `self_test`: None is where a computation is long."""
         changed = copy(self)
