@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ntc
 from ntc import nn
 from ntc.backends.reference import interpret
 from ntc.compiler import build
@@ -27,6 +28,7 @@ from ntc.ir.schema import frozen
 from ntc.ir.types import Between
 from ntc.ir.verify import verify
 from ntc.passes.base import Pass
+from ntc.passes.crop import Crop
 from ntc.passes.cse import CommonSubexpressions
 from ntc.passes.dce import DeadCode
 from ntc.passes.fold import Fold
@@ -40,7 +42,7 @@ from tests.networks import NETWORKS, inputs
 from tests.strategies import examples, tensor_graphs, trials
 
 GOLDEN = Path(__file__).with_name("golden_ir")
-BEFORE = ((), (Fold(),), (Fold(), CommonSubexpressions()), (Fold(), CommonSubexpressions(), DeadCode()))
+BEFORE = ((), (Fold(),), (Fold(), CommonSubexpressions()), (Fold(), CommonSubexpressions(), DeadCode()), (Crop(),))
 betweens = st.sampled_from(get_args(Between))
 
 
@@ -206,6 +208,28 @@ def test_split_makes_one_pooling_per_axis() -> None:
     graph = Split()(translated(network))
     windows = [node.op.window for node in graph.nodes if isinstance(node.op, kernel.Window2)]
     assert windows == [(1, 3), (2, 1)] * (len(windows) // 2)
+
+
+@pytest.mark.parametrize("size", [(3, 5), (5, 3)])
+def test_split_crops_every_axis_once(size: tuple[int, int]) -> None:
+    """Protects poolings of which a stride above leaves positions unread: what is cropped along one axis is cropped by
+    the pooling along that axis alone."""
+    network = (
+        nn.input(*size, 2)
+        >> nn.conv(4, 2, padding="circular")
+        >> nn.avg_pool((2, 2), 1)
+        >> nn.relu()
+        >> nn.conv(1, 1, 2)
+    )
+    before = translated(network)
+    cropped = Crop()(before)
+    assert any(isinstance(node.op, kernel.Window2) and node.op.pads for node in cropped.nodes)
+    arrays = [np.random.default_rng(n).normal(size=(n, *size, 2)) for n in (2, 3)]
+    expected, found = interpret(before, *arrays), interpret(verify(Split()(cropped)), *arrays)
+    assert_close(found["ntk"], expected["ntk"], "rounding")
+    x = arrays[0]
+    program = ntc.build(network, dtype="float64")
+    assert_close(program(x).ntk, interpret(translated(network, "self"), x)["ntk"], "float64")
 
 
 def test_fold_removes_the_ntk_of_the_input() -> None:

@@ -59,10 +59,15 @@ class Filters:
     Attributes:
       slots: names of the arrays of the op in the order of the parameters; what the op does not have is None there.
       order: axes of `w` as stored, of those of the op.
+      bias: axes of `b` as stored, of those of the op.
+      taps: of a `w` whose axis of inputs is channels times taps: for every axis of a filter its number of taps in the
+        order of storage, and for every axis of the op which one of these it is.
     """
 
     slots: tuple[str, ...] = ("w", "b")
     order: tuple[int, ...] | None = None
+    bias: tuple[int, ...] | None = None
+    taps: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
