@@ -22,6 +22,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 os.environ["NTC_CHECK"] = "2"
 
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
+"""Commands keep what they compile for the user; tests compile what they test."""
+
 gc.set_threshold(100_000, 50, 100)
 """Every collection walks all that JAX has traced: a tenth of the time, with the usual thresholds."""
 
