@@ -1,4 +1,8 @@
-"""Gaussian integrals by Hermite series, in float64: the reference for functions without a closed form."""
+"""Gaussian integrals by Hermite series, in float64: the reference for functions without a closed form.
+
+A series falls slowly where the function bends on a length far below the standard deviation; there the integrals are
+those of `ntc.ir.quadrature`, which take longer.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,18 @@ from math import pi, sqrt
 
 import numpy as np
 
+from ntc.ir import quadrature
 from ntc.ir.op import Array
 
 TERMS = 1536
 """Of the series. Those of tanh at variance 10 fall by a factor of 1e-15 (squared) within them."""
 
 LEFT_OUT = 1e-9
-"""Largest part of the whole that the terms left out may be, else the result is NaN."""
+"""Largest part of the whole that the terms left out may be."""
+
+LAST = 1e-13
+"""Largest part of the whole that the last eighth of the terms may be, which tells sooner what is left out: rounding
+does not hide it."""
 
 _END = 14.0
 _NODES = 701
@@ -50,6 +59,7 @@ def _coefficients(function: Callable[[Array], Array], v: Array, checked: bool) -
     found = values @ matrix
     whole = values**2 @ weight
     enough = whole - np.sum(found**2, axis=-1) <= LEFT_OUT * whole
+    enough &= np.sum(found[..., TERMS - TERMS // 8 :] ** 2, axis=-1) <= LAST * whole
     if checked:
         shifted, _, other = _basis(SHIFT)
         apart = np.sum((function(np.sqrt(v)[..., None] * shifted) @ other - found) ** 2, axis=-1)
@@ -59,11 +69,31 @@ def _coefficients(function: Callable[[Array], Array], v: Array, checked: bool) -
 
 
 def series(function: Callable[[Array], Array], k: Array, v1: Array, v2: Array, checked: bool = False) -> Array:
-    """E[f(u) f(v)] = sum over l of a_l(v1) a_l(v2) c^l. A variance of zero counts as correlation one."""
-    norm = np.sqrt(v1 * v2)
+    """E[f(u) f(v)] = sum over l of a_l(v1) a_l(v2) c^l, or by quadrature where that takes too many terms. A variance of
+    zero counts as correlation one. NaN where f is `checked`, and the nodes of neither resolve it."""
+    k, v1, v2 = np.broadcast_arrays(k, v1, v2)
+    norm = np.sqrt(v1) * np.sqrt(v2)
     cosine = np.where(norm > 0, np.clip(k / np.where(norm > 0, norm, 1), -1, 1), 1)
     first, second = (_coefficients(function, v, checked) for v in (v1, v2))
-    total = np.zeros(np.broadcast_shapes(np.shape(k), v1.shape, v2.shape))
+    total = np.zeros(k.shape)
     for level in reversed(range(TERMS)):
         total = total * cosine + first[..., level] * second[..., level]
-    return total
+    far = np.isnan(total) & np.isfinite(k) & (v1 < np.inf) & (v2 < np.inf)
+    if checked:
+        far &= _resolved(function, v1) & _resolved(function, v2)
+    found = np.array(total)
+    found[far] = quadrature.integral(function, k[far], v1[far], v2[far])
+    return found
+
+
+def _resolved(function: Callable[[Array], Array], v: Array) -> Array:
+    """Whether the nodes of the quadrature resolve a function of which nothing is known, at each variance."""
+    known = {float(one): _is_resolved(function, float(one)) for one in np.unique(v)}
+    return np.vectorize(known.get, otypes=[bool])(v) if v.size else np.zeros(v.shape, bool)
+
+
+def _is_resolved(function: Callable[[Array], Array], v: float) -> bool:
+    if not 0 < v < np.inf:
+        return v == 0
+    (whole, ends), (shifted, _) = quadrature.square(function, v), quadrature.square(function, v, SHIFT)
+    return bool(abs(shifted - whole) <= LEFT_OUT * whole and ends <= EDGE * whole)

@@ -1,8 +1,9 @@
 """Integrals of functions without a closed form: series in the correlation.
 
-Its coefficients are those of one example, so they are what is taken of its marginal: an array (1 + terms, ...), of
-which the first is the root of the variance. The sum over terms runs in a loop: no array has the size of terms times
-entries.
+Its coefficients are those of one example, so they are what is taken of its marginal: an array (2 + terms, ...), of
+which the first is the root of the variance, and the second tells whether the series is enough: 0 if it is, 1 if its
+terms fall too slowly, NaN if nothing is known. The sum over terms runs in a loop: no array has the size of terms times
+entries. Where the series of one of two examples is not enough, their entry is found by quadrature.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.duals.family import Family, Same, clamped, root
-from ntc.backends.jax.finite.activations import row_of
+from ntc.backends.jax.duals import far, logistic
+from ntc.backends.jax.duals.family import Family, Same, clamped, root, where
 from ntc.ir.hermite import EDGE, SHIFT
 from ntc.ir.ops import Analytic
 
@@ -26,7 +27,11 @@ TERMS = {"float32": 256, "float64": 512}
 """Of the series after those of degree 0 and 1; twice the degree where every other one is zero."""
 
 LEFT_OUT = {"float32": 1e-4, "float64": 1e-7}
-"""Largest part of the whole that the terms left out may be; else they are NaN, and so are the kernels."""
+"""Largest part of the whole that the terms left out may be."""
+
+LAST = {"float32": 1e-10, "float64": 1e-13}
+"""Largest part of the whole that the last eighth of the terms may be, which tells sooner what is left out: rounding
+does not hide it."""
 
 _END = 13.0
 _NODES = 521
@@ -34,7 +39,8 @@ _NODES = 521
 
 @dataclass(frozen=True)
 class Expansion:
-    """From variances (...) to their roots and coefficients (1 + terms, ...), of phi or of its derivative."""
+    """From variances (...) to their roots, whether the series is enough, and its coefficients (2 + terms, ...), of phi
+    or of its derivative."""
 
     phi: Analytic
     slope: bool
@@ -52,18 +58,29 @@ class Expansion:
         return 3 if self.phi.parity != self.slope else 2
 
     def __call__(self, v: jax.Array) -> jax.Array:
-        own = root(v)
+        own, name = root(v), str(v.dtype)
         found, whole, ends = self._projected(own, 0.0)
-        enough = whole - jnp.sum(found**2, 0) <= LEFT_OUT[str(v.dtype)] * whole
+        last = jnp.sum(found[-(TERMS[name] // 8) :] ** 2, 0)
+        enough = (whole - jnp.sum(found**2, 0) <= LEFT_OUT[name] * whole) & (last <= LAST[name] * whole)
+        known = jnp.isfinite(own)
         if self.phi.checked:
             apart = jnp.sum((self._projected(own, SHIFT)[0] - found) ** 2, 0)
-            enough &= (apart <= LEFT_OUT[str(v.dtype)] * whole) & (ends <= EDGE * whole)
-        return jnp.concatenate([own[None], jnp.where(enough, found, jnp.nan)])
+            enough &= (apart <= LEFT_OUT[name] * whole) & (ends <= EDGE * whole)
+            known &= self._resolved(v)
+        state = where(enough, 0.0, where(known, jnp.ones_like(own), jnp.nan))
+        return jnp.concatenate([own[None], state[None], jnp.where(enough, found, 0)])
+
+    def _resolved(self, v: jax.Array) -> jax.Array:
+        """Whether the nodes of the quadrature resolve a function of which nothing is known."""
+        function, v = far.derivative(self.phi, int(self.slope)), lax.stop_gradient(v)
+        (whole, ends), (shifted, _) = far.square(function, v, 0.0), far.square(function, v, SHIFT)
+        apart = jnp.abs(shifted - whole)
+        return (apart <= LEFT_OUT[str(v.dtype)] * whole) & (ends <= far.EDGE[str(v.dtype)] * whole)
 
     def _projected(self, own: jax.Array, shift: float) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Coefficients, E[phi^2], and the part of it at the ends, by nodes that are shifted by a part of a step."""
         z = np.linspace(-_END, _END, _NODES) + shift * 2 * _END / (_NODES - 1)
-        values = self._function(own[..., None] * jnp.asarray(z, own.dtype))
+        values = far.derivative(self.phi, int(self.slope))(own[..., None] * jnp.asarray(z, own.dtype))
         half = np.exp(-(z**2) / 4)
         weight = half * (2 * _END / (_NODES - 1)) / sqrt(2 * pi)
         degrees = np.array([0, 1, *(self.first + self.step * np.arange(TERMS[str(own.dtype)]))])
@@ -72,12 +89,6 @@ class Expansion:
         found = jnp.einsum("...z,lz->l...", weighted, basis, precision=lax.Precision.HIGHEST)
         squares = values * weighted * jnp.asarray(half, own.dtype)
         return found, jnp.sum(squares, -1), jnp.maximum(squares[..., 0], squares[..., -1])
-
-    def _function(self, x: jax.Array) -> jax.Array:
-        def phi(x: jax.Array) -> jax.Array:
-            return row_of(self.phi)(self.phi, {}, x)
-
-        return jax.jvp(phi, (x,), (jnp.ones_like(x),))[1] if self.slope else phi(x)
 
 
 def _basis(z: np.ndarray[Any, Any], terms: int, dtype: Any) -> jax.Array:
@@ -95,7 +106,7 @@ def _basis(z: np.ndarray[Any, Any], terms: int, dtype: Any) -> jax.Array:
 
 
 def _sum(expansion: Expansion, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same) -> jax.Array:
-    (root1, zero1, one1), (root2, zero2, one2) = m1[:3], m2[:3]
+    (root1, state1, zero1, one1), (root2, state2, zero2, one2) = m1[:4], m2[:4]
     norm = root1 * root2
     positive = norm > 0
     cosine = jnp.where(positive, clamped(k / jnp.where(positive, norm, 1), -1, 1), 1)
@@ -106,9 +117,25 @@ def _sum(expansion: Expansion, k: jax.Array, m1: jax.Array, m2: jax.Array, same:
     def step(total: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, tuple[()]]:
         return total * factor + pair[0] * pair[1], ()
 
-    rest, _ = lax.scan(step, jnp.zeros_like(cosine), (m1[3:], m2[3:]), reverse=True, unroll=8)
+    rest, _ = lax.scan(step, jnp.zeros_like(cosine), (m1[4:], m2[4:]), reverse=True, unroll=8)
     total: jax.Array = zero1 * zero2 + one1 * one2 * cosine + rest * cosine**expansion.first
-    return total
+    state = jnp.broadcast_to(state1 + state2, total.shape)
+    return where(state == 0, total, _beyond(expansion, state, k, (root1, root2), same))
+
+
+def _beyond(
+    expansion: Expansion, state: jax.Array, k: jax.Array, roots: tuple[jax.Array, jax.Array], same: Same
+) -> jax.Array:
+    """The integral where the series is not enough."""
+    k, v1, v2 = jnp.broadcast_arrays(k, *(x**2 for x in roots))
+    if same is not None:
+        k = jnp.where(same, v1, k)
+    if type(expansion.phi) in logistic.SMOOTHED:
+        found = logistic.integral(expansion.phi, expansion.slope, state > 0, k, v1, v2)
+    else:
+        order = int(expansion.slope)
+        found = far.integral(expansion.phi, (order, order), state > 0, k, v1, v2)
+    return where(jnp.isnan(state), jnp.nan, found)
 
 
 def _dual(phi: Analytic, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same) -> jax.Array:
