@@ -9,6 +9,7 @@ All arguments are numbers of float32, so that no error is that of rounding them.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,7 @@ def row(activation: Elementwise) -> str:
 
 def main() -> None:
     """Writes the document."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     activations = dict.fromkeys([*ACTIVATIONS, *SMOOTH, *OTHERS])
     DOCUMENT.write_text(HEAD + "".join(f"{row(activation)}\n" for activation in activations))
 

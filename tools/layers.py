@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 from pathlib import Path
 from typing import Any
@@ -139,5 +140,11 @@ def document() -> str:
     return "\n".join(parts)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Writes the document."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     DOCUMENT.write_text(document())
+
+
+if __name__ == "__main__":
+    main()
