@@ -1,4 +1,6 @@
-"""Reads made-up reviews of different lengths with an infinitely wide attention network: python examples/reviews.py.
+"""Reads made-up reviews of different lengths with an infinitely wide attention network.
+
+    python examples/reviews.py
 
 Words are vectors, of which a few are kind or unkind; "not" turns the word after it around. A convolution sees pairs of
 words, attention gathers what is said anywhere in the text, and positions beyond the end of a text are masked. So is the

@@ -39,6 +39,7 @@ SMALLER = {
     "python -m benchmarks": ("--quick",),
     "python examples/digits.py": ("--quick",),
     "python examples/distillation.py": ("--steps", "1"),
+    "python examples/reviews.py": ("--train", "12", "--test", "4"),
 }
 """What is added to commands that begin so: small sizes, and what the text leaves out."""
 
