@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -171,7 +171,7 @@ class Given(KernelOp):
 
     name: ClassVar[str] = "given"
     arity: ClassVar[tuple[int, int]] = (1, 2)
-    kernel: Kernel = "nngp"
+    kernel: Kernel | Literal["mask"] = "nngp"
     number: _Start = 0
     spatial: Spatial = ()
 
