@@ -158,8 +158,9 @@ def test_kernels_that_do_not_fit_are_refused() -> None:
         pool(kernel, IMAGES2)
     masked = stax.Conv(4, (2, 2), padding="SAME")[2](IMAGES1, None, mask_constant=IMAGES1[0, 0, 0, 0])
     assert masked.mask1.shape == (3, 4, 3, 1)
-    with pytest.raises(UnsupportedError, match="masks"):
-        pool(masked)
+    images = stax.Conv(4, (2, 2), padding="SAME")[2](IMAGES1, None)
+    with pytest.raises(UnsupportedError, match="different masks"):
+        stax.FanInSum()[2]((masked, images))
     with pytest.raises(UnsupportedError, match="infinitely many"):
         stax.LayerNorm()[2](stax.Identity()[2](X1, None))
 

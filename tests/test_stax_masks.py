@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from ntc import stax
-from ntc.errors import InputError
+from ntc import Kernel, stax
+from ntc.errors import InputError, UnsupportedError
 from tests.assertions import assert_close
 
 RANDOM = np.random.default_rng(0)
@@ -101,3 +101,89 @@ def test_constants_that_are_no_numbers_are_refused() -> None:
         NETWORK[2](SEQUENCES1, get="ntk", mask_constant=np.zeros(3))
     with pytest.raises(InputError, match="mask_constant should be one number"):
         NETWORK[2](SEQUENCES1, get="ntk", mask_constant="zero")
+
+
+@stax.layer
+@stax.supports_masking(remask_kernel=True)
+def Halved() -> Any:  # noqa: N802
+    """Every other position, times two."""
+
+    def init_fn(rng: Any, shape: Any) -> Any:
+        return (shape[0], (shape[1] + 1) // 2, shape[2]), ()
+
+    def apply_fn(params: Any, x: Any, mask: Any = None, **kwargs: Any) -> Any:
+        assert mask is None or mask.shape == (*x.shape[:2], 1)
+        return 2 * x[:, ::2]
+
+    def kernel_fn(kernel: Kernel, **kwargs: Any) -> Kernel:
+        found = {name: getattr(kernel, name) for name in ("nngp", "ntk", "cov1", "cov2")}
+        return kernel.replace(**{name: 4 * x[..., ::2, ::2] for name, x in found.items() if x is not None})
+
+    return init_fn, apply_fn, kernel_fn, lambda mask, shape: mask[:, ::2]
+
+
+ABOVE = stax.serial(stax.Relu(), stax.Conv(5, (2,), padding="SAME"), stax.GlobalAvgPool(), stax.Dense(1))
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_masked_kernels_go_on(alone: bool) -> None:
+    """Protects composed networks on sequences of different length: they are the network in one piece, also
+    after strides, and masks of a Kernel are those of its positions."""
+    x1, x2 = sequences(9.0, "float32")
+    other = None if alone else x2
+    conv = stax.Conv(4, (2,), strides=(2,), padding="VALID", b_std=0.3)
+    below = conv[2](x1, other, mask_constant=9.0)
+    np.testing.assert_array_equal(below.mask1[..., 0], (x1[:, :-1:2] == 9).all(-1))
+    assert (below.mask2 is None) == alone
+    found = ABOVE[2](below)
+    wanted = stax.serial(conv, ABOVE)[2](x1, other, mask_constant=9.0)
+    assert found.mask1 is None
+    for name in ("nngp", "ntk", "cov1"):
+        assert_close(getattr(found, name), getattr(wanted, name), "float32")
+    composed = jax.jit(lambda x, y, c: ABOVE[2](conv[2](x, y, mask_constant=c)).ntk)(x1, other, 9.0)
+    assert_close(composed, wanted.ntk, "float32")
+
+
+def test_layers_of_ones_own_follow_masks() -> None:
+    """Protects `supports_masking`: kernels and finite networks are those of the same layer made of a convolution, whose
+    one tap at every other position has the weight 2; a layer that says nothing of masks is refused."""
+    x1, x2 = sequences(9.0, "float32")
+    below = stax.Conv(4, (2,), padding="SAME", b_std=0.3)
+    own = stax.serial(below, Halved(), ABOVE)
+    known = stax.serial(stax.Conv(4, (2,), padding="SAME", W_std=2.0, b_std=0.6), stax.AvgPool((1,), (2,)), ABOVE)
+    assert_close(own[2](x1, x2, "nngp", mask_constant=9.0), known[2](x1, x2, "nngp", mask_constant=9.0), "float32")
+    _, params = own[0](jax.random.key(0), x1.shape)
+    found = own[1](params, x1, mask_constant=9.0)
+    assert_close(found, known[1](params, x1, mask_constant=9.0), "float32")
+    silent = stax.layer(lambda: (lambda rng, shape: (shape, ()), lambda params, x, **k: x, lambda k, **others: k))()
+    for refused in (
+        lambda: stax.serial(below, silent)[2](x1, mask_constant=9.0),
+        lambda: stax.serial(below, silent)[1]([params[0], ()], x1, mask_constant=9.0),
+    ):
+        with pytest.raises(UnsupportedError, match="says nothing of masks"):
+            refused()
+
+
+def test_kernels_are_masked_by_hand() -> None:
+    """Protects Kernel.mask: zero where one of both positions is missing, whatever the order of axes."""
+    images = RANDOM.normal(size=(2, 3, 4, 2)).astype("float32")
+    missing = np.zeros((2, 3, 4, 1), bool)
+    missing[0, 1, 2:] = missing[1, 2] = True
+    conv = stax.Conv(4, (2, 2), padding="SAME")[2]
+    kernel = conv(np.where(missing, 0, images))
+    wanted = conv(np.where(missing, 5, images), mask_constant=5.0)
+    own = conv(np.where(missing, 0, images), diagonal_spatial=True)
+    for found in (kernel.mask(missing, None), kernel.reverse().mask(missing, missing).reverse()):
+        assert_close(found.nngp, wanted.nngp, "float32")
+        assert_close(found.cov1, wanted.cov1, "float32")
+        np.testing.assert_array_equal(found.mask1, wanted.mask1)
+    assert_close(own.mask(missing, None).nngp, np.einsum("nmaabb->nmab", wanted.nngp), "float32")
+    with pytest.raises(InputError, match="a mask of shape"):
+        kernel.mask(missing[:, :2], None)
+
+
+def test_masked_arrays_of_users() -> None:
+    """Protects `unmask_fn` of functions that return `MaskedArray`."""
+    found = stax.unmask_fn(lambda x: (stax.MaskedArray(x, x > 2), x, stax.MaskedArray(x)))(np.arange(4.0))
+    np.testing.assert_array_equal(found[0], [0, 1, 2, 0])
+    np.testing.assert_array_equal(found[1], found[2])

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ntc.errors import InputError, ParameterError
-from ntc.finite.arguments import VmapAxes, split_keywords
+from ntc.finite.arguments import VmapAxes, second_of, split_keywords
 from ntc.finite.axes import Axes, output_axes
 from ntc.finite.blocks import MEMORY_BUDGET
 from ntc.finite.choice import Choice
@@ -44,6 +44,7 @@ def empirical_nngp_fn(f: Function, trace_axes: Axes = (-1,), diagonal_axes: Axes
     """
 
     def nngp_fn(x1: Any, x2: Any, params: Any, **keywords: Any) -> Any:
+        x2 = second_of(x1, x2)
         one, other = split_keywords(keywords, x2 is None)
         y1 = f(params, x1, **one)
         y2 = y1 if x2 is None else f(params, x2, **other)
@@ -98,8 +99,8 @@ def empirical_ntk_fn(
 
         how = NtkImplementation(implementation)
         if how is NtkImplementation.AUTO:
-            how = choice.of(computed, (x1, x2, params), keywords)
-        return computed(how)(x1, x2, params)
+            how = choice.of(computed, (x1, second_of(x1, x2), params), keywords)
+        return computed(how)(x1, second_of(x1, x2), params)
 
     return ntk_fn
 

@@ -16,6 +16,7 @@ from jax import lax
 
 from ntc.backends.jax.traced import joined, stacked
 from ntc.errors import InputError, ParameterError, UnsupportedError
+from ntc.finite.arguments import second_of
 from ntc.finite.axes import Axes
 from ntc.finite.empirical import empirical_kernel_fn
 from ntc.finite.implementation import NtkImplementation
@@ -89,7 +90,7 @@ def monte_carlo_kernel_fn(
             yield shown if store_on_device else jax.tree.map(np.asarray, shown)
 
     def estimate(x1: Any, x2: Any = None, get: Any = None, **keywords: Any) -> Any:
-        found = estimates(x1, x2, get, **keywords)
+        found = estimates(x1, second_of(x1, x2), get, **keywords)
         return found if several else next(found)
 
     return estimate

@@ -67,6 +67,10 @@ class TensorGraphBuilder:
         """Shape and distribution of a value of the graph so far."""
         return self._types[value]
 
+    def visible(self, value: str) -> Positions | None:
+        """The positions whose masks those of a value are, of the input or of what is given; None if it has none."""
+        return self._visible.get(value)
+
     def has_data_channels(self, value: str) -> bool:
         """Whether an input of the network reaches the value with no random layer in between."""
         return bool(self._sources[value] & 1)
@@ -205,6 +209,8 @@ class TensorGraphBuilder:
         """The position of the input whose mask every position of the result has; None if nothing is masked."""
         if isinstance(op, Mask):
             return Strided.every(self._types[self.input].spatial)
+        if isinstance(op, Given):
+            return Strided.every(op.spatial) if op.masked else None
         moved = [op.visible(self._types[x]) for x in operands if x in self._visible]
         if not moved or moved[0] is None:
             return None

@@ -16,7 +16,7 @@ from ntc.stax.combinators import (
     repeat,
     serial,
 )
-from ntc.stax.custom import requires, supports_masking, unmask_fn
+from ntc.stax.custom import MaskedArray, requires, supports_masking, unmask_fn
 from ntc.stax.elementwise import (
     ABRelu,
     Abs,
@@ -42,6 +42,7 @@ from ntc.stax.elementwise import (
 )
 from ntc.stax.enums import AggregateImplementation, AttentionMechanism, Padding, PositionalEmbedding
 from ntc.stax.pooling import AvgPool, Dropout, GlobalAvgPool, GlobalSumPool, LayerNorm, SumPool
+from ntc.stax.requirements import Bool, Diagonal
 from ntc.stax.shapes import Aggregate, DotGeneral, Flatten, ImageResize, Index, Slice
 
 __all__ = [
@@ -51,11 +52,13 @@ __all__ = [
     "AggregateImplementation",
     "AttentionMechanism",
     "AvgPool",
+    "Bool",
     "Conv",
     "ConvLocal",
     "ConvTranspose",
     "Cos",
     "Dense",
+    "Diagonal",
     "DotGeneral",
     "Dropout",
     "Elementwise",
@@ -80,6 +83,7 @@ __all__ = [
     "Index",
     "LayerNorm",
     "LeakyRelu",
+    "MaskedArray",
     "Monomial",
     "Padding",
     "Polynomial",

@@ -16,16 +16,17 @@ import jax
 import jax.numpy as jnp
 
 from ntc.backends.jax.finite import FORWARD, masking
-from ntc.errors import InputError, ParameterError, ShapeError, UnsupportedError
+from ntc.errors import InputError, ParameterError, ShapeError
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import Aggregate
 from ntc.ir.types import Distribution, TensorType
-from ntc.stax.custom import Custom
+from ntc.stax.custom import Custom, masking_of
 from ntc.stax.entrywise import entries, is_entrywise
 from ntc.stax.layout import Layout
 from ntc.stax.masked import marked, mask_of
 from ntc.stax.part import Chain, FanOut, Join, Parallel, Part, Repeat, Single, is_shape, layouts
 from ntc.stax.patterns import adjacent, vertices
+from ntc.stax.presence import present
 from ntc.stax.weights import drawn, scaled
 
 Shape = Any
@@ -256,11 +257,31 @@ def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
 
 
 def _apply_custom(part: Custom, params: Any, value: Any, call: _Call) -> Any:
-    if any(one.mask is not None for one in jax.tree.leaves(value, is_leaf=_is_array)):
-        raise UnsupportedError(f"{part.name} is a layer of one's own, and some positions of its input are masked")
-    given = {"rng": call.rng, "pattern": call.pattern}
-    y = part.apply(params, _leave(value), **{name: x for name, x in given.items() if x is not None})
-    return _enter(y, _layouts_after(_array_shapes(y), value), None)
+    masks = _missing(value)
+    masking = masking_of(part) if jax.tree.leaves(masks) else None
+    given = {"rng": call.rng, "pattern": call.pattern, "mask": None if masking is None else masks}
+    inputs = _leave(value)
+    y = part.apply(params, inputs, **{name: x for name, x in given.items() if x is not None})
+    entered = _enter(y, _layouts_after(_array_shapes(y), value), None)
+    return entered if masking is None else _with_masks(entered, masking.move(masks, _array_shapes(inputs)))
+
+
+def _missing(value: Any) -> Any:
+    """The masks of values for users: true where a position is missing, with one channel."""
+    if isinstance(value, tuple):
+        return tuple(map(_missing, value))
+    return None if value.mask is None else value.layout.stored(~value.mask[..., None])
+
+
+def _with_masks(value: Any, masks: Any) -> Any:
+    """Values with masks, zero where they are masked."""
+    if isinstance(value, tuple):
+        several = masks if isinstance(masks, tuple | list) else (masks,) * len(value)
+        return tuple(map(_with_masks, value, several))
+    if masks is None:
+        return value
+    seen = present(masks, value.layout.stored(value.x.shape), value.layout)
+    return replace(value, x=jnp.where(seen[..., None], value.x, 0), mask=seen)
 
 
 def _layouts_after(shape: Any, value: Any) -> Any:

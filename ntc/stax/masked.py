@@ -13,7 +13,6 @@ from ntc.backends.jax.inputs import is_missing
 from ntc.backends.jax.known import is_traced
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.ops import Mask
-from ntc.stax.layout import Layout
 
 
 def mask_of(constant: float) -> Mask:
@@ -44,26 +43,21 @@ def _with_infinity(x: Any, constant: Any) -> Any:
     return jnp.where(missing, inf, jnp.where(jnp.isinf(x), jnp.nan, x))
 
 
-def masked_kernels(kernels: Any, x1: Any, x2: Any, layout: Layout, constant: float) -> Any:
-    """The Kernels with masks, which are those of the inputs, unless no positions are left.
+def masked_kernels(kernels: Any, facts: Any, x1: Any, x2: Any, layout: Any, constant: float) -> Any:
+    """The Kernels with masks: those of the input, at the positions where layers have moved them.
 
-    Raises UnsupportedError where a layer has moved positions.
+    Raises UnsupportedError for what is masked of several inputs.
     """
     if isinstance(kernels, tuple):
-        return tuple(masked_kernels(one, x1, x2, layout, constant) for one in kernels)
-    if len(kernels.shape1) == 2:
+        return tuple(masked_kernels(*each, x1, x2, layout, constant) for each in zip(kernels, facts, strict=True))
+    if facts.visible is None:
         return kernels
-    masks: list[Any] = [None if x is None else _mask(layout.standard(jnp.asarray(x)), constant) for x in (x1, x2)]
-    own = Layout.of(len(kernels.shape1), (kernels.batch_axis, kernels.channel_axis))
-    if own.standard(kernels.shape1)[:-1] != masks[0].shape[:-1]:
-        raise UnsupportedError(
-            "a Kernel of masked inputs whose positions a layer has moved", hint='get=("nngp", "ntk") gives the matrices'
-        )
-    mask1, mask2 = (None if mask is None else own.stored(mask) for mask in masks)
-    return kernels.replace(mask1=mask1, mask2=mask2)
+    if isinstance(layout, tuple):
+        raise UnsupportedError("a Kernel of several masked inputs", hint='get=("nngp", "ntk") gives the matrices')
+    first, second = (None if x is None else _present(layout.standard(jnp.asarray(x)), constant) for x in (x1, x2))
+    return facts.masked(kernels, first, second)
 
 
-def _mask(x: Any, constant: float) -> Any:
-    """Which positions of an array in standard order have no channel."""
-    value = mask_of(constant).value
-    return is_missing(value, x).all(-1, keepdims=True)
+def _present(x: Any, constant: float) -> Any:
+    """Which positions of an array in standard order have a channel."""
+    return ~is_missing(mask_of(constant).value, x).all(-1)

@@ -188,7 +188,7 @@ class Given(KernelOp):
 
     name: ClassVar[str] = "given"
     arity: ClassVar[tuple[int, int]] = (1, 2)
-    kernel: Kernel = "nngp"
+    kernel: Kernel | Literal["mask"] = "nngp"
     number: _Start = 0
     spatial: Spatial = ()
 
