@@ -12,7 +12,7 @@ from ntc.backends.jax.known import is_traced
 from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
 from ntc.predict.filters import durations, learned, moved, over_time, remaining
 from ntc.predict.inference import Gaussian, change_of_covariance
-from ntc.predict.kernels import Get, KernelFn, Regime, answered, component, kernel_function, test_train_keywords
+from ntc.predict.kernels import BOTH, Get, KernelFn, Regime, answered, component, kernel_function, test_train_keywords
 from ntc.predict.layout import Axes, Layout
 from ntc.predict.system import Spectrum, System
 
@@ -71,7 +71,7 @@ class _Data:
 
     def train(self, names: tuple[str, ...]) -> Mapping[str, Any]:
         """Kernels (n, n) of the training inputs."""
-        missing = tuple(name for name in names if name not in self._train)
+        missing = tuple(name for name in dict.fromkeys(names) if name not in self._train)
         if not missing:
             return self._train
         # Kernels of known inputs are computed now, also inside a transformation, of which nothing is to be kept.
@@ -122,7 +122,7 @@ class Ensemble:
         Args:
           t: a number or array of numbers; None is infinity, by a linear solve: see `gradient_descent_mse`.
           x_test: inputs (m, ...). None is for the training inputs without regularisation.
-          get: nngp or ntk, or a tuple of them; None is both.
+          get: nngp or ntk, in any case, or a tuple of them; None is both.
           compute_cov: return `Gaussian(mean, covariance)`.
           keywords: of kernel_fn, for the test inputs.
 
@@ -133,7 +133,7 @@ class Ensemble:
         Raises:
           InputError: as `gradient_descent_mse`, or the kernel function lacks a kernel.
         """
-        return answered(get, ("nngp", "ntk"), lambda regime: self._predicted(t, x_test, regime, compute_cov, keywords))
+        return answered(get, BOTH, lambda regime: self._predicted(t, x_test, regime, compute_cov, keywords))
 
     def _predicted(self, t: Any, x_test: Any, regime: Regime, compute_cov: bool, keywords: Mapping[str, Any]) -> Any:
         if x_test is None:
@@ -154,7 +154,7 @@ class Ensemble:
         nngp: tuple[Any, ...] = ()
         if regime == "ntk":
             nngp = self._layout.matrix(arithmetic.array(train["nngp"])), matrices["nngp"]
-        covariance = self._layout.matrix(arithmetic.array(prior)) + change_of_covariance(
+        covariance = self._layout.matrix(arithmetic.array(prior))[None] + change_of_covariance(
             weights, matrices[regime], *nngp
         )
         return Gaussian(mean, arithmetic.finished(self._layout.kernel(over_time(t, covariance), shape, shape)))
@@ -176,7 +176,7 @@ class Ensemble:
         return mean, (rotated * share[:, None, :]) @ spectrum.vectors.T
 
     def _on_training_set(self, t: Any, regime: Regime, compute_cov: bool) -> Any:
-        kernels = self._data.train((regime, "nngp") if compute_cov else (regime,))
+        kernels = self._data.train(tuple(dict.fromkeys((regime, "nngp"))) if compute_cov else (regime,))
         known = (*kernels.values(), self._y, t, self._learning_rate, self._system(regime).diag_reg)
         arithmetic = Arithmetic.of(kernels[regime], self._requested, *known)
         shape, y = self._layout.shape, self._layout.columns(arithmetic.array(self._y))

@@ -78,7 +78,7 @@ class Inference:
         """The mean on the test set, and the covariance if k_test_test is given.
 
         Args:
-          get: nngp, ntk or ntkgp, or a tuple of them; None is (nngp, ntk).
+          get: nngp, ntk or ntkgp, in any case, or a tuple of them; None is (nngp, ntk).
           k_test_train: kernels between test and training inputs. None is for the training set without
             regularisation, where outputs are y_train for certain.
           k_test_test: kernels of the test inputs; anything but None if k_test_train is None. `ntk` reads their NNGP,

@@ -92,6 +92,13 @@ def apply_all(
     hyper: Values | None = None,
 ) -> dict[str, jax.Array]:
     """All outputs of the network by name, of which the last, `y`, is that of `apply`."""
+    with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
+        return _all_outputs(graph, params, x, key, pattern, dtype, hyper)
+
+
+def _all_outputs(
+    graph: Graph, params: Params, x: Examples, key: Any, pattern: Any, dtype: Any, hyper: Values | None
+) -> dict[str, jax.Array]:
     inputs = Inputs(graph, dtype or jnp.result_type(*jax.tree.leaves(x)), jnp)
     packed = inputs.packed("x", x, None, pattern)
     values = dict(inputs.arrays("x", x))
