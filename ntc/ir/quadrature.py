@@ -97,5 +97,3 @@ def distance(start: Array, far: float) -> Array:
     one_side = np.log1p(far * (1 + (2 * near + far) / (root + root_far)) / (np.maximum(near, 0) + root))
     value: Array = np.where(crosses, np.arcsinh(end / BEND) - np.arcsinh(start / BEND), one_side)
     return value
-
-

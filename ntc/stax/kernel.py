@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ntc.errors import InputError, ParameterError
 from ntc.ir.types import Kernel as KernelName
-from ntc.stax.compiled import Compiled, precision_of, shapes_of, without_examples
+from ntc.stax.compiled import Compiled, precision, shapes_of, without_examples
 from ntc.stax.compose import Composition, divided, has_custom, is_kernels, refuse_masks
 from ntc.stax.covariances import Kernel
 from ntc.stax.layout import LAST, Axes
@@ -129,11 +129,11 @@ class KernelFunction:
         shapes = shapes_of(x1)
         layout = layouts(shapes, self.part.placed or axes)
         shapes = without_examples(shapes, layout)
-        precision = precision_of(jax.tree.leaves((x1, x2)))
-        key = (shapes, axes, precision, kernels, repr(mask_constant))
+        dtype = precision()
+        key = (shapes, axes, dtype, kernels, repr(mask_constant))
         if key not in self._programs:
             self._programs[key] = Compiled.of(
-                self.part, shapes, mask_constant, axes, kernels=kernels, dtype=precision, devices=self.devices
+                self.part, shapes, mask_constant, axes, kernels=kernels, dtype=dtype, devices=self.devices
             )
         return self._programs[key]
 

@@ -16,9 +16,7 @@ def gap(k: jax.Array, v1: jax.Array, v2: jax.Array) -> jax.Array:
 
 
 @gap.defjvp
-def _gap_jvp(
-    primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
-) -> tuple[jax.Array, jax.Array]:
+def _gap_jvp(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
     """That of the formula, at its bound as well."""
     (k, v1, v2), (dk, dv1, dv2) = primals, tangents
     return gap(k, v1, v2), v2 * dv1 + v1 * dv2 - 2 * k * dk
