@@ -64,7 +64,8 @@ def build(
       network: from the builder (`nn.input(...) >> ...`), or a tensor graph (`ntc.read_graph`).
       target: cpu, cuda or tpu. A program may be built and exported for a device that is not here.
       kernels: one or both of nngp and ntk.
-      dtype: float32 or float64, of all arithmetic.
+      dtype: float32 or float64, of all arithmetic, whatever the type of the examples and whether or not
+        `jax_enable_x64` is set. (`kernel_fn` of `ntc.stax` has no such argument, and computes in float64 where it is.)
       observer: sees the graph after every pass.
       conv_lowering: how convolutions are summed: along one axis after the other, over all taps at once, or as
         products with banded matrices; auto chooses by a count of operations on the target.

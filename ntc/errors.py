@@ -113,6 +113,10 @@ class InputError(NtcError):
     """Arrays or files that do not fit the program."""
 
 
+class NonFiniteError(NtcError, ArithmeticError):
+    """A kernel of finite inputs that overflows, or an integral that cannot be had to any digits."""
+
+
 class ArtifactError(NtcError):
     """A compiled file that is truncated, altered, foreign or of another version."""
 

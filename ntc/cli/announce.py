@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
 
 
+_WIDE = ("float64", "longdouble", "float128", "int32", "int64", "uint32", "uint64")
+"""Types with numbers that float32 rounds."""
+
 Examples = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
 
 
 def announce(program: Program, x1: Examples, x2: Examples | None) -> None:
-    """Says on stderr what a computation of more than a minute is predicted to take."""
+    """Says on stderr where examples are computed with in less than their precision, and what a computation of more than
+    a minute is predicted to take."""
+    arrays = [array for x in (x1, x2) if x is not None for array in (x.values() if isinstance(x, dict) else [x])]
+    if program.dtype == "f32" and any(array.dtype.name in _WIDE for array in arrays):
+        name = next(array.dtype.name for array in arrays if array.dtype.name in _WIDE)
+        text = f"{name} examples are computed with in float32; --dtype float64 keeps their digits"
+        stderr.print(text, markup=False, highlight=False)
     n1, n2 = _count(x1), None if x2 is None else _count(x2)
     if n1 == 0 or n2 == 0:
         return  # refused by the program, or nothing to compute

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntc.backends.jax.known import is_traced
-from ntc.backends.jax.precision import precision
+from ntc.backends.jax.precision import is_real, precision
 from ntc.errors import InputError
 
 SolveDType = Literal["float32", "float64"]
@@ -29,8 +29,10 @@ def checked(name: str, x: Any) -> Any:
         array = np.asarray(x)
     except ValueError as error:
         raise InputError(f"{name} is not an array: {error}") from None
-    if array.dtype.kind not in "fiub" and array.dtype != jnp.bfloat16:
+    if not is_real(array.dtype):
         raise InputError(f"{name} should hold real numbers, got dtype {array.dtype}")
+    if array.dtype.kind in "bu":
+        array = array.astype(np.int64)  # whose differences are right
     if not np.isfinite(array).all():
         what = "the kernel matrix" if name.startswith("k_") else name
         raise InputError(f"{what} has entries that are not finite", hint="are all inputs finite?")
@@ -38,8 +40,11 @@ def checked(name: str, x: Any) -> Any:
 
 
 def kernel_dtype(kernel: Any) -> Any:
-    """The dtype of predictions with a kernel: its own, float32 for integers."""
-    return kernel.dtype if np.issubdtype(kernel.dtype, np.floating) else np.dtype(np.float32)
+    """The dtype of predictions with a kernel: its own, float32 for half precision; of integers and truth values
+    float64 where JAX has it enabled, else float32."""
+    if not jax.dtypes.issubdtype(kernel.dtype, np.floating):
+        return jax.dtypes.canonicalize_dtype(np.float64)
+    return np.dtype(np.float64) if kernel.dtype == np.float64 else np.dtype(np.float32)
 
 
 def solve_dtype(requested: SolveDType | None) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.known import is_staged, is_traced
@@ -144,11 +145,9 @@ def finished(builder: TensorGraphBuilder, result: Value) -> tuple[Graph, Any]:
     return builder.finish("network", values[-1]), _relabelled(result, iter([*labels, RESULT]))
 
 
-def precision_of(arrays: list[Any]) -> Precision:
-    """That of kernels of these arrays: float64 if one of them is and JAX has it enabled, else float32."""
-    if jnp.result_type(float) != jnp.float64:
-        return "float32"
-    return "float64" if any(x.dtype.itemsize == 8 for x in arrays) else "float32"
+def precision() -> Precision:
+    """That of kernels: float64 wherever JAX has it enabled, whatever the type of the inputs, else float32."""
+    return "float64" if jax.dtypes.canonicalize_dtype(np.float64) == np.float64 else "float32"
 
 
 def shapes_of(x: Any) -> Shapes:
@@ -192,7 +191,7 @@ def _pairs(shapes: Shapes, layout: Any) -> list[tuple[Any, Layout]]:
 def _leaves(x: Any, layout: Any) -> list[Any]:
     """The arrays in standard order."""
     if not isinstance(layout, tuple):
-        return [layout.standard(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x)]
+        return [layout.standard(x)]
     if not isinstance(x, tuple | list) or len(x) != len(layout):
         raise InputError(f"the network has {len(layout)} inputs", hint="give a tuple with an array for each")
     return [array for each in zip(x, layout, strict=True) for array in _leaves(*each)]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ntc.errors import InputError, UnsupportedError
-from ntc.stax.compiled import precision_of
+from ntc.stax.compiled import precision
 from ntc.stax.covariances import Kernel
 from ntc.stax.custom import Custom, masked, shaped
 from ntc.stax.given import Continued, Kernels, leaves
@@ -73,7 +73,7 @@ class Composition:
         shapes = [tuple(kernel.nngp.shape[:2]) for kernel in every]
         if len(set(shapes)) != 1:
             raise InputError(f"kernels of different numbers of examples: {shapes}")
-        dtype = precision_of([kernel.nngp for kernel in every])
+        dtype = precision()
         known, structure = jax.tree.flatten(jax.tree.map(lambda x: x.shape, kernels), is_leaf=_is_shape)
         key = part, dtype, structure, tuple(known)
         if key not in self._continued:

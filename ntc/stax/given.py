@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntc.backends.jax.known import is_traced
-from ntc.backends.jax.limits import limited
 from ntc.backends.jax.loops import emit
+from ntc.backends.jax.nonfinite import limited
 from ntc.compiler import lower
-from ntc.errors import InputError, UnsupportedError
+from ntc.errors import InputError, NonFiniteError, UnsupportedError
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph, kernel_label
 from ntc.ir.kernel import Given as GivenCovariance
@@ -80,12 +80,12 @@ class Continued:
         return outputs
 
     def _check_finite(self, graph: Graph, outputs: Arrays) -> None:
-        """Raises UnsupportedError where what is known is not finite as the integral of a nonlinearity is infinite."""
+        """Raises NonFiniteError where what is known is not finite as the integral of a nonlinearity is infinite."""
         if not (phis := limited(graph)) or is_traced(outputs):
             return
         if not all(np.isfinite(x).all() for x in outputs.values()):
-            listed = ", ".join(f"{phi.name} from {phi.largest_variance:.6g} on" for phi in phis.values())
-            raise UnsupportedError(
+            listed = ", ".join(sorted({f"{phi.name} from {phi.largest_variance:.6g} on" for phi in phis.values()}))
+            raise NonFiniteError(
                 f"kernels are infinite or not numbers, as integrals are at these variances: of {listed}",
                 hint="scale the inputs, or the weights of the layer before",
             )

@@ -14,7 +14,7 @@ from ntc.errors import InputError, ParameterError
 from ntc.finite.arguments import second_of
 from ntc.ir.named import answered
 from ntc.ir.types import Kernel as KernelName
-from ntc.stax.compiled import Compiled, precision_of, shapes_of, without_examples
+from ntc.stax.compiled import Compiled, precision, shapes_of, without_examples
 from ntc.stax.compose import Composition, divided, has_custom, is_kernels, takes_pattern
 from ntc.stax.covariances import Kernel
 from ntc.stax.layout import LAST, Axes
@@ -110,7 +110,7 @@ class KernelFunction:
         kernels = tuple(kernel for kernel in KERNELS if kernel in wanted or (kernel == "nngp" and not alone))
         constant = call.mask_constant
         if constant is not None:
-            constant, (x1, x2) = marked(constant, (x1, x2), precision_of(jax.tree.leaves((x1, x2))))
+            constant, (x1, x2) = marked(constant, (x1, x2), precision())
         compiled = self.compiled(x1, x2, kernels, constant, call.axes)
         if alone:
             return compiled(x1, x2, call.pattern, self._hyper)
@@ -157,11 +157,11 @@ class KernelFunction:
         shapes = shapes_of(x1)
         layout = layouts(shapes, self.part.placed or axes)
         shapes = without_examples(shapes, layout)
-        precision = precision_of(jax.tree.leaves((x1, x2)))
-        key = (shapes, axes, precision, kernels, repr(mask_constant))
+        dtype = precision()
+        key = (shapes, axes, dtype, kernels, repr(mask_constant))
         if key not in self._programs:
             self._programs[key] = Compiled.of(
-                self.part, shapes, mask_constant, axes, kernels=kernels, dtype=precision, devices=self.devices
+                self.part, shapes, mask_constant, axes, kernels=kernels, dtype=dtype, devices=self.devices
             )
         return self._programs[key]
 

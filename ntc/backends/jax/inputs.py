@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from ntc.backends.jax.precision import is_real
 from ntc.errors import InputError
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.inputs import markers
@@ -85,7 +86,7 @@ class Inputs:
             array = self.numpy.asarray(x)
         except ValueError as error:
             raise InputError(f"{name} is not an array: {error}") from None
-        if array.dtype.kind not in "fiub":
+        if not is_real(array.dtype):
             raise InputError(f"{name} should hold real numbers, got dtype {array.dtype}")
         return array.astype(self.dtype, copy=False)
 

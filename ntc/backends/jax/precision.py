@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,6 +15,11 @@ from ntc.ir.types import DType
 def precision(dtype: DType) -> AbstractContextManager[object]:
     """A context in which arrays of this type can be made and computed with."""
     return nullcontext() if dtype == "f32" else jax.enable_x64(True)
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether arrays of a dtype hold real numbers, of half precision too, whole numbers or truth values."""
+    return any(jax.dtypes.issubdtype(dtype, kind) for kind in (np.floating, np.integer, np.bool_))
 
 
 def require(dtype: DType) -> None:

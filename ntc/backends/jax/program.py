@@ -21,9 +21,9 @@ from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.known import is_traced
-from ntc.backends.jax.limits import limited, refuse_infinite
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.near import NearPairs, loses_digits
+from ntc.backends.jax.nonfinite import FiniteCheck
 from ntc.backends.jax.precision import precision, require
 from ntc.backends.jax.self_test import LONG, SelfTest
 from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
@@ -151,8 +151,9 @@ class Program:
         Raises:
           SelfTestError: the program is wrong for some examples.
           InputError: the arrays do not fit the network, or are not real numbers.
-          UnsupportedError: there is no device of the program's target here; or the integral of a nonlinearity is
-            infinite at the variance of an example (within JAX transformations, such kernels are NaN).
+          NonFiniteError: a kernel of finite examples is not finite; the error names the layer, and the variance it
+            happened at. Kernels of examples that are not finite are NaN. Not within JAX transformations.
+          UnsupportedError: there is no device of the program's target here.
           LimitError: not even one pair of examples fits into memory.
         """
         scales = values_of(self.network.hypers, hyper, self._array_type)
@@ -166,13 +167,13 @@ class Program:
             result = self._tiled(first, other, scales, progress, memory)
             if refine and self._near is not None and len(first) and (other is None or len(other)):
                 self._near.refine(first, other, result, self._hyper("cross", scales).get("hyper", {}))
-            self._refuse_infinite(result, scales, first, *second)
+            self._finite_check(scales).matrices(first, other, result)
             return self._kernels(result)
 
-    def _refuse_infinite(self, found: Values, scales: dict[str, Any], *inputs: npt.NDArray[Any]) -> None:
-        """Raises UnsupportedError where the integral of a nonlinearity is infinite."""
-        if limited(self.graphs["cross"]):
-            refuse_infinite(self.graphs["diagonal"], found, *inputs, hyper={k: float(x) for k, x in scales.items()})
+    def _finite_check(self, scales: dict[str, Any]) -> FiniteCheck:
+        graph = self.graphs["diagonal"]
+        graph = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
+        return FiniteCheck(graph, self.target, self._device, self.dtype)
 
     def _self_test(
         self,
@@ -226,7 +227,7 @@ class Program:
                 for i in range(0, max(1, len(array)), size)
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self._labels}
-            self._refuse_infinite(joined, scales, array)
+            self._finite_check(scales).diagonal(array, joined)
             return self._kernels(joined)
 
     def cost(self, n1: int, n2: int | None = None, memory: int | None = None) -> Cost:

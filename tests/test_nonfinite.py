@@ -1,0 +1,73 @@
+"""Kernels that are not finite: an error with layer and variance, never NaN of finite inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ntc
+from ntc import nn, stax
+from ntc.errors import NonFiniteError
+
+_dense = nn.dense(8, 1.0, 0.1)
+
+
+def program(layer: Any, dtype: str = "float32") -> Any:
+    return ntc.build(nn.input(4) >> _dense >> layer >> _dense >> nn.relu() >> nn.dense(1), dtype=dtype)
+
+
+X = np.random.default_rng(0).normal(size=(5, 4)) * 300
+
+
+@pytest.mark.parametrize(("name", "layer"), [("activation", nn.activation("sin(x) * sigmoid(x)")), ("exp", nn.exp())])
+@pytest.mark.parametrize("x2", [None, X[:2]], ids=["own", "cross"])
+def test_the_error_names_layer_and_variance(name: str, layer: Any, x2: Any) -> None:
+    """Protects from matrices of NaN, or of inf, of finite inputs: of a formula that no nodes resolve, of an overflow."""
+    with pytest.raises(NonFiniteError, match=rf"{name}.*is not at a variance of its input of \d") as caught:
+        program(layer)(X, x2)
+    assert "smaller scale" in str(caught.value)
+
+
+def test_the_diagonal_is_checked() -> None:
+    """Protects `program.diagonal`."""
+    with pytest.raises(NonFiniteError, match="example 0 with itself"):
+        program(nn.exp()).diagonal(X)
+
+
+def test_only_what_is_not_finite_is_to_blame() -> None:
+    """Protects the numbers of the error: the first bad example is named, and examples of small scale have kernels."""
+    x = np.concatenate([X / 300, X[3:]])
+    assert np.isfinite(program(nn.exp())(x[:5]).ntk).all()
+    with pytest.raises(NonFiniteError, match="examples [0-4] and [56]|examples [56] and"):
+        program(nn.exp())(x)
+
+
+def test_inputs_that_are_not_finite_stay_so() -> None:
+    """Protects NaN among inputs, whose kernels are NaN, while an overflow beside them is still an error."""
+    x = X / 300
+    x[1] = np.nan
+    found = np.asarray(program(nn.tanh())(x).ntk)
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(np.delete(np.delete(found, 1, 0), 1, 1)).all()
+    with pytest.raises(NonFiniteError):
+        program(nn.exp())(np.concatenate([x, X]))
+
+
+def test_kernel_functions_of_stax() -> None:
+    """Protects `kernel_fn` outside of transformations."""
+    _, _, kernel_fn = stax.serial(stax.Dense(8), stax.Exp(), stax.Dense(1))
+    with pytest.raises(NonFiniteError, match="exp"):
+        kernel_fn(X.astype(np.float32), None, "nngp")
+
+
+def test_the_error_points_at_the_model_file(tmp_path: Path) -> None:
+    """Protects the place: the line of the layer in a model."""
+    model = tmp_path / "steep.nt"
+    model.write_text("model steep =\n  input(4)\n  |> dense(8)\n  |> exp\n  |> dense(1)\n")
+    with pytest.raises(NonFiniteError) as caught:
+        ntc.build(ntc.load_graph(model))(X)
+    assert caught.value.location is not None
+    assert caught.value.location.line == 4
