@@ -248,7 +248,7 @@ def test_decays_are_recognised(decay: Callable[[Any], Any], wanted: dict[str, An
         (lambda: stax.Dense(1, parameterization="mean_field"), ParameterError, "parameterization"),
         (stax.serial, ParameterError, "one or more"),
         (lambda: stax.FanInSum()[2](X1), ParameterError, "tuple"),
-        (lambda: stax.Index(stax.Slice[0])[2](IMAGES), UnsupportedError, "examples"),
+        (lambda: stax.Index(stax.Slice[0])[2](IMAGES), UnsupportedError, "one example"),
         (
             lambda: stax.serial(stax.Conv(1, (2, 2)), stax.GlobalAvgPool(channel_axis=1))[2](IMAGES),
             ParameterError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ from ntc.stax.compiled import Precision, default_target, finished
 from ntc.stax.covariances import Kernel
 from ntc.stax.facts import facts
 from ntc.stax.layout import Layout
-from ntc.stax.part import Part, Tensor, Value
+from ntc.stax.part import Part, Tensor, Value, kept
 
 Kernels = Any
 """A Kernel, or a tuple of Kernels, nested as the inputs or the results of a part."""
@@ -40,13 +41,13 @@ class Continued:
         builder = TensorGraphBuilder((), 1)
         result = part.write(builder, _entered(builder, kernels, iter(range(len(leaves(kernels))))))
         self.graph, labels = finished(builder, result)
-        self.facts = facts(builder, result, labels)
+        self.facts, self._kept = facts(builder, result, labels), kept(result)
         self._diagonal = [i for i, kernel in enumerate(leaves(kernels)) if kernel.diagonal_spatial]
         self._functions: dict[Between, Any] = {}
 
     def __call__(self, kernels: Kernels, hyper: Mapping[str, Any]) -> Kernels:
         """The kernels of the results, nested as they are. Raises InputError, UnsupportedError for what is not given."""
-        every = list(map(_in_order, leaves(kernels)))
+        every = [reduce(lambda own, part: own.slice(part, part), self._kept, _in_order(x)) for x in leaves(kernels)]
         same = all(kernel.x1_is_x2 for kernel in every)
         first = {f"nngp{i}.N": _own(kernel, kernel.cov1) for i, kernel in enumerate(every)}
         second = {f"nngp{i}.N": _own(x, x.cov1 if x.cov2 is None else x.cov2) for i, x in enumerate(every)}
