@@ -264,7 +264,7 @@ def test_embeddings_have_any_covariance() -> None:
         (lambda: stax.repeat(stax.Dense(1)[2], 2), ParameterError, "Dense: its kernel_fn is given"),
         (lambda: stax.serial(5), ParameterError, "a layer is wanted, got 5"),
         (lambda: stax.FanInSum()[2](X1), ParameterError, "tuple"),
-        (lambda: stax.Index(stax.Slice[0])[2](IMAGES), UnsupportedError, "examples"),
+        (lambda: stax.Index(stax.Slice[0])[2](IMAGES), UnsupportedError, "one example"),
         (
             lambda: stax.serial(stax.Conv(1, (2, 2)), stax.GlobalAvgPool(channel_axis=1))[2](IMAGES),
             ParameterError,

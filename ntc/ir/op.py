@@ -180,6 +180,11 @@ class TensorOp(Op):
             f"{self.name} has no rule for inputs with masked positions", hint="remove the mask, or this layer"
         )
 
+    def reads(self, spatial: Spatial) -> KernelOp | None:
+        """Where an output position reads several: the map that has a one for all that it reads. It is masked if all of
+        them are. None if `visible` says where masks are."""
+        return None
+
     @property
     def has_weights(self) -> bool:
         """Whether the output is a new random linear function of the input."""

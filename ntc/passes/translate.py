@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ntc.errors import Location, NtcError, ParameterError
 from ntc.ir.graph import Graph, Input, Node, Output, kernel_label, tensor_op
-from ntc.ir.kernel import Constant, Mirror, Mul, Window
+from ntc.ir.kernel import Constant, Mirror, Mul, Positive, Window
 from ntc.ir.op import Emit, KernelOp, Pair, Value, covariance
 from ntc.ir.ops import Elementwise, Identity, Mask
 from ntc.ir.ops.given import Given
@@ -145,6 +145,9 @@ class _Writer:
         op, emit = tensor_op(node), self.scope(node.name, node.location, "mask")
         if isinstance(op, Mask) or (isinstance(op, Given) and op.masked):
             return op.unmasked(emit, x)
+        reads = None if x.mask is None else op.reads(x.type.spatial)
+        if x.mask is not None and reads is not None:
+            return emit(Positive(), emit(reads, x.mask))
         positions = None if x.mask is None else op.visible(x.type)
         if x.mask is None or positions is None or positions == Strided.every(x.type.spatial):
             return None if positions is None else x.mask

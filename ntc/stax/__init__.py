@@ -17,6 +17,7 @@ from ntc.stax.combinators import (
     serial,
 )
 from ntc.stax.custom import MaskedArray, requires, supports_masking, unmask_fn
+from ntc.stax.dot_general import DotGeneral
 from ntc.stax.elementwise import (
     ABRelu,
     Abs,
@@ -43,7 +44,7 @@ from ntc.stax.elementwise import (
 from ntc.stax.enums import AggregateImplementation, AttentionMechanism, Padding, PositionalEmbedding
 from ntc.stax.pooling import AvgPool, Dropout, GlobalAvgPool, GlobalSumPool, LayerNorm, SumPool
 from ntc.stax.requirements import Bool, Diagonal
-from ntc.stax.shapes import Aggregate, DotGeneral, Flatten, ImageResize, Index, Slice
+from ntc.stax.shapes import Aggregate, Flatten, ImageResize, Index, Slice
 
 __all__ = [
     "ABRelu",

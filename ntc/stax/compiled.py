@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal
 
 import jax
@@ -22,7 +23,7 @@ from ntc.ir.types import Target
 from ntc.stax.facts import facts
 from ntc.stax.layout import Axes, Layout
 from ntc.stax.masked import mask_of
-from ntc.stax.part import Part, Tensor, Value, layouts, singles
+from ntc.stax.part import Part, Tensor, Value, kept, layouts, singles
 from ntc.stax.patterns import adjacent, vertices
 
 Shapes = Any
@@ -41,6 +42,7 @@ class Compiled:
       results: the names of the results in the program, nested as the results are.
       adjacency: makes what the program takes of a pattern of so many examples.
       facts: of the results, nested as they are.
+      kept: slices of the examples that are given, one of another.
     """
 
     program: Program
@@ -48,6 +50,7 @@ class Compiled:
     results: Any
     adjacency: Callable[[Any, int], Any]
     facts: Any
+    kept: tuple[slice, ...]
 
     @classmethod
     def of(cls, part: Part, shapes: Shapes, mask: float | None, axes: Axes, **options: Any) -> Compiled:
@@ -59,7 +62,7 @@ class Compiled:
         builder, result = _written(part, shapes, layout, mask)
         graph, results = finished(builder, result)
         program = build(graph, target=default_target(), **options)
-        return cls(program, layout, results, _adjacency(part, graph), facts(builder, result, results))
+        return cls(program, layout, results, _adjacency(part, graph), facts(builder, result, results), kept(result))
 
     def __call__(self, x1: Any, x2: Any, pattern: tuple[Any, Any] | None, hyper: Mapping[str, Any]) -> Any:
         """`Kernels`, or a nested tuple of them for a network of several results."""
@@ -92,12 +95,18 @@ class Compiled:
 
     def _graphs(self, x: Any, pattern: Any) -> Any:
         """The pattern of the examples as the program takes it."""
-        return self.adjacency(pattern, _leaves(x, self.layout)[0].shape[0])
+        given = _leaves(x, self.layout)[0]
+        graphs = self.adjacency(pattern, given.shape[0])
+        return graphs if graphs is None or graphs.shape[0] != given.shape[0] else self._examples(graphs)
 
     def _packed(self, x: Any) -> Any:
         """What the program takes: one array in standard order, or a tuple of them."""
-        arrays = _leaves(x, self.layout)
+        arrays = list(map(self._examples, _leaves(x, self.layout)))
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+    def _examples(self, x: Any) -> Any:
+        """Those of an array that the network keeps."""
+        return reduce(lambda array, part: array[part], self.kept, x)
 
     def _nested(self, kernels: Kernels, results: Any, kernel: str | None = None) -> Any:
         """Kernels, or one of them, of every result."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ntc.ir.build import TensorGraphBuilder
-from ntc.ir.sliding import Strided
+from ntc.backends.jax.finite.masking import reached
+from ntc.ir.build import Seen, TensorGraphBuilder
 from ntc.ir.types import Distribution
 from ntc.stax.covariances import Kernel
 from ntc.stax.layout import Layout
@@ -22,7 +22,7 @@ class Fact:
       sizes: (*spatial, channels).
       layout: where its axes are for users.
       gaussian, data: `is_gaussian` and `is_input` of a Kernel.
-      visible: the positions of the input whose masks its own are; None if none is masked.
+      visible: where its mask is; None if it has none.
     """
 
     label: str
@@ -30,19 +30,18 @@ class Fact:
     layout: Layout
     gaussian: bool
     data: bool
-    visible: tuple[Strided, ...] | None
+    visible: Seen | None
 
     def masked(self, kernel: Kernel, first: Any, second: Any) -> Kernel:
         """The Kernel with masks, from which positions (n, *spatial) of the inputs are there; second is None for x1."""
         if self.visible is None:
             return kernel
-        mask1, mask2 = (None if seen is None else self._mask(seen) for seen in (first, second))
+        mask1, mask2 = (None if x is None else self._mask(self.visible, x) for x in (first, second))
         return kernel.replace(mask1=mask1, mask2=mask2)
 
-    def _mask(self, present: Any) -> Any:
+    def _mask(self, visible: Seen, present: Any) -> Any:
         """True where a position of the result is missing, with one channel, in the order of users."""
-        slices = [slice(x.first, x.first + (x.count - 1) * x.stride + 1, x.stride) for x in self.visible or ()]
-        return self.layout.stored(~present[(slice(None), *slices)][..., None])
+        return self.layout.stored(~_there(visible, present)[..., None])
 
     def kernel(self, nngp: Any, ntk: Any, cov1: Any, cov2: Any) -> Kernel:
         """The Kernel with these matrices; without cov2, x2 is x1."""
@@ -60,6 +59,16 @@ class Fact:
             batch_axis=self.layout.batch,
             channel_axis=self.layout.channel,
         )
+
+
+def _there(visible: Seen, present: Any) -> Any:
+    """Which positions of a value are there, from those of the input."""
+    below, positions = visible
+    if isinstance(below, tuple):  # the mask of what an op makes of a masked value
+        op, *inner = below
+        present = reached(op, _there((inner[0], inner[1]), present))
+    slices = [slice(x.first, x.first + (x.count - 1) * x.stride + 1, x.stride) for x in positions]
+    return present[(slice(None), *slices)]
 
 
 def facts(builder: TensorGraphBuilder, result: Value, labels: Any) -> Any:

@@ -180,6 +180,8 @@ def _init_repeat(part: Repeat, rng: jax.Array, value: Any) -> Any:
 
 def _init_single(part: Single, rng: jax.Array, value: Any) -> tuple[_Placed, Any]:
     layout = part.check(value).layout
+    if (chosen := part.examples(layout)) is not None and value.shape[0] >= 0:
+        value = replace(value, shape=(len(range(value.shape[0])[chosen]), *value.shape[1:]))
     if part.forward is not None:
         like = jnp.zeros((1, *value.shape[1:]))
         shape = jax.eval_shape(partial(part.forward, layout), like).shape
@@ -240,6 +242,8 @@ def _apply_repeat(part: Repeat, params: Any, value: Any, call: _Call) -> Any:
 def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
     value: _Array = part.check(given)
     layout = value.layout
+    if (chosen := part.examples(layout)) is not None:
+        value = replace(value, x=value.x[chosen], mask=None if value.mask is None else value.mask[chosen])
     if part.dense is not None and call.pattern is None:
         return value
     if part.forward is not None:

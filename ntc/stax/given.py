@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ from ntc.stax.covariances import Kernel
 from ntc.stax.facts import facts
 from ntc.stax.itself import is_of_itself, is_symmetric
 from ntc.stax.layout import Layout
-from ntc.stax.part import Part, Tensor, Value
+from ntc.stax.part import Part, Tensor, Value, kept
 from ntc.stax.presence import both_present, present
 
 Kernels = Any
@@ -47,13 +48,13 @@ class Continued:
         builder = TensorGraphBuilder((), 1)
         result = part.write(builder, _entered(builder, kernels, iter(range(len(leaves(kernels))))))
         self.graph, labels = finished(builder, result)
-        self.facts = facts(builder, result, labels)
+        self.facts, self._kept = facts(builder, result, labels), kept(result)
         self._diagonal = [i for i, kernel in enumerate(leaves(kernels)) if kernel.diagonal_spatial]
         self._functions: dict[Between, Any] = {}
 
     def __call__(self, kernels: Kernels, hyper: Mapping[str, Any]) -> Kernels:
         """The kernels of the results, nested as they are. Raises InputError, UnsupportedError for what is not given."""
-        every = list(map(_in_order, leaves(kernels)))
+        every = [reduce(lambda own, part: own.slice(part, part), self._kept, _in_order(x)) for x in leaves(kernels)]
         same = all(map(is_of_itself, every))
         seen = _positions(every)
         first, second = (_alone(every, seen, side) for side in (0, 1))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ntc.errors import ParameterError
+from ntc.errors import ParameterError, UnsupportedError
 from ntc.frontend.layers import Apply
 from ntc.frontend.layers import Layer as GraphLayer
 from ntc.ir.build import TensorGraphBuilder
@@ -18,10 +18,15 @@ from ntc.stax.layout import LAST, Axes, Layout
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value of the graph, and where its axes are in the arrays that users see."""
+    """A value of the graph, and where its axes are in the arrays that users see.
+
+    `kept` are slices of the examples of the inputs, one of another: layers treat every example alone, so that the graph
+    of those that are left is that of all.
+    """
 
     name: str
     layout: Layout
+    kept: tuple[slice, ...] = ()
 
 
 Value = Any
@@ -84,6 +89,7 @@ class Single(Part):
       dense: the adjacency of a pattern as the layer takes it, given the sizes of the axes of vertices.
       hyper: values of hyperparameters of the ops, by name: scales that are traced.
       entrywise: whether entries are mapped one by one, so that inputs of finite networks may have any axes.
+      examples: which examples of its input the layer keeps, given the layout of that; None for all.
     """
 
     name: str
@@ -95,6 +101,7 @@ class Single(Part):
     dense: Callable[[Any, tuple[int, ...]], Any] | None = None
     hyper: Mapping[str, Any] = field(default_factory=dict)
     entrywise: bool = False
+    examples: Callable[[Layout], slice | None] = lambda layout: None
 
     @property
     def placed(self) -> Placed:
@@ -102,10 +109,10 @@ class Single(Part):
 
     def write(self, builder: TensorGraphBuilder, value: Value) -> Value:
         layout = self.check(value).layout
-        name = value.name
+        name, kept = value.name, (*value.kept, *filter(None, [self.examples(layout)]))
         for op in self.ops(layout, builder.tensor_of(name).spatial):
             name = builder.append(op, [name])
-        return Tensor(name, self.result(layout, len(builder.tensor_of(name).spatial)))
+        return Tensor(name, self.result(layout, len(builder.tensor_of(name).spatial)), kept)
 
     def check(self, value: Value) -> Any:
         """The value, which is one array. Raises ParameterError where it is not what the layer says."""
@@ -139,7 +146,7 @@ class Join(Part):
 
     def write(self, builder: TensorGraphBuilder, value: Value) -> Value:
         layout = self.check(value)
-        return Tensor(builder.append(self.make(layout), [operand.name for operand in value]), layout)
+        return Tensor(builder.append(self.make(layout), [operand.name for operand in value]), layout, kept(value))
 
     def check(self, value: Value) -> Layout:
         """The layout that all values of a tuple have. Raises ParameterError."""
@@ -245,6 +252,16 @@ def singles(part: Part) -> Iterator[Single]:
                 yield from singles(inner)
         case Repeat():
             yield from singles(part.part)
+
+
+def kept(value: Value) -> tuple[slice, ...]:
+    """Which examples of the inputs a value has. Raises UnsupportedError where those of a tuple have different ones."""
+    if isinstance(value, Tensor):
+        return value.kept
+    found = {repr(own): own for own in map(kept, value)}
+    if len(found) > 1:
+        raise UnsupportedError(f"branches that keep different examples: {', '.join(found)}")
+    return found.popitem()[1]
 
 
 def several(name: str, value: Value) -> tuple[Value, ...]:

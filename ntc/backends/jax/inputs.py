@@ -151,10 +151,14 @@ def is_missing(masked: Masked, x: jax.Array) -> jax.Array:
     return jnp.isnan(x) if masked == "nan" else jnp.isin(x, jnp.asarray(markers(masked), x.dtype))
 
 
-def without_masked(masked: Masked | None, x: jax.Array) -> jax.Array:
-    """x with zeros for masked entries, and one more channel: 1 at positions that are not masked, else 0."""
+def without_masked(masked: Masked | None, x: jax.Array, channels: int | None = None) -> jax.Array:
+    """x with zeros for masked entries, and one more channel: 1 at positions that are not masked, else 0.
+
+    It is behind the channels of the input, of which there are `channels` (default: all) before those of a pattern.
+    """
     if masked is None:
         return x
-    missing = is_missing(masked, x)
+    own, rest = x[..., :channels], x[..., x.shape[-1] if channels is None else channels :]
+    missing = is_missing(masked, own)
     present = ~missing.all(-1, keepdims=True)
-    return jnp.concatenate([jnp.where(missing, 0, x), present.astype(x.dtype)], axis=-1)
+    return jnp.concatenate([jnp.where(missing, 0, own), present.astype(x.dtype), rest], axis=-1)

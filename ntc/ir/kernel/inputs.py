@@ -151,7 +151,7 @@ class Unmasked(Gram):
     name: ClassVar[str] = "unmasked"
 
     def _features(self, x: Array) -> Array:
-        return np.where(self.is_masked(x).all(-1, keepdims=True), 0.0, 1.0)
+        return np.where(self.is_masked(x[..., : self.channels]).all(-1, keepdims=True), 0.0, 1.0)
 
 
 @frozen

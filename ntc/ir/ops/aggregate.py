@@ -8,6 +8,7 @@ from ntc.errors import ShapeError
 from ntc.ir import kernel
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import AxisNumber, frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
 
@@ -46,6 +47,9 @@ class Aggregate(TensorOp):
 
     def distribution(self, *xs: TensorType) -> Distribution:
         return xs[0].distribution
+
+    def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
+        return Strided.every(x.spatial)
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         (x,) = xs
