@@ -86,7 +86,7 @@ class Row:
         return self.peer.run / self.stax.run if self.peer and self.stax else float("nan")
 
 
-QUICK = ("cnn_flatten", "fully_connected_self", "small")
+QUICK = ("cnn_flatten", "fully_connected_self")
 """The cases of a quick run that names none."""
 
 

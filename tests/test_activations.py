@@ -21,7 +21,7 @@ from ntc.ir.op import Array
 from ntc.ir.ops import TENSOR_OPS, Elementwise
 from ntc.ir.types import Between
 from ntc.passes.translate import Translate
-from tests.assertions import QUICKLY_COMPILED, assert_close
+from tests.assertions import assert_close, barely_compiled
 from tests.formulas import kinked_quadrature, kinks, phi, slope, smooth_quadrature
 from tests.test_integrals import integrals, jax_integrals, sizes
 
@@ -165,7 +165,7 @@ def derivatives(activation: Elementwise, dtype: Any, *arrays: Array) -> tuple[Ar
         return by_arguments(dual), by_arguments(dual_dot), dual_dot(activation, *x, None)
 
     with jax.enable_x64(True):
-        compiled = jax.jit(all_of_them, compiler_options=QUICKLY_COMPILED)
+        compiled = jax.jit(all_of_them, compiler_options=barely_compiled())
         of_dual, of_dual_dot, value = map(np.asarray, compiled(*(jnp.asarray(x, dtype) for x in arrays)))
     return of_dual, of_dual_dot, value
 
