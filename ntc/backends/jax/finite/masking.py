@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ntc.backends.jax.finite.linear import summed
 from ntc.backends.jax.finite.positions import mixed
 from ntc.backends.jax.inputs import is_missing
 from ntc.ir import kernel, ops
@@ -24,14 +25,14 @@ def _mask(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
     return jnp.where(is_missing(op.value, x), 0, x)
 
 
-def moved(op: TensorOp, type_: TensorType, x: jax.Array, mask: Mask) -> Mask:
-    """The mask of the output, from input and mask of the first operand."""
+def moved(op: TensorOp, type_: TensorType, x: jax.Array, mask: Mask, packed: Any = None) -> Mask:
+    """The mask of the output, from input and mask of the first operand; `packed` is what aggregate reads."""
     if isinstance(op, ops.Mask):
         return ~is_missing(op.value, x).all(-1)
     if mask is None:
         return None
     if op.reads(type_.spatial) is not None:
-        return _reached(op, type_, mask)
+        return _reached(op, type_, mask, packed)
     positions = op.visible(type_)
     if positions is None:
         return None
@@ -39,7 +40,7 @@ def moved(op: TensorOp, type_: TensorType, x: jax.Array, mask: Mask) -> Mask:
     return mask[(slice(None), *slices)]
 
 
-def _reached(op: TensorOp, type_: TensorType, mask: jax.Array) -> Mask:
+def _reached(op: TensorOp, type_: TensorType, mask: jax.Array, packed: Any) -> Mask:
     """Which positions of the output read one that is there."""
     rule = op.reads(type_.spatial)
     present = mask.astype(jnp.float32)
@@ -47,6 +48,9 @@ def _reached(op: TensorOp, type_: TensorType, mask: jax.Array) -> Mask:
         return mask.transpose(0, *(1 + axis for axis in rule.axes))
     if isinstance(rule, kernel.Mix):
         return mixed(present[..., None], rule.axes, rule.outputs, rule.values)[..., 0] > 0
+    if isinstance(rule, kernel.EdgeSum):
+        patterns: Any = rule.patterns(packed, type_.spatial)
+        return summed(rule, patterns, present[..., None])[..., 0] > 0
     assert isinstance(rule, kernel.Linear)
     for axis, taps in enumerate(rule.matrices(type_.spatial)):
         if taps is not None:
