@@ -14,7 +14,7 @@ from ntc import nn, stax
 from ntc.backends.jax.duals import family
 from ntc.backends.reference import interpret
 from ntc.compiler import build
-from ntc.errors import NonFiniteError, ParameterError, UnsupportedError
+from ntc.errors import NonFiniteError, ParameterError
 from ntc.frontend.layers import Apply, Network
 from ntc.ir import ops
 from ntc.ir.op import Array

@@ -15,7 +15,7 @@ from ntc.ir.op import Array
 from tests.assertions import assert_close
 
 RANDOM = np.random.default_rng(5)
-X1, X2 = (RANDOM.normal(size=(n, 4, 3, 2)).astype(np.float32) for n in (5, 4))
+X1, X2 = (RANDOM.normal(size=(n, 4, 3, 2)).astype(np.float32) for n in (5, 5))
 BOTH = ((1, 2), (0, 1))
 DOTS: dict[str, tuple[str, tuple[int, ...], Any, tuple[int, int]]] = {
     "several axes": ("rhs", (4, 3, 5), (BOTH, ((), ())), (0, 1)),
@@ -24,6 +24,8 @@ DOTS: dict[str, tuple[str, tuple[int, ...], Any, tuple[int, int]]] = {
     "weights of positions": ("lhs", (4,), (((), ()), ((0,), (1,))), (1, 3)),
     "copies": ("rhs", (2,), (((), ()), ((), ())), (0, 3)),
     "all of an axis": ("rhs", (3,), (((2,), (0,)), ((), ())), (0, 2)),
+    "a matrix for every example": ("rhs", (4, 2, 5), (((1,), (0,)), ((0,), (2,))), (0, 2)),
+    "positions of every example": ("lhs", (4, 5, 3), (((), ()), ((0, 2, 1), (1, 2, 0))), (2, 3)),
     "a number": ("lhs", (), (((), ()), ((), ())), (0, 3)),
 }
 INDICES = {

@@ -145,9 +145,8 @@ class _Writer:
         op, emit = tensor_op(node), self.scope(node.name, node.location, "mask")
         if isinstance(op, Mask) or (isinstance(op, Given) and op.masked):
             return op.unmasked(emit, x)
-        reads = None if x.mask is None else op.reads(x.type.spatial)
-        if x.mask is not None and reads is not None:
-            return emit(Positive(), emit(reads, x.mask))
+        if x.mask is not None and op.reads(x.type.spatial) is not None:
+            return emit(Positive(), op.reached(emit, x))
         positions = None if x.mask is None else op.visible(x.type)
         if x.mask is None or positions is None or positions == Strided.every(x.type.spatial):
             return None if positions is None else x.mask

@@ -185,10 +185,11 @@ def _adjacency(part: Part, graph: Graph) -> Callable[[Any, int], Any]:
     ops = [op for op in map(tensor_op, graph.nodes) if isinstance(op, Aggregate)]
     if not ops:
         return lambda pattern, count: None
-    sizes = vertices(ops[0], graph.tensor_of(graph.inputs[0].name).spatial)
+    spatial = graph.tensor_of(graph.inputs[0].name).spatial
+    sizes = vertices(ops[0], spatial)
     if len(found) > 1:
         raise UnsupportedError("layers that take patterns of different kinds")
-    return lambda pattern, count: adjacent(found[0](pattern, sizes), sizes, count)
+    return lambda pattern, count: adjacent(found[0](pattern, sizes), ops[0], spatial, count)
 
 
 def _pairs(shapes: Shapes, layout: Any) -> list[tuple[Any, Layout]]:

@@ -244,16 +244,16 @@ def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
     layout = value.layout
     if (chosen := part.examples(layout)) is not None:
         value = replace(value, x=value.x[chosen], mask=None if value.mask is None else value.mask[chosen])
-    if part.dense is not None and call.pattern is None:
-        return value
     if part.forward is not None:
         y = part.forward(layout, value.x)
         mask = value.mask if y.ndim == value.x.ndim else None
         y = y if mask is None else jnp.where(mask[..., None], y, 0)
         return _Array(y, part.result(layout, y.ndim - 2), mask)
     for op in part.ops(layout, value.type.spatial):
-        if part.dense is not None:
+        if part.dense is not None and isinstance(op, Aggregate):
             call = replace(call, pattern=part.dense(call.pattern, vertices(op, value.type.spatial)))
+            if call.pattern is None:
+                return value
         out = part.result(layout, len(op.shape(value.type)[0]))
         weights = scaled(part, params, op.weights(value.type), out)
         value = _apply_op(op, weights, (value,), call, out)
@@ -308,7 +308,7 @@ def _apply_op(
     given |= {"key": _drawn_from(op, call.rng)} if op.draws else {}
     given |= {"packed": _with_pattern(op, first.x, call.pattern)} if isinstance(op, Aggregate) else {}
     y = row(op, weights, *(operand.x for operand in operands), **given)
-    mask = masking.moved(op, first.type, first.x, first.mask)
+    mask = masking.moved(op, first.type, first.x, first.mask, given.get("packed"))
     return _Array(masking.masked(op, y, mask), layout, mask)
 
 
@@ -316,7 +316,7 @@ def _with_pattern(op: Aggregate, x: jax.Array, pattern: Any) -> jax.Array:
     """The input with the rows of the pattern in further channels."""
     spatial = x.shape[1:-1]
     rule = op.kernel_op(spatial)
-    dense = adjacent(pattern, vertices(op, spatial), x.shape[0]).astype(x.dtype)
+    dense = adjacent(pattern, op, spatial, x.shape[0]).astype(x.dtype)
     if dense.shape[0] != x.shape[0]:
         raise InputError(f"the pattern is of {dense.shape[0]} examples, the input of {x.shape[0]}")
     sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]

@@ -250,15 +250,16 @@ def _mirror(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
 def _edge_sum(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     """Products with the patterns of both examples, on all entries."""
     op: Any = node.op
-    first, second = (op.patterns(x, type_.spatial) for x in (scope.x1, scope.x2))
-    dense = to_dense(operands[0])
-    moved = [2 + 2 * axis + side for side in (0, 1) for axis in op.axes]
-    last = list(range(dense.ndim - len(moved), dense.ndim))
-    x = jnp.moveaxis(dense, moved, last)
-    matrices = x.reshape(*x.shape[: x.ndim - len(moved)], first.shape[1], first.shape[1])
+    spatial = operands[0].type.spatial
+    first, second = (op.patterns(x, spatial) for x in (scope.x1, scope.x2))
+    before, after = op.apart(len(spatial), 2)
+    x = to_dense(operands[0]).transpose(before)
+    kept = x.shape[: x.ndim - 2 * len(op.axes)]
+    matrices = x.reshape(*kept, first.shape[1], first.shape[1])
     rule = "mij,nm...iI,mIJ->nm...jJ" if len(type_.batch) == 1 else "nij,nm...iI,mIJ->nm...jJ"
     products = jnp.einsum(rule, first, matrices, second, precision=jax.lax.Precision.HIGHEST)
-    return from_dense(jnp.moveaxis(products.reshape(x.shape), last, moved), type_)
+    sizes = tuple(spatial[axis] for axis in op.axes) if op.outputs is None else op.outputs
+    return from_dense(products.reshape(*kept, *sizes, *sizes).transpose(after), type_)
 
 
 def _index_along(x: jax.Array, axis: int) -> jax.Array:

@@ -115,17 +115,17 @@ class Inputs:
             return x
         spatial = x.shape[1:-1]
         rule = op.kernel_op(spatial)
-        size = rule.size(spatial)
+        size, outputs = rule.size(spatial), rule.columns(spatial)
         if pattern is None:
-            raise InputError(f"{name} needs a pattern of shape (n, {size}, {size}), which aggregate reads")
+            raise InputError(f"{name} needs a pattern of shape (n, {size}, {outputs}), which aggregate reads")
         rows = self._real(f"the pattern of {name}", pattern)
-        if rows.shape != (x.shape[0], size, size):
+        if rows.shape != (x.shape[0], size, outputs):
             raise InputError(
-                f"the pattern of {name} should have shape ({x.shape[0]}, {size}, {size}), got {rows.shape}",
+                f"the pattern of {name} should have shape ({x.shape[0]}, {size}, {outputs}), got {rows.shape}",
                 hint="ntc.adjacency(edges, size) makes one from lists of edges",
             )
         sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]
-        rows = self.numpy.broadcast_to(rows.reshape(x.shape[0], *sizes, size), (*x.shape[:-1], size))
+        rows = self.numpy.broadcast_to(rows.reshape(x.shape[0], *sizes, outputs), (*x.shape[:-1], outputs))
         return self.numpy.concatenate([x, rows], axis=-1)
 
 

@@ -114,7 +114,9 @@ def _all_outputs(
         given |= {"packed": packed} if isinstance(op, Aggregate) else {}
         given |= {"key": _key_of(node, index, key)} if op.draws else {}
         y = row(op, scaled, *(values[operand] for operand in node.operands), **given)
-        masks[node.name] = masking.moved(op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask)
+        masks[node.name] = masking.moved(
+            op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask, given.get("packed")
+        )
         values[node.name] = masking.masked(op, y, masks[node.name])
     return {output.label: values[output.value] for output in graph.outputs}
 
