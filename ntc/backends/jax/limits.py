@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isinf
 from typing import Any
@@ -15,6 +15,7 @@ from ntc.errors import UnsupportedError
 from ntc.ir.graph import Graph, Output
 from ntc.ir.kernel import Dual, DualDot
 from ntc.ir.ops import Elementwise
+from ntc.ir.types import Between
 
 Values = Mapping[str, npt.NDArray[Any]]
 
@@ -32,18 +33,22 @@ def limited(graph: Graph) -> dict[str, Elementwise]:
     }
 
 
-def refuse_infinite(diagonal: Graph, found: Values, *inputs: npt.NDArray[Any], hyper: Mapping[str, float]) -> None:
+def refuse_infinite(
+    graphs: Mapping[Between, Graph], found: Values, inputs: Sequence[npt.NDArray[Any]], scales: Mapping[str, Any]
+) -> None:
     """Raises UnsupportedError, with layer and variance, where matrices are not finite as an integral is infinite.
 
     Args:
-      diagonal: the kernel graph of each example with itself.
+      graphs: of each kind of pairs.
       found: matrices (n1, n2, ...) by label.
       inputs: examples of x1 and of x2, or those that are both.
-      hyper: values of hyperparameters.
+      scales: values of hyperparameters.
     """
-    if not (readers := limited(diagonal)) or all(np.isfinite(matrix).all() for matrix in found.values()):
+    if not limited(graphs["cross"]) or all(np.isfinite(matrix).all() for matrix in found.values()):
         return
-    graph = replace(diagonal, outputs=tuple(Output(name, name) for name in readers))
+    readers = limited(graphs["diagonal"])
+    graph = replace(graphs["diagonal"], outputs=tuple(Output(name, name) for name in readers))
+    hyper = {name: float(value) for name, value in scales.items()}
     for axis, x in enumerate((inputs[0], inputs[-1])):
         for example in _not_finite(found, axis)[:_FEW]:
             variances = interpret(graph, x[example : example + 1], hyper=hyper)

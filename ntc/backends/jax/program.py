@@ -21,7 +21,7 @@ from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.known import is_traced
-from ntc.backends.jax.limits import limited, refuse_infinite
+from ntc.backends.jax.limits import refuse_infinite
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.near import NearPairs, loses_digits
 from ntc.backends.jax.precision import precision, require
@@ -166,20 +166,11 @@ class Program:
             result = self._tiled(first, other, scales, progress, memory)
             if refine and self._near is not None and len(first) and (other is None or len(other)):
                 self._near.refine(first, other, result, self._hyper("cross", scales).get("hyper", {}))
-            self._refuse_infinite(result, scales, first, *second)
+            refuse_infinite(self.graphs, result, (first, *second), scales)
             return self._kernels(result)
 
-    def _refuse_infinite(self, found: Values, scales: dict[str, Any], *inputs: npt.NDArray[Any]) -> None:
-        """Raises UnsupportedError where the integral of a nonlinearity is infinite."""
-        if limited(self.graphs["cross"]):
-            refuse_infinite(self.graphs["diagonal"], found, *inputs, hyper={k: float(x) for k, x in scales.items()})
-
     def _self_test(
-        self,
-        x1: npt.NDArray[Any],
-        x2: npt.NDArray[Any] | None,
-        scales: dict[str, Any],
-        wanted: bool | None,
+        self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, scales: dict[str, Any], wanted: bool | None
     ) -> None:
         """Where it is wanted, or by default where the computation is predicted to be long."""
         columns, wanted = x1 if x2 is None else x2, self._tested if wanted is None else wanted
@@ -226,7 +217,7 @@ class Program:
                 for i in range(0, max(1, len(array)), size)
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self._labels}
-            self._refuse_infinite(joined, scales, array)
+            refuse_infinite(self.graphs, joined, (array,), scales)
             return self._kernels(joined)
 
     def cost(self, n1: int, n2: int | None = None, memory: int | None = None) -> Cost:
