@@ -55,7 +55,7 @@ def reached(op: TensorOp, mask: jax.Array, packed: Any = None) -> jax.Array:
         return mixed(present[..., None], rule.axes, rule.outputs, rule.values)[..., 0] > 0
     if isinstance(rule, kernel.EdgeSum):
         if packed is None:
-            raise UnsupportedError(f"a Kernel of masked values after {op.name}", hint='get=("nngp", "ntk") gives matrices')
+            raise UnsupportedError(f"a Kernel of masked values after {op.name}", hint='get=("nngp", "ntk")')
         patterns: Any = rule.patterns(packed, mask.shape[1:])
         return summed(rule, patterns, present[..., None])[..., 0] > 0
     assert isinstance(rule, kernel.Linear)
