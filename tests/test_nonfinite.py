@@ -25,7 +25,7 @@ X = np.random.default_rng(0).normal(size=(5, 4)) * 300
 @pytest.mark.parametrize(("name", "layer"), [("activation", nn.activation("sin(x) * sigmoid(x)")), ("exp", nn.exp())])
 @pytest.mark.parametrize("x2", [None, X[:2]], ids=["own", "cross"])
 def test_the_error_names_layer_and_variance(name: str, layer: Any, x2: Any) -> None:
-    """Protects from matrices of NaN, or of inf, of finite inputs: of a formula that no nodes resolve, of an overflow."""
+    """Protects from matrices of NaN, or of inf, of finite inputs: what no nodes resolve, and overflow."""
     with pytest.raises(NonFiniteError, match=rf"{name}.*is not at a variance of its input of \d") as caught:
         program(layer)(X, x2)
     assert "smaller scale" in str(caught.value)
@@ -41,7 +41,7 @@ def test_only_what_is_not_finite_is_to_blame() -> None:
     """Protects the numbers of the error: the first bad example is named, and examples of small scale have kernels."""
     x = np.concatenate([X / 300, X[3:]])
     assert np.isfinite(program(nn.exp())(x[:5]).ntk).all()
-    with pytest.raises(NonFiniteError, match="examples [0-4] and [56]|examples [56] and"):
+    with pytest.raises(NonFiniteError, match=r"examples \d and [56] is"):
         program(nn.exp())(x)
 
 

@@ -220,6 +220,19 @@ class Activation(ABC):
     With (u, v) Gaussian of mean zero, variances v1 and v2 and covariance k, all arrays that broadcast:
     """
 
+    @property
+    def jump(self) -> int | None:
+        """The order of the derivative of phi that jumps: 0 for phi itself, 1 for its slope; None if neither does.
+
+        E[f(u) f(v)] of what jumps has an infinite slope at correlation one: an error of eps in k is one of sqrt(eps).
+        """
+        return None
+
+    @property
+    def slopes(self) -> tuple[float, float] | None:
+        """(a, b) where phi(x) = a min(x, 0) + b max(x, 0), whose integrals have a form in distances; else None."""
+        return None
+
     @abstractmethod
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         """E[phi(u) phi(v)]."""

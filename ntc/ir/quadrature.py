@@ -40,8 +40,7 @@ def gap(k: Array, v1: Array, v2: Array) -> Array:
 
 
 def integral(function: Function, k: Array, v1: Array, v2: Array) -> Array:
-    """E[f(u) f(v)] of variables with these variances and covariance, which broadcast. Raises nothing: where the
-    function overflows the result is not finite."""
+    """E[f(u) f(v)] of variables with these variances and covariance, which broadcast; not finite where f overflows."""
     arrays = np.broadcast_arrays(k, v1, v2)
     found = [_pair(function, *map(float, entry)) for entry in zip(*(x.ravel() for x in arrays), strict=True)]
     return np.array(found).reshape(arrays[0].shape)

@@ -11,7 +11,6 @@ from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.kernel import Add, Affine, Covariance, Dual, DualDot, GaussianIntegral, Gram, Reduce, Select, Window
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import covariance
-from ntc.ir.ops import PiecewiseLinear
 from ntc.ir.schema import frozen
 from ntc.passes.base import Pass
 
@@ -88,7 +87,7 @@ def _is_candidate(node: Node, candidates: Collection[str]) -> bool:
 
 def is_kinked(node: Node) -> bool:
     """Whether the node is an integral of relu or its kin, whose angle loses digits near correlation one."""
-    return isinstance(node.op, Dual | DualDot) and isinstance(node.op.phi, PiecewiseLinear)
+    return isinstance(node.op, Dual | DualDot) and node.op.phi.slopes is not None
 
 
 class _Rewriter:

@@ -15,7 +15,6 @@ from ntc.backends.jax.duals import distance
 from ntc.backends.jax.duals.distance import Own
 from ntc.backends.jax.duals.family import Same
 from ntc.ir import kernel
-from ntc.ir.ops import PiecewiseLinear
 from ntc.ir.types import CovarianceType
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def integral(
     own, phi = own_entries(scope, type_), getattr(op, "phi", None)
     if isinstance(op, kernel.Covariance):
         return distance.covariance(x, *roots, own)
-    assert isinstance(phi, PiecewiseLinear)
+    assert phi is not None
     if isinstance(op, kernel.Dual):
         return distance.dual(phi, x, *roots, own, op.gives)
     return distance.dual_dot(phi, x, *roots, own)

@@ -18,7 +18,6 @@ from ntc.backends.jax.precision import precision
 from ntc.ir.graph import Graph
 from ntc.ir.kernel import Constant, Dual, DualDot, Gram
 from ntc.ir.op import Op, covariance
-from ntc.ir.ops import CustomActivation, ExponentialLinear, Hinges, PiecewiseLinear, Sign
 from ntc.ir.types import ArrayType, Target, Type
 from ntc.ir.verify import verify
 from ntc.schedule import is_cross
@@ -47,11 +46,8 @@ def loses_digits(graph: Graph) -> bool:
 
 
 def _reads_angle(op: Op) -> bool:
-    if isinstance(op, DualDot):
-        return op.reads == "covariance" and isinstance(
-            op.phi, PiecewiseLinear | Hinges | ExponentialLinear | CustomActivation
-        )
-    return isinstance(op, Dual) and isinstance(op.phi, Sign)
+    """Whether the integral is of what jumps, of a covariance."""
+    return isinstance(op, Dual | DualDot) and op.reads == "covariance" and op.phi.jump == isinstance(op, DualDot)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,10 @@ class PiecewiseLinear(Elementwise):
         """(a, b): the slopes below and above zero."""
 
     @property
+    def jump(self) -> int | None:
+        return 1
+
+    @property
     def odd(self) -> bool:
         return self.slopes[0] == self.slopes[1]
 
@@ -162,6 +166,10 @@ class Sign(Elementwise):
     """
 
     name: ClassVar[str] = "sign"
+
+    @property
+    def jump(self) -> int | None:
+        return 0
 
     @property
     def odd(self) -> bool:

@@ -153,6 +153,22 @@ class CustomActivation(Elementwise):
         found = pieces(self.body)
         return found.value if found is not None else 0.0
 
+    @property
+    def jump(self) -> int | None:
+        return 1 if pieces(self.body) is not None and self.form.jump else None
+
+    @property
+    def slopes(self) -> tuple[float, float] | None:
+        """Of straight pieces that meet at the origin."""
+        found = pieces(self.body)
+        if found is None or found.value != 0 or any(place != 0 for place, _ in found.kinks):
+            return None
+        return self._sides(Straight.of(found))
+
+    @staticmethod
+    def _sides(form: Straight) -> tuple[float, float]:
+        return form.slope, form.slope + sum(one.weight for one in form.hinges)
+
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         _form(self.body)  # refuses what has no rule
         return super().nngp(emit, *xs)

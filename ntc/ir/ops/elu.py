@@ -36,6 +36,11 @@ class ExponentialLinear(Elementwise):
     fills_masked: ClassVar[bool] = False
 
     @property
+    def jump(self) -> int | None:
+        """Of celu and elu(1) the slope is continuous, but it is computed of the same angle."""
+        return 1
+
+    @property
     @abstractmethod
     def above(self) -> float:
         """The slope above zero."""

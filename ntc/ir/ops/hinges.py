@@ -42,6 +42,10 @@ class Hinges(Elementwise):
     slope: ClassVar[float] = 0.0
 
     @property
+    def jump(self) -> int | None:
+        return 1 if self.hinges else None
+
+    @property
     @abstractmethod
     def hinges(self) -> tuple[Hinge, ...]:
         """The kinks. They point away from zero, so that they are small where inputs are."""

@@ -134,6 +134,14 @@ class RectifiedMonomial(Elementwise):
     name: ClassVar[str] = "rectified_monomial"
     degree: Degree
 
+    @property
+    def jump(self) -> int | None:
+        return self.degree if self.degree < 2 else None
+
+    @property
+    def slopes(self) -> tuple[float, float] | None:
+        return (0.0, 1.0) if self.degree == 1 else None
+
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         n, norm = self.degree, np.sqrt(v1 * v2)
         if n == 0:  # phi(0) = 1

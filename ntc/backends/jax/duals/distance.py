@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from ntc.backends.jax.duals.angle import excess, overlap
 from ntc.backends.jax.duals.family import root
-from ntc.ir.ops import PiecewiseLinear
+from ntc.ir.op import Activation
 from ntc.ir.types import Form
 
 Own = Any
@@ -31,6 +31,11 @@ def half_root(v: jax.Array) -> jax.Array:
     return root(v / 2)
 
 
+def _slopes(phi: Activation) -> tuple[float, float]:
+    assert phi.slopes is not None
+    return phi.slopes
+
+
 def _gap(x: jax.Array, half1: jax.Array, half2: jax.Array, own: Own) -> tuple[jax.Array, jax.Array]:
     """sqrt(v1 v2) - K and sqrt(v1 v2) / 2."""
     scale = jnp.broadcast_to(half1 * half2, x.shape)
@@ -38,18 +43,18 @@ def _gap(x: jax.Array, half1: jax.Array, half2: jax.Array, own: Own) -> tuple[ja
     return x - (square if own is True else jnp.where(own, square, -2 * scale)), scale
 
 
-def dual(phi: PiecewiseLinear, x: jax.Array, half1: jax.Array, half2: jax.Array, own: Own, gives: Form) -> jax.Array:
+def dual(phi: Activation, x: jax.Array, half1: jax.Array, half2: jax.Array, own: Own, gives: Form) -> jax.Array:
     """E[phi phi], or with `gives` distance that form of it."""
-    a, b = phi.slopes
+    a, b = _slopes(phi)
     mean = (a**2 + b**2) / 2
     gap, scale = _gap(x, half1, half2, own)
     bent = (b - a) ** 2 / (2 * mean) * excess(gap, scale) if mean else jnp.zeros_like(gap)
     return mean * (x - bent if gives == "distance" else 2 * scale - gap + bent)
 
 
-def dual_dot(phi: PiecewiseLinear, x: jax.Array, half1: jax.Array, half2: jax.Array, own: Own) -> jax.Array:
+def dual_dot(phi: Activation, x: jax.Array, half1: jax.Array, half2: jax.Array, own: Own) -> jax.Array:
     """E[phi' phi']."""
-    a, b = phi.slopes
+    a, b = _slopes(phi)
     return (b - a) ** 2 * overlap(*_gap(x, half1, half2, own)) + a * b
 
 
