@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from ntc.errors import UnsupportedError
 from ntc.ir.types import Target
 
 COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
@@ -33,6 +34,17 @@ def _takes(name: str, value: bool) -> bool:
     except jax.errors.JaxRuntimeError:
         return False
     return True
+
+
+def device_of(target: Target) -> jax.Device:
+    """The first device of a target. Raises UnsupportedError where there is none."""
+    try:
+        return jax.devices(target)[0]
+    except RuntimeError:
+        raise UnsupportedError(
+            f"the program is for {target}, and JAX finds no such device here",
+            hint="build it with target='cpu', or run it where the device is",
+        ) from None
 
 
 class Executables:
