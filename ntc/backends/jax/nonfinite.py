@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import jax
@@ -58,16 +59,15 @@ class FiniteCheck:
     def diagonal(self, x: Array, result: Values) -> None:
         """Checks kernels of every example with itself, (n, ...). Raises NonFiniteError."""
         for label, values in result.items():
-            bad = self._known(x) & ~np.isfinite(values.reshape(len(values), -1)).all(1)
+            bad = self._known(x) & ~np.isfinite(_rows(values)).all(1)
             if bad.any():
                 first = int(np.argmax(bad))
                 self._explain(label, f"example {first} with itself", x[first : first + 1])
 
     def _known(self, x: Array) -> npt.NDArray[np.bool_]:
-        """Which examples are finite. NaN counts as finite where it marks what is masked."""
-        flat = x.reshape(len(x), -1)
-        masked = next((node.op.masked for node in self.graph.nodes if isinstance(node.op, Gram)), None)
-        known: npt.NDArray[np.bool_] = (np.isfinite(flat) | (np.isnan(flat) if masked == "nan" else False)).all(1)
+        """Which examples are finite, but for what marks masked entries."""
+        gram = next((node.op for node in self.graph.nodes if isinstance(node.op, Gram)), Gram())
+        known: npt.NDArray[np.bool_] = (np.isfinite(_rows(x)) | gram.is_masked(_rows(x))).all(1)
         return known
 
     @staticmethod
@@ -108,6 +108,11 @@ class FiniteCheck:
                     return node, None
                 return node, float(np.max(_tracked(values[node.operands[1]]), initial=0.0))
         return None, None
+
+
+def _rows(x: Array) -> Array:
+    """(n, ...) as (n, entries), also without examples."""
+    return x.reshape(len(x), prod(x.shape[1:]))
 
 
 def limited(graph: Graph) -> dict[str, Elementwise]:
