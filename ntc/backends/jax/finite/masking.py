@@ -46,7 +46,7 @@ def _reached(op: TensorOp, type_: TensorType, mask: jax.Array, packed: Any) -> M
     present = mask.astype(jnp.float32)
     if isinstance(rule, kernel.Permute):
         return mask.transpose(0, *(1 + axis for axis in rule.axes))
-    if isinstance(rule, kernel.Mix):
+    if isinstance(rule, kernel.MixPositions):
         return mixed(present[..., None], rule.axes, rule.outputs, rule.values)[..., 0] > 0
     if isinstance(rule, kernel.EdgeSum):
         patterns: Any = rule.patterns(packed, type_.spatial)
