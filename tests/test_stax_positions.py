@@ -118,7 +118,7 @@ def test_masks_move_with_positions(layer: Any) -> None:
 
 def test_what_is_not_of_positions_is_refused() -> None:
     """Protects axes that kernels do not have."""
-    with pytest.raises(UnsupportedError, match="examples or of channels"):
+    with pytest.raises(UnsupportedError, match="axis of channels"):
         stax.DotGeneral(rhs=np.ones((2,)), dimension_numbers=(((3,), (0,)), ((), ())))[2](X1)
     with pytest.raises(UnsupportedError, match="one example"):
         stax.Index(0)[2](X1)

@@ -30,6 +30,8 @@ EXAMPLES: dict[str, Any] = {
     "groups": 2,
     "size": 4,
     "values": ((1.0,) * SIDE,) * 2,
+    "axes": (0,),
+    "sizes": (2,),
     "factor": 2.0,
     "keep": 0.5,
     "key_channels": 4,

@@ -19,7 +19,7 @@ from ntc.ir.kernel import (
     EdgeSum,
     GaussianIntegral,
     Linear,
-    Mix,
+    MixPositions,
     Mul,
     OnDiagonal,
     Permute,
@@ -39,7 +39,7 @@ from ntc.passes.rewrite import rewrite
 _UNIFORM = (Affine, Add, Mul, Positive, GaussianIntegral, Reduce, Select, DiagonalMean, Spread)
 """Ops that turn the same number everywhere into the same number everywhere."""
 
-_LINEAR = (Window2, Reduce, DiagScale, Attend, Linear, Mix, Permute, OnDiagonal, EdgeSum)
+_LINEAR = (Window2, Reduce, DiagScale, Attend, Linear, MixPositions, Permute, OnDiagonal, EdgeSum)
 """Ops that turn zeros, of their first operand, into zeros."""
 
 

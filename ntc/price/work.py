@@ -8,7 +8,7 @@ from math import prod
 from operator import add
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Attend, EdgeSum, GaussianIntegral, Gram, Linear, Mix, Reduce, Select, Window
+from ntc.ir.kernel import Attend, EdgeSum, GaussianIntegral, Gram, Linear, MixPositions, Reduce, Select, Window
 from ntc.ir.op import covariance
 from ntc.ir.types import ArrayType, CovarianceType, Target
 from ntc.price.integrals import integral_work
@@ -105,7 +105,7 @@ def _entries_work(graph: Graph, node: Node) -> Work:
     if isinstance(op, Window):
         return _window_work(op, covariance(operands[0])) * (wide * type_.entries)
     count = op.operations(*operands) * type_.entries * wide
-    if isinstance(op, Linear | Attend | EdgeSum | Mix):
+    if isinstance(op, Linear | Attend | EdgeSum | MixPositions):
         return Work(products=count / 2)
     return Work(additions=count) if not isinstance(op, Select | Reduce) else Work(additions=count / 2)
 

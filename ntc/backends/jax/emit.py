@@ -329,7 +329,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Dilate: _linear,
     kernel.Interpolate: _linear,
     kernel.Contract: _linear,
-    kernel.Mix: _mix,
+    kernel.MixPositions: _mix,
     kernel.Permute: _permute,
     kernel.OnDiagonal: _diagonal_only,
     kernel.DiagScale: _diag_scale,

@@ -8,7 +8,7 @@ from ntc.ir.kernel.distance import Covariance
 from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Given, Gram, Unmasked
 from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
-from ntc.ir.kernel.mix import Mix
+from ntc.ir.kernel.mix import MixPositions
 from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, DualMean, GaussianIntegral, Mul, Positive
 from ntc.ir.kernel.positions import OnDiagonal, Permute
 from ntc.ir.kernel.readout import Mirror, Reduce, Select
@@ -40,7 +40,7 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Dilate,
         Interpolate,
         Contract,
-        Mix,
+        MixPositions,
         Permute,
         OnDiagonal,
         DiagScale,
@@ -76,7 +76,7 @@ __all__ = [
     "Interpolate",
     "Linear",
     "Mirror",
-    "Mix",
+    "MixPositions",
     "Mul",
     "OnDiagonal",
     "Permute",

@@ -17,14 +17,14 @@ from ntc.ir.types import MAX_SPATIAL_AXES, CovarianceType, Spatial, Type
 
 
 @frozen
-class Mix(KernelOp):
+class MixPositions(KernelOp):
     """K'[.., o, o'] = sum over q, q' of M[o, q] M[o', q'] K[.., q, q'], q being positions along `axes` together.
 
     `values` is M, with a row for every output position; new axes of sizes `outputs` come behind those that are left.
     Source: the bilinearity of the covariance.
     """
 
-    name: ClassVar[str] = "mix"
+    name: ClassVar[str] = "mix_positions"
     axes: tuple[SpatialAxis, ...]
     outputs: Sizes
     values: Rows
@@ -34,10 +34,12 @@ class Mix(KernelOp):
         inside = all(axis < len(spatial) for axis in self.axes) and len({*self.axes}) == len(self.axes)
         columns = prod(spatial[axis] for axis in self.axes) if inside else 0
         if not inside or len(self.values) != prod(self.outputs) or {len(row) for row in self.values} != {columns}:
-            raise VerifyError(f"mix: the matrix does not fit from axes {self.axes} of {spatial} to {self.outputs}")
+            raise VerifyError(
+                f"mix_positions: the matrix does not fit from axes {self.axes} of {spatial} to {self.outputs}"
+            )
         left = tuple(axis for axis in range(len(spatial)) if axis not in self.axes)
         if len(left) + len(self.outputs) > MAX_SPATIAL_AXES:
-            raise VerifyError(f"mix: the result has more than {MAX_SPATIAL_AXES} spatial axes")
+            raise VerifyError(f"mix_positions: the result has more than {MAX_SPATIAL_AXES} spatial axes")
         return left
 
     def result(self, *operands: Type) -> CovarianceType:

@@ -236,10 +236,10 @@ class Mix(FixedLinear):
         return (*left, *self.sizes)
 
     def kernel_op(self, spatial: Spatial) -> KernelOp:
-        return kernel.Mix(self.axes, self.sizes, self.values)
+        return kernel.MixPositions(self.axes, self.sizes, self.values)
 
     def reads(self, spatial: Spatial) -> KernelOp:
-        return kernel.Mix(self.axes, self.sizes, _nonzero(self.values))
+        return kernel.MixPositions(self.axes, self.sizes, _nonzero(self.values))
 
 
 def _nonzero(rows: Rows) -> Rows:

@@ -51,7 +51,7 @@ def reached(op: TensorOp, mask: jax.Array, packed: Any = None) -> jax.Array:
     present = mask.astype(jnp.float32)
     if isinstance(rule, kernel.Permute):
         return mask.transpose(0, *(1 + axis for axis in rule.axes))
-    if isinstance(rule, kernel.Mix):
+    if isinstance(rule, kernel.MixPositions):
         return mixed(present[..., None], rule.axes, rule.outputs, rule.values)[..., 0] > 0
     if isinstance(rule, kernel.EdgeSum):
         if packed is None:
