@@ -19,6 +19,7 @@ from ntc.errors import InputError
 from tests.assertions import assert_close
 from tests.golden.predict_cases import GOLDEN, kernel_fn, results
 
+pytestmark = pytest.mark.usefixtures("no_promotion_of_ranks")
 OUTPUTS = 2
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import jax
 
 from ntc.backends.jax.known import is_traced
-from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
+from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
 from ntc.predict.filters import durations, learned, moved, over_time, remaining
 from ntc.predict.inference import Gaussian, change_of_covariance
 from ntc.predict.kernels import BOTH, Get, KernelFn, Regime, answered, component, kernel_function, test_train_keywords
 from ntc.predict.layout import Axes, Layout
-from ntc.predict.system import Spectrum, System
+from ntc.predict.least_norm import Spectrum
+from ntc.predict.system import System
 
 
 def gradient_descent_mse_ensemble(
@@ -135,6 +136,7 @@ class Ensemble:
         """
         return answered(get, BOTH, lambda regime: self._predicted(t, x_test, regime, compute_cov, keywords))
 
+    @of_any_ranks
     def _predicted(self, t: Any, x_test: Any, regime: Regime, compute_cov: bool, keywords: Mapping[str, Any]) -> Any:
         if x_test is None:
             return self._on_training_set(t, regime, compute_cov)
@@ -154,7 +156,7 @@ class Ensemble:
         nngp: tuple[Any, ...] = ()
         if regime == "ntk":
             nngp = self._layout.matrix(arithmetic.array(train["nngp"])), matrices["nngp"]
-        covariance = self._layout.matrix(arithmetic.array(prior))[None] + change_of_covariance(
+        covariance = self._layout.matrix(arithmetic.array(prior)) + change_of_covariance(
             weights, matrices[regime], *nngp
         )
         return Gaussian(mean, arithmetic.finished(self._layout.kernel(over_time(t, covariance), shape, shape)))
@@ -163,7 +165,7 @@ class Ensemble:
         """W y, and the weights of `change_of_covariance`; with an axis of times in front."""
         y, system = self._layout.columns(arithmetic.array(self._y)), self._system(regime)
         if t is None:
-            mean = (cross @ system.solve(y, arithmetic))[None]
+            mean = (cross @ system.solve(y, arithmetic, cross))[None]
             return mean, system.solve(cross.T, arithmetic).T[None] if compute_cov else None
         spectrum = system.spectrum(arithmetic)
         s = durations(t, self._learning_rate, self._layout.size, arithmetic)

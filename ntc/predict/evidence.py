@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
+from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
 from ntc.predict.kernels import single
 from ntc.predict.layout import Axes, Layout
 from ntc.predict.system import System
 
 
+@of_any_ranks
 def log_marginal_likelihood(
     k_train_train: Any,
     y_train: Any,

@@ -12,7 +12,7 @@ import numpy as np
 
 from ntc.errors import InputError
 from ntc.predict.arithmetic import Arithmetic, checked
-from ntc.predict.system import Spectrum
+from ntc.predict.least_norm import Spectrum
 
 
 def durations(t: Any, learning_rate: Any, size: int, arithmetic: Arithmetic) -> Any:
@@ -25,7 +25,7 @@ def durations(t: Any, learning_rate: Any, size: int, arithmetic: Arithmetic) -> 
 def learned(spectrum: Spectrum, s: Any, numpy: Any) -> Any:
     """1 - exp(-v s), the share of the residual that is gone, (times, eigenvalues). At v = 0 nothing ever is."""
     positive = _positive(spectrum, s, numpy)
-    return numpy.where(positive, -numpy.expm1(-numpy.where(positive, spectrum.values[None], 1) * s), 0)
+    return numpy.where(positive, -numpy.expm1(-numpy.where(positive, spectrum.values, 1) * s), 0)
 
 
 def moved(spectrum: Spectrum, s: Any, numpy: Any) -> Any:
@@ -35,7 +35,7 @@ def moved(spectrum: Spectrum, s: Any, numpy: Any) -> Any:
     eigenvector, as they do if train and test kernels are of one positive semidefinite kernel: zero.
     """
     positive = _positive(spectrum, s, numpy)
-    values = numpy.where(positive, spectrum.values[None], 1)
+    values = numpy.where(positive, spectrum.values, 1)
     still = numpy.where(numpy.isinf(s), 0, s)
     return numpy.where(positive, -numpy.expm1(-values * s) / values, still)
 
@@ -47,7 +47,7 @@ def remaining(spectrum: Spectrum, s: Any, numpy: Any) -> Any:
 
 def _positive(spectrum: Spectrum, s: Any, numpy: Any) -> Any:
     least = numpy.where(numpy.isinf(s), spectrum.null, 0)
-    return spectrum.values[None] > least
+    return spectrum.values > least
 
 
 def initial(name: str, f: Any, shape: tuple[int, ...], arithmetic: Arithmetic) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ntc.errors import InputError
-from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
+from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
 from ntc.predict.kernels import REGIMES, Get, Regime, answered, component
 from ntc.predict.layout import Axes, Layout
 from ntc.predict.system import System
@@ -93,6 +93,7 @@ class Inference:
         """
         return answered(get, REGIMES, lambda regime: self._predicted(regime, k_test_train, k_test_test))
 
+    @of_any_ranks
     def _predicted(self, regime: Regime, k_test_train: Any, k_test_test: Any) -> Any:
         if k_test_train is None:
             return self._on_training_set(regime, k_test_test is not None)
@@ -104,7 +105,7 @@ class Inference:
         shape = self._layout.test_shape(cross)
         rows = self._layout.matrix(arithmetic.array(cross))
         y = self._layout.columns(arithmetic.array(self._y))
-        mean = arithmetic.finished(self._layout.outputs(rows @ system.solve(y, arithmetic), shape))
+        mean = arithmetic.finished(self._layout.outputs(rows @ system.solve(y, arithmetic, rows), shape))
         if k_test_test is None:
             return mean
         weights = system.solve(rows.T, arithmetic).T

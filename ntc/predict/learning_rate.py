@@ -39,8 +39,8 @@ def max_learning_rate(
         raise InputError(f"ntk_train_train should have shape (n, n) or (n, n, a, a, ...), got {kernel.shape}")
     if not is_traced(momentum) and not 0 <= momentum < 1:
         raise InputError(f"momentum should be at least 0 and less than 1, got {momentum}")
-    outputs = np.broadcast_to(np.float32(0), kernel.shape[::2])
-    matrix = Layout.of(outputs, ()).matrix(kernel)
+    outputs = np.broadcast_to(np.float32(0), kernel.shape[::2] or (1,))
+    matrix = Layout.of(outputs, ()).matrix(kernel) if kernel.ndim else kernel.reshape(1, 1)
     size = len(matrix) if y_train_size is None else y_train_size
     if is_traced(kernel):
         largest: Any = jnp.linalg.eigvalsh(matrix)[-1]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ntc.errors import InputError
-from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
+from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
 from ntc.predict.filters import durations, initial, learned, moved, over_time
 from ntc.predict.kernels import alike, single
 from ntc.predict.layout import Axes, Layout
@@ -83,6 +83,7 @@ class MeanSquaredErrorDynamics:
         self._learning_rate, self._requested = learning_rate, requested
         self._system = System(self._layout.matrix(kernel), *regularisation, requested)
 
+    @of_any_ranks
     def __call__(
         self, t: Any = None, fx_train_0: Any = 0.0, fx_test_0: Any = None, k_test_train: Any = None
     ) -> jax.Array | tuple[jax.Array, jax.Array]:
@@ -115,13 +116,13 @@ class MeanSquaredErrorDynamics:
         found: list[Any] = []
         if fx_train_0 is not None:
             change = self._layout.outputs(self._train_change(t, residual, arithmetic), y.shape)
-            found.append(_added(f, change))
+            found.append(f + change)
         if k_test is not None:
             self._layout.check("k_test_train", k_test)
             shape = self._layout.test_shape(k_test)
             change = self._test_change(t, residual, self._layout.matrix(arithmetic.array(k_test)), arithmetic)
             f_test = initial("fx_test_0", fx_test_0, shape, arithmetic)
-            found.append(_added(f_test, self._layout.outputs(change, shape)))
+            found.append(f_test + self._layout.outputs(change, shape))
         done = [arithmetic.finished(value) for value in found]
         return done[0] if len(done) == 1 else (done[0], done[1])
 
@@ -134,15 +135,10 @@ class MeanSquaredErrorDynamics:
 
     def _test_change(self, t: Any, residual: Any, k_test: Any, arithmetic: Arithmetic) -> Any:
         if t is None:
-            return k_test @ self._system.solve(residual, arithmetic)
+            return k_test @ self._system.solve(residual, arithmetic, k_test)
         spectrum = self._system.spectrum(arithmetic)
         weights = moved(spectrum, self._durations(t, arithmetic), arithmetic.numpy)
         return over_time(t, (k_test @ spectrum.vectors) @ (weights[..., None] * (spectrum.vectors.T @ residual)))
 
     def _durations(self, t: Any, arithmetic: Arithmetic) -> Any:
         return durations(t, self._learning_rate, self._layout.size, arithmetic)
-
-
-def _added(f: Any, change: Any) -> Any:
-    """f + change, which may have axes of times in front; without promotion of ranks, which callers may forbid."""
-    return f[(None,) * (change.ndim - f.ndim)] + change
