@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntc.backends.jax.known import is_traced
@@ -125,12 +126,13 @@ def _equal(one: Any, other: Any) -> bool:
     if one is other:
         return True
     leaves, others = jax.tree.leaves(one), jax.tree.leaves(other)
-    if jax.tree.structure(one) != jax.tree.structure(other) or is_traced(leaves) or is_traced(others):
+    shapes: list[Any] = [jax.tree.structure(one), jax.tree.structure(other)]
+    if shapes[0] != shapes[1] or is_traced(leaves) or is_traced(others):
         return all(a is b for a, b in zip(leaves, others, strict=False)) and len(leaves) == len(others) > 0
     return all(a is b or np.array_equal(_numbers(a), _numbers(b)) for a, b in zip(leaves, others, strict=True))
 
 
 def _numbers(leaf: Any) -> Any:
     """Of a key its bits, else what it is."""
-    is_key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf

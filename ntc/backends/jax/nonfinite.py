@@ -67,8 +67,8 @@ class FiniteCheck:
     def _known(self, x: Array) -> npt.NDArray[np.bool_]:
         """Which examples are finite, but for what marks masked entries."""
         gram = next((node.op for node in self.graph.nodes if isinstance(node.op, Gram)), Gram())
-        known: npt.NDArray[np.bool_] = (np.isfinite(_rows(x)) | gram.is_masked(_rows(x))).all(1)
-        return known
+        known: npt.NDArray[np.bool_] = np.isfinite(_rows(x)) | gram.is_masked(_rows(x))
+        return np.logical_and.reduce(known, 1)
 
     @staticmethod
     def _entry(block: Array, rows: Array, columns: Array) -> tuple[int, int] | None:
@@ -85,7 +85,8 @@ class FiniteCheck:
             hint += "; float64 (dtype='float64') overflows at larger values"
         at = "" if variance is None else f" at a variance of its input of {variance:.3g}"
         op: Any = node.op
-        name = f"{op.phi.name} (%{node.name})" if isinstance(op, GaussianIntegral) else f"{op.name} (%{node.name})"
+        named: Any = op.phi if isinstance(node.op, GaussianIntegral) else op
+        name = f"{named.name} (%{node.name})"
         integral = f"{'E[phi phi]' if isinstance(op, Dual) else 'the integral'} of " if variance is not None else ""
         if limit := limited(self.graph).get(node.name):
             at += f", and infinite from {limit.largest_variance:.6g} on"
