@@ -67,8 +67,8 @@ class FiniteCheck:
     def _known(self, x: Array) -> npt.NDArray[np.bool_]:
         """Which examples are finite, but for what marks masked entries."""
         gram = next((node.op for node in self.graph.nodes if isinstance(node.op, Gram)), Gram())
-        known: npt.NDArray[np.bool_] = np.isfinite(_rows(x)) | gram.is_masked(_rows(x))
-        return np.logical_and.reduce(known, 1)
+        known: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(_rows(x)) | gram.is_masked(_rows(x)), 1)
+        return known
 
     @staticmethod
     def _entry(block: Array, rows: Array, columns: Array) -> tuple[int, int] | None:
