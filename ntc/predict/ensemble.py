@@ -9,10 +9,11 @@ from typing import Any
 import jax
 
 from ntc.backends.jax.known import is_traced
+from ntc.ir.named import Get
 from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
 from ntc.predict.filters import durations, learned, moved, over_time, remaining
 from ntc.predict.inference import Gaussian, change_of_covariance
-from ntc.predict.kernels import BOTH, Get, KernelFn, Regime, answered, component, kernel_function, test_train_keywords
+from ntc.predict.kernels import BOTH, KernelFn, Regime, answered, component, kernel_function, test_train_keywords
 from ntc.predict.layout import Axes, Layout
 from ntc.predict.least_norm import Spectrum
 from ntc.predict.system import System

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ntc.errors import InputError
+from ntc.ir.named import Get
 from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
-from ntc.predict.kernels import REGIMES, Get, Regime, answered, component
+from ntc.predict.kernels import REGIMES, Regime, answered, component
 from ntc.predict.layout import Axes, Layout
 from ntc.predict.system import System
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntc.backends.jax.known import is_traced
@@ -124,7 +125,8 @@ def _equal(one: Any, other: Any) -> bool:
     """Whether two values are one object, or trees of equal arrays."""
     if one is other:
         return True
-    if jax.tree.structure(one) != jax.tree.structure(other):
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (one, other)]
+    if structures[0] != structures[1]:
         return False
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     return all(a is b or (not is_traced((a, b)) and np.array_equal(_numbers(a), _numbers(b))) for a, b in pairs)
@@ -132,5 +134,5 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _numbers(leaf: Any) -> Any:
     """Of a key its bits, else what it is."""
-    is_key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
