@@ -122,41 +122,50 @@ def test_empirical_kernels_of_any_traced_axes() -> None:
 def test_keywords_of_ensembles_are_pairs() -> None:
     """Protects keywords of training and test inputs: of pairs the first parts belong to the inputs, trees of equal
     parameters are equal, and anything else that differs is an error."""
-    x, x_test, y = normal(0, 4, 3, 2), normal(1, 2, 3, 2), normal(2, 4, 1)
-    patterns = tuple(abs(normal(seed, len(z), 3, 3)) for seed, z in ((3, x), (4, x_test)))
-    init_fn, apply_fn, kernel_fn = stax.serial(
-        stax.Dense(8), stax.Erf(), stax.Aggregate(), stax.GlobalAvgPool(), stax.Dense(1)
+    x, x_test, y, weights = normal(0, 4, 3), normal(1, 2, 3), normal(2, 4, 1), (normal(3, 3, 5), normal(4, 5, 9))
+    shifts = normal(5, 4, 1), normal(6, 2, 1)
+
+    def kernel_fn(x1: Any, x2: Any, get: Any, shift: Any, params: Any) -> Any:
+        one, other = (
+            (z + s) @ params[0] @ params[1] for z, s in zip((x1, x1 if x2 is None else x2), shift, strict=True)
+        )
+        return {"nngp": one @ other.T, "ntk": 2 * one @ other.T + 1}[get] if isinstance(get, str) else Both(one, other)
+
+    class Both:
+        def __init__(self, one: Any, other: Any) -> None:
+            self.nngp, self.ntk = one @ other.T, 2 * one @ other.T + 1
+
+    def kernels(x1: Any, x2: Any, *shift: Any) -> Any:
+        return kernel_fn(x1, x2, ("nngp", "ntk"), shift, weights)
+
+    train, cross = kernels(x, None, shifts[0], shifts[0]), kernels(x_test, x, shifts[1], shifts[0])
+    expected = predict.gp_inference(train, y, 1e-2)("ntk", cross, kernels(x_test, None, shifts[1], shifts[1]))
+    ensemble = predict.gradient_descent_mse_ensemble(
+        kernel_fn, x, y, diag_reg=1e-2, shift=(shifts[0], shifts[0]), params=weights
     )
-    params = init_fn(random.PRNGKey(5), x.shape)[1]
-    again = jax.tree.map(lambda w: w + 0, params)
-    empirical = ntc.empirical_kernel_fn(apply_fn)
-    pairs = [(patterns[0], None), (patterns[1], patterns[0]), (patterns[1], None)]
-    for function, given, others in ((kernel_fn, {}, {}), (empirical, {"params": params}, {"params": again})):
-        whole = [(patterns[0],) * 2, pairs[1], (patterns[1],) * 2] if function is kernel_fn else pairs
-        kernels = [
-            function(a, b, get=("nngp", "ntk"), pattern=pattern, **given)
-            for (a, b), pattern in zip(((x, None), (x_test, x), (x_test, None)), whole, strict=True)
-        ]
-        expected = predict.gp_inference(kernels[0], y, 1e-2)("ntk", kernels[1], kernels[2])
-        ensemble = predict.gradient_descent_mse_ensemble(function, x, y, diag_reg=1e-2, pattern=whole[0], **given)
-        found = ensemble(None, x_test, "ntk", True, pattern=whole[2], **others)
-        assert_close(found.mean, expected.mean, "float64")
-        assert_close(found.covariance, expected.covariance, "float64")
-        with pytest.raises(InputError, match="keyword pattern of kernel_fn differs"):
-            ensemble(None, x_test, "ntk", pattern=patterns[1], **others)
+    again = jax.tree.map(lambda w: w + 0, weights)
+    found = ensemble(None, x_test, "ntk", True, shift=(shifts[1], shifts[1]), params=again)
+    assert_close(found.mean, expected.mean, "float64")
+    assert_close(found.covariance, expected.covariance, "float64")
+    for wrong in ({"shift": shifts[1]}, {"params": [*weights]}):
+        with pytest.raises(InputError, match="of kernel_fn differs between training and test inputs"):
+            ensemble(None, x_test, "ntk", **{"shift": (shifts[1], shifts[1]), "params": weights, **wrong})
 
 
-def test_networks_sampled_in_blocks_with_patterns() -> None:
+def test_networks_sampled_in_blocks_with_keywords() -> None:
     """Protects pairs of keywords with a row for every example: they are cut as the examples are."""
-    x, x_test = normal(0, 4, 3, 2), normal(1, 3, 3, 2)
-    patterns = tuple(abs(normal(seed, len(z), 3, 3)) for seed, z in ((3, x), (4, x_test)))
-    init_fn, apply_fn, _ = stax.serial(stax.Dense(8), stax.Erf(), stax.Aggregate(), stax.GlobalAvgPool(), stax.Dense(1))
+    x, x_test = normal(0, 4, 3), normal(1, 3, 3)
+    gains = normal(2, 4, 1), normal(3, 3, 1)
+
+    def init_fn(key: Any, shape: tuple[int, ...]) -> Any:
+        return (shape[0], 2), random.normal(key, (3, 2), jnp.float64)
 
     def sampled(size: int) -> Any:
+        apply_fn = lambda params, x, gain: gain * (x @ params)  # noqa: E731
         return ntc.monte_carlo_kernel_fn(init_fn, apply_fn, random.PRNGKey(6), 2, batch_size=size)
 
-    for a, b, pattern in ((x, x_test, patterns), (x, None, (patterns[0], None))):
-        assert_close(sampled(2)(a, b, "ntk", pattern=pattern), sampled(0)(a, b, "ntk", pattern=pattern), "float64")
+    for a, b, gain in ((x, x_test, gains), (x, None, (gains[0], None))):
+        assert_close(sampled(2)(a, b, "ntk", gain=gain), sampled(0)(a, b, "ntk", gain=gain), "float64")
 
 
 def test_kernels_in_place_of_matrices() -> None:
@@ -166,9 +175,9 @@ def test_kernels_in_place_of_matrices() -> None:
     train, cross = kernel_fn(x), kernel_fn(x_test, x)
     loss = lambda a, b: ((a - b) ** 2).mean() / 2  # noqa: E731
     for function in (predict.gradient_descent_mse, lambda k, y: predict.gradient_descent(loss, k, y)):
-        assert_close(
-            function(train, y)(1.0, 0.0, 0.0, cross), function(train.ntk, y)(1.0, 0.0, 0.0, cross.ntk), "exact"
-        )
+        of_matrices = function(train.ntk, y)(1.0, 0.0, 0.0, cross.ntk)
+        for one, other in zip(function(train, y)(1.0, 0.0, 0.0, cross), of_matrices, strict=True):
+            assert_close(one, other, "exact")
         with pytest.raises(InputError, match="k_test_train has several kernels, but k_train_train is one matrix"):
             function(train.ntk, y)(1.0, 0.0, 0.0, cross)
     frozen = train.replace(ntk=None)

@@ -47,5 +47,5 @@ class _AnyCase:
 @lru_cache
 def _named_tuple(type_name: str, names: tuple[str, ...]) -> Any:
     """One class for equal names, so that results of two calls are equal pytrees."""
-    plain = namedtuple(type_name, names, rename=True)  # type: ignore[misc]  # names are known when it runs
+    plain = namedtuple("plain", names, rename=True)  # type: ignore[misc]
     return type(type_name, (_AnyCase, plain), {"__slots__": ()})

@@ -125,11 +125,11 @@ def _equal(one: Any, other: Any) -> bool:
     """Whether two values are one object, or trees of equal arrays."""
     if one is other:
         return True
-    leaves, others = jax.tree.leaves(one), jax.tree.leaves(other)
-    shapes: list[Any] = [jax.tree.structure(one), jax.tree.structure(other)]
-    if shapes[0] != shapes[1] or is_traced(leaves) or is_traced(others):
-        return all(a is b for a, b in zip(leaves, others, strict=False)) and len(leaves) == len(others) > 0
-    return all(a is b or np.array_equal(_numbers(a), _numbers(b)) for a, b in zip(leaves, others, strict=True))
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (one, other)]
+    if structures[0] != structures[1]:
+        return False
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(a is b or (not is_traced((a, b)) and np.array_equal(_numbers(a), _numbers(b))) for a, b in pairs)
 
 
 def _numbers(leaf: Any) -> Any:
