@@ -15,6 +15,7 @@ from ntc.backends.jax.precision import precision
 from ntc.errors import NonFiniteError
 from ntc.ir.graph import Graph, Node, Output
 from ntc.ir.kernel import Dual, Gram
+from ntc.ir.kernel.inputs import markers
 from ntc.ir.kernel.pointwise import GaussianIntegral
 from ntc.ir.types import DType, Target
 
@@ -57,22 +58,23 @@ class FiniteCheck:
     def diagonal(self, x: Array, result: Values) -> None:
         """Checks kernels of every example with itself, (n, ...). Raises NonFiniteError."""
         for label, values in result.items():
-            bad = self._known(x) & ~np.isfinite(values.reshape(len(values), -1)).all(1)
+            bad = self._known(x) & ~_every(np.isfinite(values), 1)
             if bad.any():
                 first = int(np.argmax(bad))
                 self._explain(label, f"example {first} with itself", x[first : first + 1])
 
     def _known(self, x: Array) -> npt.NDArray[np.bool_]:
-        """Which examples are finite. NaN counts as finite where it marks what is masked."""
-        flat = x.reshape(len(x), -1)
+        """Which examples are finite, but for what marks masked entries."""
+        finite = np.isfinite(x)
         masked = next((node.op.masked for node in self.graph.nodes if isinstance(node.op, Gram)), None)
-        known: npt.NDArray[np.bool_] = (np.isfinite(flat) | (np.isnan(flat) if masked == "nan" else False)).all(1)
+        if masked is not None:
+            finite |= np.isnan(x) if masked == "nan" else np.isin(x, markers(masked))
+        known: npt.NDArray[np.bool_] = _every(finite, 1)
         return known
 
     @staticmethod
     def _entry(block: Array, rows: Array, columns: Array) -> tuple[int, int] | None:
-        finite = np.isfinite(block).reshape(*block.shape[:2], -1).all(-1)
-        found = np.argwhere(~finite & rows[:, None] & columns)
+        found = np.argwhere(~_every(np.isfinite(block), 2) & rows[:, None] & columns)
         return (int(found[0][0]), int(found[0][1])) if len(found) else None
 
     def _explain(self, label: str, pair: str, examples: Array) -> None:
@@ -105,6 +107,11 @@ class FiniteCheck:
                     return node, None
                 return node, float(np.max(_tracked(values[node.operands[1]]), initial=0.0))
         return None, None
+
+
+def _every(condition: Array, kept: int) -> Any:
+    """Whether it holds for all entries of the axes after the first ones."""
+    return condition.all(axis=tuple(range(kept, condition.ndim)))
 
 
 def _tracked(values: Array) -> Array:
