@@ -125,12 +125,12 @@ def test_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_precision_is_that_of_jax() -> None:
-    """Protects float64: computed where it is enabled and given, and not where it is not, without a warning."""
+    """Protects float64: computed where it is enabled, and not where it is not, without a warning."""
     kernel_fn, wide = dense_network()[2], X1.astype(np.float64)
     assert kernel_fn(wide, None, "ntk").dtype == np.float32
     with jax.enable_x64(True):
         assert kernel_fn(wide, None, "ntk").dtype == np.float64
-        assert kernel_fn(X1, None, "ntk").dtype == np.float32
+        assert kernel_fn(X1, None, "ntk").dtype == np.float64
 
 
 ORDERS = [word for word in map("".join, permutations("NHWC")) if word.index("H") < word.index("W")]

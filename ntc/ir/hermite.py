@@ -97,4 +97,4 @@ def _is_resolved(function: Callable[[Array], Array], v: float) -> bool:
     if not 0 < v < np.inf:
         return v == 0
     (whole, ends), (shifted, _) = quadrature.square(function, v), quadrature.square(function, v, SHIFT)
-    return bool(abs(shifted - whole) <= LEFT_OUT * whole and ends <= EDGE * whole)
+    return bool(abs(shifted - whole) <= LEFT_OUT * whole and ends <= quadrature.EDGE * whole)

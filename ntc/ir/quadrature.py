@@ -25,6 +25,9 @@ BEND = 2.0
 END = 9.0
 """Standard deviations at which integrals end: at 9, what is left out is below 1e-16 of the whole."""
 
+EDGE = 1e-14
+"""Largest part of the whole that the integrand may be at the ends."""
+
 STEP = 0.07
 FEWEST = 48
 """Nodes where all of them are so close that the step is small: 2 * 9 / 47 standard deviations apart."""

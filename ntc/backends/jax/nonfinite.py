@@ -59,7 +59,7 @@ class FiniteCheck:
     def diagonal(self, x: Array, result: Values) -> None:
         """Checks kernels of every example with itself, (n, ...). Raises NonFiniteError."""
         for label, values in result.items():
-            bad = self._known(x) & ~np.isfinite(_rows(values)).all(1)
+            bad = self._known(x) & ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
             if bad.any():
                 first = int(np.argmax(bad))
                 self._explain(label, f"example {first} with itself", x[first : first + 1])
@@ -72,7 +72,7 @@ class FiniteCheck:
 
     @staticmethod
     def _entry(block: Array, rows: Array, columns: Array) -> tuple[int, int] | None:
-        finite = np.isfinite(block).reshape(*block.shape[:2], -1).all(-1)
+        finite = np.isfinite(block).all(axis=tuple(range(2, block.ndim)))
         found = np.argwhere(~finite & rows[:, None] & columns)
         return (int(found[0][0]), int(found[0][1])) if len(found) else None
 
