@@ -18,7 +18,7 @@ SETTINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "ranks": lambda: jax.numpy_rank_promotion("raise"),
     "types": lambda: jax.numpy_dtype_promotion("strict"),
     "nan": lambda: jax.debug_nans(True),
-    "leaks": lambda: jax.checking_leaks(),
+    "leaks": jax.checking_leaks,
 }
 settings = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 X = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)

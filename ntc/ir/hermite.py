@@ -11,6 +11,7 @@ from functools import lru_cache
 from math import pi, sqrt
 
 import numpy as np
+import numpy.typing as npt
 
 from ntc.ir import quadrature
 from ntc.ir.op import Array
@@ -86,10 +87,10 @@ def series(function: Callable[[Array], Array], k: Array, v1: Array, v2: Array, c
     return found
 
 
-def _resolved(function: Callable[[Array], Array], v: Array) -> Array:
+def _resolved(function: Callable[[Array], Array], v: Array) -> npt.NDArray[np.bool_]:
     """Whether the nodes of the quadrature resolve a function of which nothing is known, at each variance."""
     known = {float(one): _is_resolved(function, float(one)) for one in np.unique(v)}
-    return np.vectorize(known.get, otypes=[bool])(v) if v.size else np.zeros(v.shape, bool)
+    return np.array([known[float(one)] for one in v.ravel()], bool).reshape(v.shape)
 
 
 def _is_resolved(function: Callable[[Array], Array], v: float) -> bool:

@@ -71,7 +71,7 @@ def _pair(function: Function, k: float, v1: float, v2: float) -> float:
     if larger == 0:
         return float(function(np.zeros(1))[0] ** 2)
     u, weight = _nodes(larger)
-    deviation = sqrt(float(gap(np.float64(k), np.float64(v1), np.float64(v2))) / larger) if smaller > 0 else 0.0
+    deviation = sqrt(float(gap(*map(np.asarray, (k, v1, v2)))) / larger) if smaller > 0 else 0.0
     mean = k / larger * u if smaller > 0 else 0 * u
     given = _given(function, mean, deviation) if deviation > 0 else function(mean)
     return float((function(u) * given * weight).sum())

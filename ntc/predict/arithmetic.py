@@ -42,7 +42,7 @@ def checked(name: str, x: Any) -> Any:
 def kernel_dtype(kernel: Any) -> Any:
     """The dtype of predictions with a kernel: its own, float32 for half precision; of integers and truth values
     float64 where JAX has it enabled, else float32."""
-    if not jax.dtypes.issubdtype(kernel.dtype, np.floating):
+    if not jnp.issubdtype(kernel.dtype, np.floating):
         return jax.dtypes.canonicalize_dtype(np.float64)
     return np.dtype(np.float64) if kernel.dtype == np.float64 else np.dtype(np.float32)
 

@@ -86,7 +86,7 @@ class FiniteCheck:
             hint += "; float64 (dtype='float64') overflows at larger values"
         at = "" if variance is None else f" at a variance of its input of {variance:.3g}"
         op: Any = node.op
-        name = f"{op.phi.name} (%{node.name})" if isinstance(op, GaussianIntegral) else f"{op.name} (%{node.name})"
+        name = f"{op.phi.name if isinstance(node.op, GaussianIntegral) else op.name} (%{node.name})"
         integral = f"{'E[phi phi]' if isinstance(op, Dual) else 'the integral'} of " if variance is not None else ""
         raise NonFiniteError(
             f"the {label} kernel of {pair} is not finite: {integral}{name} is not{at}",

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntc.errors import UnsupportedError
@@ -19,7 +20,7 @@ def precision(dtype: DType) -> AbstractContextManager[object]:
 
 def is_real(dtype: Any) -> bool:
     """Whether arrays of a dtype hold real numbers, of half precision too, whole numbers or truth values."""
-    return any(jax.dtypes.issubdtype(dtype, kind) for kind in (np.floating, np.integer, np.bool_))
+    return any(jnp.issubdtype(dtype, kind) for kind in (np.floating, np.integer, np.bool_))
 
 
 def require(dtype: DType) -> None:

@@ -114,7 +114,8 @@ def integral(
         value = f(u) if orders[0] == orders[1] else where(turned, g(u), f(u))
         return total + weight * value * given
 
-    return lax.fori_loop(0, count, step, jnp.zeros_like(k))
+    found: jax.Array = lax.fori_loop(0, count, step, jnp.zeros_like(k))
+    return found
 
 
 def _given(f: Any, g: Any, outer: _Outer, mean: jax.Array, far: jax.Array) -> jax.Array:
@@ -139,7 +140,7 @@ def _given(f: Any, g: Any, outer: _Outer, mean: jax.Array, far: jax.Array) -> ja
         x = mean + change
         return total + density * (g(x) if f is g else where(outer.turned, f(x), g(x)))
 
-    total = lax.fori_loop(0, count, add, jnp.zeros_like(mean))
+    total: jax.Array = lax.fori_loop(0, count, add, jnp.zeros_like(mean))
     return total * step * (BEND / 2 / sqrt(2 * pi)) / deviation
 
 

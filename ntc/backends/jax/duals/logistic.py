@@ -145,4 +145,5 @@ def _density(r: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     large = 8 * np.sum((-1.0) ** (n - 1) * n**2 * r * np.exp(-2 * n**2 * r**2), 0)
     odd = (2 * n - 1) ** 2 * pi**2 / 8
     small = np.sqrt(2 * pi) * np.sum((2 * odd / r**4 - 1 / r**2) * np.exp(-odd / r**2), 0)
-    return np.where(r < 1, small, large)
+    density: np.ndarray[Any, Any] = np.where(r < 1, small, large)
+    return density
