@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint format bench clean
+.PHONY: setup demo test test-jax test-jax-extremes lint format bench clean
 
 setup: $(READY)
 
@@ -19,6 +19,13 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Other releases of Python and JAX, as pyproject.toml allows, in environments of their own.
+test-jax:
+	$(PYTHON) tools/jax_versions.py all
+
+test-jax-extremes:
+	$(PYTHON) tools/jax_versions.py extremes
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -40,4 +47,4 @@ bench: $(READY) $(PEER)
 	.venv-peer/bin/pip install --quiet --requirement benchmarks/peer.txt
 
 clean:
-	rm -rf $(VENV) .venv-peer out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,14 @@
-"""Runs benchmarks: python -m benchmarks [NAME ...], peer:CASE for one case beside Neural Tangents."""
+"""Runs benchmarks and prints their tables.
+
+    python -m benchmarks [NAME ...] [--quick]
+
+Without names, all; peer:CASE is one case beside Neural Tangents, whose environment `make bench` makes.
+"""
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks import (
@@ -22,7 +28,7 @@ from benchmarks import (
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, Callable[[bool], str]] = {
     "accuracy": accuracy.main,
     "devices": devices.main,
     "duals": duals.main,
@@ -35,20 +41,26 @@ BENCHMARKS = {
     "scaling": scaling.main,
     "peer": peer.main,
     "price": price.main,
-    **{f"peer:{name}": partial(peer.main, [name]) for name in CASES},
+    **{f"peer:{name}": partial(peer.main, names=[name]) for name in CASES},
 }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables of the benchmarks named on the command line, or of all."""
-    names = sys.argv[1:] or [name for name in BENCHMARKS if ":" not in name]
-    unknown = [name for name in names if name not in BENCHMARKS]
-    if unknown:
-        sys.exit(f"unknown benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="*", help=f"one of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, without the peer; nothing is written")
+    options = parser.parse_args(arguments)
+    names = options.name or [name for name in BENCHMARKS if ":" not in name]
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"unknown benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
     print(environment())
     for name in names:
         print(f"\n## {name}\n", flush=True)
-        print(BENCHMARKS[name](), flush=True)
+        print(BENCHMARKS[name](options.quick), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

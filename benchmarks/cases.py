@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parent
@@ -36,6 +36,10 @@ class Case:
     peer: bool = True
     repeat: int = 3
     rounds: int = 2
+
+    def quick(self) -> Case:
+        """The same network with at most two examples on each side, measured once: to see that it runs."""
+        return replace(self, n1=min(self.n1, 2), n2=self.n2 and min(self.n2, 2), repeat=1, rounds=1)
 
 
 _MODELS = ROOT / "models.nt"

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.cases import ROOT
 from benchmarks.measure import markdown
-from benchmarks.peer import peer_python
+from benchmarks.peer import peer_python, with_path
 
 _SHORT = {
     "JACOBIAN_CONTRACTION": "contraction",
@@ -26,31 +26,38 @@ _SHORT = {
 }
 
 
-def main() -> str:
+def main(quick: bool = False) -> str:
     """Two tables: milliseconds of the fastest call, and MB of temporaries; `auto` should be no slower than the peer's
-    best."""
-    own, peer = _process(sys.executable, "ntc"), _process(peer_python(), "neural_tangents")
+    best. `quick` runs one network, without the peer."""
+    own = _process(sys.executable, "ntc", *(["quick"] if quick else []))
+    peer = None if quick else _process(peer_python(), "neural_tangents")
     return f"{_times(own, peer)}\n\nTemporaries:\n\n{_memory(own)}"
 
 
-def _process(python: str, library: str) -> dict[str, Any]:
+def _process(python: str, library: str, *more: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "rows.json"
-        subprocess.run([python, str(ROOT / "finite_worker.py"), library, str(output)], check=True, cwd=ROOT.parent)
+        command = [python, str(ROOT / "finite_worker.py"), library, str(output), *more]
+        subprocess.run(command, check=True, cwd=ROOT.parent, env=with_path())
         found: dict[str, Any] = json.loads(output.read_text())
         return found
 
 
-def _times(own: dict[str, Any], peer: dict[str, Any]) -> str:
+def _times(own: dict[str, Any], peer: dict[str, Any] | None) -> str:
     rows: list[tuple[object, ...]] = []
     for name, found in own.items():
         times = [1e3 * x["seconds"] for x in found.values()]
-        theirs = {how: 1e3 * x["seconds"] for how, x in peer[name].items()}
-        best = min(theirs, key=lambda how: theirs[how])
-        ratio = theirs[best] / (1e3 * found["AUTO"]["seconds"])
-        rows.append((name, *times, f"{theirs[best]:.3g} ({_SHORT[best]})", ratio))
+        rows.append((name, *times, *(_beside(found, peer[name]) if peer else ())))
     names = [_SHORT[how] for how in next(iter(own.values()))]
-    return markdown(("network", *(f"{x}, ms" for x in names), "the peer's best, ms", "its time over auto's"), rows)
+    header = ("network", *(f"{x}, ms" for x in names))
+    return markdown((*header, "the peer's best, ms", "its time over auto's") if peer else header, rows)
+
+
+def _beside(own: dict[str, Any], peer: dict[str, Any]) -> tuple[object, ...]:
+    """The fastest way of the peer, and how much slower that is than ours."""
+    best = min(peer, key=lambda how: peer[how]["seconds"])
+    seconds = peer[best]["seconds"]
+    return f"{1e3 * seconds:.3g} ({_SHORT[best]})", seconds / own["AUTO"]["seconds"]
 
 
 def _memory(own: dict[str, Any]) -> str:

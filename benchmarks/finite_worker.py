@@ -1,13 +1,15 @@
-"""Empirical NTKs of finite networks, in a process of its own: python finite_worker.py LIBRARY OUTPUT.json.
+"""Empirical NTKs of finite networks, in a process of its own: python finite_worker.py LIBRARY OUTPUT.json [quick].
 
 LIBRARY is `ntc` or `neural_tangents`, with the interpreter of its environment. Networks are plain functions, the same
-for both. Writes seconds of the fastest call and bytes of XLA's temporaries, by network and implementation.
+for both. Writes seconds of the fastest call and bytes of XLA's temporaries, by network and implementation; with
+`quick` of the first network only, which is called three times.
 """
 
 import importlib
 import json
 import sys
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -48,15 +50,15 @@ def residual_net(params, x):
 
 
 KEY = jax.random.PRNGKey(0)
-NETWORKS = {}
+NETWORKS = {}  # by name: the function, what draws its parameters, and the shape of an example
 for width in (64, 256, 1024):
-    NETWORKS[f"fully connected, 4 x {width}"] = (dense_net, dense_params(KEY, 4, width, 64), (64,))
+    NETWORKS[f"fully connected, 4 x {width}"] = (dense_net, partial(dense_params, KEY, 4, width, 64), (64,))
 for depth in (1, 8, 16):
-    NETWORKS[f"fully connected, {depth} x 256"] = (dense_net, dense_params(KEY, depth, 256, 64), (64,))
+    NETWORKS[f"fully connected, {depth} x 256"] = (dense_net, partial(dense_params, KEY, depth, 256, 64), (64,))
 for width in (8, 32):
     NETWORKS[f"residual convolutional, 16x16, 8 x {width}"] = (
         residual_net,
-        residual_params(KEY, 8, width),
+        partial(residual_params, KEY, 8, width),
         (16, 16, 3),
     )
 
@@ -74,10 +76,10 @@ def jacobian_contraction(f):
     return ntk
 
 
-def measured(function, *arguments):
+def measured(function, *arguments, repeat, at_least):
     compiled = jax.jit(function).lower(*arguments).compile()
     seconds = []
-    while len(seconds) < REPEAT or sum(seconds) < SECONDS:
+    while len(seconds) < repeat or sum(seconds) < at_least:
         start = time.perf_counter()
         values = jax.block_until_ready(compiled(*arguments))
         seconds.append(time.perf_counter() - start)
@@ -96,11 +98,14 @@ def implementations(library):
     return found
 
 
-def main(library, output):
+def main(library, output, quick=""):
     rows = {}
-    for name, (f, params, shape) in NETWORKS.items():
+    sizes = {"repeat": 3, "at_least": 0.0} if quick else {"repeat": REPEAT, "at_least": SECONDS}
+    for name, (f, draw, shape) in list(NETWORKS.items())[: 1 if quick else None]:
+        params = draw()
         x1, x2 = (jax.random.normal(k, (EXAMPLES, *shape)) for k in jax.random.split(KEY))
-        rows[name] = {how: measured(make(f), x1, x2, params) for how, make in implementations(library).items()}
+        found = implementations(library).items()
+        rows[name] = {how: measured(make(f), x1, x2, params, **sizes) for how, make in found}
     with open(output, "w") as file:
         json.dump(rows, file)
 

@@ -1,6 +1,6 @@
 """Gradients of a kernel-ridge loss beside the loss itself: peak memory, compile time and time, by 20 images.
 
-Every measurement is a process of its own: python -m benchmarks.gradients NETWORK loss|gradient
+Every measurement is a process of its own: python -m benchmarks.gradients NETWORK loss|gradient IMAGES
 """
 
 from __future__ import annotations
@@ -45,36 +45,37 @@ def _networks() -> dict[str, Network]:
     }
 
 
-def main() -> str:
+def main(quick: bool = False) -> str:
     """One row per network."""
     rows: list[tuple[object, ...]] = []
-    for name in _networks():
-        loss, gradient = _run(name, "loss"), _run(name, "gradient")
+    names, images = list(_networks()), 2 if quick else IMAGES
+    for name in names[-1:] if quick else names:
+        loss, gradient = (_run(name, what, images) for what in ("loss", "gradient"))
         keys = ("peak", "above", "compile", "seconds")
         rows.append((name, *(x for key in keys for x in (loss[key], gradient[key], gradient[key] / loss[key]))))
     header = ("network", "peak MB", "gradient", "ratio", "MB above the start", "gradient", "ratio")
     return markdown((*header, "compile s", "gradient", "ratio", "seconds", "gradient", "ratio"), rows)
 
 
-def _run(name: str, what: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.gradients", name, what]
+def _run(name: str, what: str, images: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.gradients", name, what, str(images)]
     done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def worker(name: str, what: str) -> None:
+def worker(name: str, what: str, images: int) -> None:
     """Prints the numbers of one process as JSON: bytes as MB, seconds of the faster of two runs."""
     program = ntc.build(_networks()[name])
     generator = np.random.default_rng(0)
-    x, y = generator.normal(size=(2, IMAGES, SIDE, SIDE, 3)).astype(np.float32)
-    labels = np.eye(10, dtype=np.float32)[np.arange(IMAGES) % 10]
+    x, y = generator.normal(size=(2, images, SIDE, SIDE, 3)).astype(np.float32)
+    labels = np.eye(10, dtype=np.float32)[np.arange(images) % 10]
 
     def loss(x: jax.Array) -> jax.Array:
         train, cross = program(x).ntk, program(y, x).ntk
         assert train is not None
         assert cross is not None
-        ridge = RIDGE * jnp.trace(train) / IMAGES * jnp.eye(IMAGES)
+        ridge = RIDGE * jnp.trace(train) / images * jnp.eye(images)
         return jnp.mean((cross @ jnp.linalg.solve(train + ridge, labels) - labels) ** 2)
 
     function = jax.jit(jax.value_and_grad(loss) if what == "gradient" else loss)
@@ -92,4 +93,4 @@ def worker(name: str, what: str) -> None:
 
 
 if __name__ == "__main__":
-    worker(*sys.argv[1:])
+    worker(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,11 +46,15 @@ def trained(kernels: Any, y: Any) -> Regression:
     return regression
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints seconds and memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, default=10_000)
-    parser.add_argument("--repeat", type=int, default=3)
-    options = parser.parse_args()
+    parser.add_argument("--points", type=int, default=10_000, help="of the training set")
+    parser.add_argument("--repeat", type=int, default=3, help="how often inference is timed")
+    parser.add_argument("--quick", action="store_true", help="100 points, timed once, to see that it runs")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.points, options.repeat = 100, 1
     random = np.random.default_rng(0)
     x, y = random.normal(size=(options.points, FEATURES)), random.normal(size=(options.points, OUTPUTS))
     x_test = random.normal(size=(TEST, FEATURES))

@@ -1,7 +1,8 @@
 """Side by side with Neural Tangents 0.6.5: time, compile time, memory, and whether the values agree.
 
 Every measurement is a process of its own. The peer has an environment of its own, whose interpreter NTC_PEER names
-(`make bench` makes it). Writes RESULTS.md and results.png beside this file.
+(`make bench` makes it). Writes RESULTS.md and results.png beside this file. A quick run has two examples on each side,
+is without the peer, and writes nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from benchmarks.cases import CASES, ROOT, Case
 from benchmarks.measure import environment, markdown
+from benchmarks.picture import figure, keep
 
 TOLERANCE = 1e-4
 """Of the largest entry: how far our float32 values may be from our float64 values."""
@@ -84,8 +86,14 @@ class Row:
         return self.peer.run / self.stax.run if self.peer and self.stax else float("nan")
 
 
-def main(names: Sequence[str] = ()) -> str:
+QUICK = ("cnn_flatten", "fully_connected_self")
+"""The cases of a quick run that names none."""
+
+
+def main(quick: bool = False, names: Sequence[str] = ()) -> str:
     """The tables of the cases; all cases are also written to RESULTS.md and drawn."""
+    if quick:
+        return _tables([_row(name, CASES[name].quick(), beside=False) for name in names or QUICK])
     rows = [_row(name, CASES[name]) for name in names or CASES]
     text = _tables(rows)
     if not names:
@@ -94,7 +102,8 @@ def main(names: Sequence[str] = ()) -> str:
     return text
 
 
-def _row(name: str, case: Case) -> Row:
+def _row(name: str, case: Case, beside: bool = True) -> Row:
+    """Measures a case, `beside` the peer or alone; what the peer is measured on goes through `ntc.stax` as well."""
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "inputs.npz"
         random = np.random.default_rng(0)
@@ -105,8 +114,9 @@ def _row(name: str, case: Case) -> Row:
         for _ in range(case.rounds):
             if case.peer:
                 worker = str(ROOT / "peer_worker.py")
-                found = _run([peer_python(), worker, name], inputs, case.repeat, "neural_tangents")
-                peer = found.better(peer) if peer else found
+                if beside:
+                    found = _run([peer_python(), worker, name], inputs, case.repeat, "neural_tangents")
+                    peer = found.better(peer) if peer else found
                 found = _run([sys.executable, worker, name], inputs, 3 * case.repeat, "ntc")
                 stax = found.better(stax) if stax else found
             found = _run([sys.executable, "-m", "benchmarks.own_worker", name], inputs, 3 * case.repeat)
@@ -117,7 +127,8 @@ def _row(name: str, case: Case) -> Row:
     row = Row(name, case, own, peer, stax, error, _distance(peer, exact) if peer else 0.0)
     if row.error > TOLERANCE or row.peer_error > PEER_TOLERANCE:
         raise SystemExit(f"{name}: float32 errors are {row.error:.1e}, and {row.peer_error:.1e} of the peer")
-    print(f"{name}: {row.ratio:.3g} times faster, compile {own.compile:.2f} s", file=sys.stderr, flush=True)
+    faster = f"{row.ratio:.3g} times faster, " if peer else ""
+    print(f"{name}: {faster}compile {own.compile:.2f} s", file=sys.stderr, flush=True)
     return row
 
 
@@ -129,9 +140,15 @@ def peer_python() -> str:
     return path
 
 
+def with_path() -> dict[str, str]:
+    """The environment of a worker: scripts do not see the folder that they are called from."""
+    return {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+
+
 def _run(command: list[str], inputs: Path, repeat: int, *more: str) -> Side:
     output = inputs.with_name("output.npz")
-    subprocess.run([*command, str(inputs), str(output), str(repeat), *more], check=True, cwd=ROOT.parent)
+    arguments = [*command, str(inputs), str(output), str(repeat), *more]
+    subprocess.run(arguments, check=True, cwd=ROOT.parent, env=with_path())
     with np.load(output) as found:
         report = json.loads(str(found["report"]))
         values = {key: np.asarray(found[key], np.float64) for key in ("nngp", "ntk")}
@@ -195,12 +212,8 @@ def _depth(rows: list[Row]) -> str:
 
 
 def _draw(rows: list[Row]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(9, 4.5), constrained_layout=True)
+    drawn = figure(9, 4.5)
+    axes = drawn.subplots()
     places = np.arange(len(rows))[::-1]
     axes.barh(places, [row.ratio for row in rows], color="tab:blue", height=0.6)
     for place, row in zip(places, rows, strict=True):
@@ -211,5 +224,4 @@ def _draw(rows: list[Row]) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("times faster than Neural Tangents 0.6.5, both kernels, float32")
     axes.legend(loc="lower right")
-    figure.savefig(ROOT / "results.png", dpi=120)
-    plt.close(figure)
+    keep(drawn, ROOT / "results.png")

@@ -14,15 +14,18 @@ from ntc.backends.jax.tiled import workers
 from ntc.calibrate import calibrate
 from ntc.compiler import lower
 from ntc.price import Cost, Rates, price
+from ntc.price.rates import CORE
 from ntc.schedule.tiles import default_memory
 
+QUICK = {"cnn_flatten": CASES["cnn_flatten"].quick()}
 
-def main() -> str:
-    """One row per network and size. Networks are run in processes of their own, whose memory at the highest counts."""
-    rates, _ = calibrate()
+
+def main(quick: bool = False) -> str:
+    """One row per network and size. Networks are run in processes of their own, whose memory at the highest counts.
+    `quick` takes the rates of a typical core."""
+    rates = CORE if quick else calibrate()[0]
     rows: list[tuple[object, ...]] = []
-
-    for name, case in CASES.items():
+    for name, case in (QUICK if quick else CASES).items():
         for factor in (1, 2):
             sized = replace(case, n1=factor * case.n1, n2=case.n2 and factor * case.n2)
             rows.append((case.title, f"{sized.n1} x {sized.n2 or sized.n1}", *_row(name, sized, rates)))

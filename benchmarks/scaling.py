@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import ntc
 from benchmarks.cases import EXAMPLES, ROOT
 from benchmarks.measure import markdown, measure
+from benchmarks.picture import figure, keep
 
 LONGEST = 60.0
 """Seconds of a call beyond which a curve ends."""
@@ -18,15 +20,20 @@ Point = tuple[float, float, float]
 """What is varied, seconds per call, seconds to compile."""
 
 
-def main() -> str:
-    """One table per curve."""
+SIZES = {"examples": (10, 30, 100, 300, 1000, 2000), "side": (8, 16, 24, 32, 48, 64), "depth": (5, 10, 20, 40, 80)}
+QUICK = {"examples": (2,), "side": (4,), "depth": (1, 2)}
+
+
+def main(quick: bool = False) -> str:
+    """One table per curve. The picture of a quick run is drawn, but not kept."""
+    sizes = QUICK if quick else SIZES
     curves = {
-        "examples": _curve(EXAMPLES / "digits_cnn.nt", None, "n", (10, 30, 100, 300, 1000, 2000)),
-        "side": _curve(ROOT / "models.nt", "cnn_global_pool", "side", (8, 16, 24, 32, 48, 64)),
-        "depth": _curve(ROOT / "models.nt", "cnn_global_pool", "depth", (5, 10, 20, 40, 80)),
+        "examples": _curve(EXAMPLES / "digits_cnn.nt", None, "n", sizes["examples"]),
+        "side": _curve(ROOT / "models.nt", "cnn_global_pool", "side", sizes["side"]),
+        "depth": _curve(ROOT / "models.nt", "cnn_global_pool", "depth", sizes["depth"]),
     }
     found = {name: list(points) for name, points in curves.items()}
-    _draw(found)
+    keep(_draw(found), ROOT / "scaling.png", quick)
     return "\n\n".join(
         markdown((name, "seconds per call", "seconds to compile"), list(points)) for name, points in found.items()
     )
@@ -51,18 +58,14 @@ def _point(file: Path, model: str | None, what: str, value: int) -> Point:
     return value, timing.warm, timing.first - timing.warm
 
 
-def _draw(curves: Mapping[str, Sequence[Point]]) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
+def _draw(curves: Mapping[str, Sequence[Point]]) -> Any:
     titles = {
         "examples": "digits CNN with pooling, n x n",
         "side": "21 x (conv, ReLU), global pool, 2 x 2",
         "depth": "32x32 pixels, global pool, 2 x 2",
     }
-    figure, all_axes = plt.subplots(1, len(curves), figsize=(12, 3.6), constrained_layout=True)
+    drawn = figure(12, 3.6)
+    all_axes = drawn.subplots(1, len(curves))
     for axes, (name, points) in zip(all_axes, curves.items(), strict=True):
         values, run, compile_ = np.array(points).T
         axes.loglog(values, run, "o-", label="run")
@@ -71,5 +74,4 @@ def _draw(curves: Mapping[str, Sequence[Point]]) -> None:
         axes.set_title(titles[name], fontsize=9)
         axes.legend()
     all_axes[0].set_ylabel("seconds")
-    figure.savefig(ROOT / "scaling.png", dpi=120)
-    plt.close(figure)
+    return drawn

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ntc.backends.jax.executables import options
+
 TOLERANCES = {
     "rounding": 1e-13,
     "exact": 1e-10,
@@ -28,6 +30,12 @@ near correlation one: the angle between two inputs that differ by delta is known
 QUICKLY_COMPILED: dict[str, Any] = {"xla_backend_optimization_level": 1}
 """Compiler options for functions of the tests themselves, which run once: half the time to compile, the same values.
 Programs of ntc are compiled in tests as everywhere."""
+
+
+def barely_compiled() -> dict[str, Any]:
+    """The same for functions that are large and of few numbers, such as derivatives: two thirds of that time."""
+    return {"xla_backend_optimization_level": 0, **options("cpu")}
+
 
 Tolerance = Literal[
     "rounding",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -22,8 +24,20 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 os.environ["NTC_CHECK"] = "2"
 
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
+"""Commands keep what they compile for the user; tests compile what they test."""
+
 gc.set_threshold(100_000, 50, 100)
 """Every collection walks all that JAX has traced: a tenth of the time, with the usual thresholds."""
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_parallel_codegen_split_count=1"
 """Workers of pytest share the cores already: another tenth."""
+
+
+@pytest.fixture
+def no_promotion_of_ranks() -> Iterator[None]:
+    """JAX refuses to add arrays of two ranks, as careful users ask of their own code."""
+    import jax
+
+    with jax.numpy_rank_promotion("raise"):
+        yield

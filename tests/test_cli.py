@@ -223,3 +223,22 @@ def test_mistakes_are_one_message_and_status_1(folder: Path, command: str) -> No
     assert MISTAKES[command] in done.stderr
     assert done.stdout == ""
     assert not (folder / "a.ntc").exists()
+
+
+def test_a_second_call_does_not_compile_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the time of commands: programs are kept in the user's cache directory, where it can be written."""
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "net.nt").write_text("model net = input(3) |> dense(4) |> tanh |> dense(4) |> tanh |> dense(1)")
+    np.save(tmp_path / "x.npy", np.eye(4, 3))
+    kept = tmp_path / "cache" / "ntc" / "xla"
+    run_process(tmp_path, "kernel net.nt --x1 x.npy -o first.npz")
+    programs = sorted(path.name for path in kept.iterdir() if path.name.endswith("-cache"))
+    assert programs
+    run_process(tmp_path, "kernel net.nt --x1 x.npy -o second.npz")
+    assert sorted(path.name for path in kept.iterdir() if path.name.endswith("-cache")) == programs
+    first, second = (np.load(tmp_path / name) for name in ("first.npz", "second.npz"))
+    assert np.array_equal(first["ntk"], second["ntk"])
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    run_process(tmp_path, "kernel net.nt --x1 x.npy -o third.npz")

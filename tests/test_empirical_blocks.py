@@ -16,6 +16,7 @@ from ntc.finite import NtkImplementation, empirical_ntk_fn
 from ntc.finite.blocks import MEMORY_BUDGET
 from tests.assertions import assert_close
 
+pytestmark = pytest.mark.usefixtures("no_promotion_of_ranks")
 EXPLICIT = [how for how in NtkImplementation if how is not NtkImplementation.AUTO]
 every = pytest.mark.parametrize("how", EXPLICIT)
 

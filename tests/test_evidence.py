@@ -22,6 +22,7 @@ from ntc.errors import InputError
 from ntc.predict.preconditioner import Preconditioner, pivoted_cholesky
 from tests.assertions import assert_close, assert_unbiased
 
+pytestmark = pytest.mark.usefixtures("no_promotion_of_ranks")
 NETWORK = nn.input(3) >> nn.dense(8, 1.5, 0.1) >> nn.erf() >> nn.dense(2)
 seeds = st.integers(0, 2**32 - 1)
 

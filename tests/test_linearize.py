@@ -14,6 +14,7 @@ from ntc import nn
 from ntc.errors import InputError, ParameterError
 from ntc.finite import empirical_ntk_fn, linearized_weights
 
+pytestmark = pytest.mark.usefixtures("no_promotion_of_ranks")
 NETWORKS = {
     "polynomial": nn.input(4) >> nn.dense(6) >> nn.monomial(2) >> nn.dense(3),
     "relu": nn.input(4) >> nn.dense(6) >> nn.relu() >> nn.dense(5) >> nn.relu() >> nn.dense(3),

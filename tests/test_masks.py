@@ -89,8 +89,6 @@ def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(UnsupportedError, match="different positions"):
         network(nn.sum(nn.conv(3, 3, padding="valid"), two)).graph()
     with pytest.raises(UnsupportedError, match="no rule for inputs with masked"):
-        network(nn.resize((3,))).graph()
-    with pytest.raises(UnsupportedError, match="no rule for inputs with masked"):
         network(nn.concat_spatial(nn.dense(3), nn.dense(3))).graph()
     with pytest.raises(UnsupportedError, match="spatial_axes has no rule"):
         network(nn.dense(3), nn.layer_norm("all")).graph()

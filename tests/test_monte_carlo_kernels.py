@@ -12,9 +12,10 @@ import pytest
 
 import ntc
 from ntc import nn
-from ntc.errors import ParameterError, UnsupportedError
+from ntc.errors import InputError, ParameterError
 from ntc.finite import MonteCarloEstimate, empirical_kernel_fn
 
+pytestmark = pytest.mark.usefixtures("no_promotion_of_ranks")
 PROGRAM = ntc.build(nn.input(3) >> nn.dense(64, 1.5, 0.1) >> nn.relu() >> nn.dense(16))
 X1, X2 = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
 KEY = jax.random.key(7)
@@ -120,8 +121,8 @@ def test_bad_numbers_are_refused(n: Any) -> None:
     """Protects users from estimates of no networks."""
     with pytest.raises((ParameterError, TypeError)):
         sampled(n)
-    with pytest.raises(UnsupportedError):
-        sampled(1, device_count=2)
+    with pytest.raises(ParameterError):
+        sampled(1, device_count=-2)
 
 
 def test_outputs_may_be_any_tree() -> None:
@@ -138,3 +139,46 @@ def test_outputs_may_be_any_tree() -> None:
     x = {"left": jnp.asarray(X1), "right": jnp.asarray(X2)}
     found = ntc.monte_carlo_kernel_fn(init, both, KEY, 3, batch_size=2)(x, None, "nngp")
     np.testing.assert_allclose(found["y"], sampled(3)(X1 + X2, None, "nngp"), rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 17])
+@pytest.mark.parametrize("size", [0, 2])
+def test_estimates_are_differentiable(n: int, size: int) -> None:
+    """Protects gradients through the estimate, in one call of the loop and in several: those of the mean of kernels of
+    the same networks, one by one; within `jax.jit` as without."""
+
+    def one_by_one(x: Any) -> Any:
+        kernel_fn = empirical_kernel_fn(apply_fn)
+        keys = [jax.random.split(key)[0] for key in jax.random.split(KEY, n)]
+        kernels = [kernel_fn(x, X2, "ntk", init_fn(key, x.shape)[1]) for key in keys]
+        return jnp.sin(jnp.mean(jnp.stack(kernels), 0)).sum()
+
+    def estimated(x: Any) -> Any:
+        return jnp.sin(sampled(n, batch_size=size, store_on_device=False)(x, X2, "ntk")).sum()
+
+    expected = jax.jit(jax.grad(one_by_one))(X1)
+    scale = np.abs(expected).max()
+    for gradient in (jax.grad(estimated), jax.jit(jax.grad(estimated))):
+        np.testing.assert_allclose(gradient(X1), expected, rtol=0, atol=1e-4 * scale)
+    with pytest.raises(InputError, match="a precision needs numbers"):
+        jax.grad(lambda x: sampled(n, precision=0.1)(x, X2, "ntk").sum())(X1)
+
+
+def test_one_program_for_every_number() -> None:
+    """Protects time to the first estimate: networks are traced once, however many are asked for."""
+    traced: list[int] = []
+
+    def counted(params: Any, x: Any) -> Any:
+        traced.append(1)
+        return apply_fn(params, x)
+
+    ntc.monte_carlo_kernel_fn(init_fn, counted, KEY, 1)(X1, None, "nngp")
+    once = len(traced)
+    list(ntc.monte_carlo_kernel_fn(init_fn, counted, KEY, (3, 20, 41))(X1, None, "nngp"))
+    assert len(traced) == 2 * once
+
+
+def test_blocks_need_axes_of_examples() -> None:
+    """Protects blocks from axes that they are put together along."""
+    with pytest.raises(ParameterError, match="two axes of examples"):
+        sampled(1, batch_size=2, trace_axes=(0, -1))

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ntc
 from ntc import nn
 from ntc.backends.reference import interpret
+from ntc.compiler import build
 from ntc.errors import ParameterError, VerifyError
 from ntc.frontend.layers import Network
 from ntc.ir import kernel
@@ -26,6 +28,7 @@ from ntc.ir.schema import frozen
 from ntc.ir.types import Between
 from ntc.ir.verify import verify
 from ntc.passes.base import Pass
+from ntc.passes.crop import Crop
 from ntc.passes.cse import CommonSubexpressions
 from ntc.passes.dce import DeadCode
 from ntc.passes.fold import Fold
@@ -39,7 +42,7 @@ from tests.networks import NETWORKS, inputs
 from tests.strategies import examples, tensor_graphs, trials
 
 GOLDEN = Path(__file__).with_name("golden_ir")
-BEFORE = ((), (Fold(),), (Fold(), CommonSubexpressions()), (Fold(), CommonSubexpressions(), DeadCode()))
+BEFORE = ((), (Fold(),), (Fold(), CommonSubexpressions()), (Fold(), CommonSubexpressions(), DeadCode()), (Crop(),))
 betweens = st.sampled_from(get_args(Between))
 
 
@@ -154,6 +157,40 @@ def test_merge_joins_poolings(kind: Any) -> None:
     assert {"mean", "sum"} & {getattr(node.op, "reduction", "") for node in whole.nodes}
 
 
+@pytest.mark.parametrize(
+    ("readout", "read"),
+    [
+        (nn.flatten(), {"shape": (24,)}),
+        (nn.global_avg_pool(), {"pooled": "mean"}),
+        (nn.global_sum_pool(), {"pooled": "sum"}),
+    ],
+    ids=["flatten", "mean", "sum"],
+)
+def test_merge_reads_the_input_out_in_its_gram(readout: Any, read: dict[str, Any]) -> None:
+    """Protects images of fully connected networks: a product of vectors, no covariance of positions; and its value."""
+    network = nn.input(3, 4, 2) >> readout >> nn.dense(1) >> nn.relu()
+    graph = run(translated(network), [Fold(), Merge(), DeadCode()])
+    x1, x2 = (np.random.default_rng(seed).standard_normal((seed + 2, 3, 4, 2)) for seed in (0, 1))
+    expected = interpret(translated(network), x1, x2)["ntk"]
+    assert_close(interpret(graph, x1, x2)["ntk"], expected, "float64")
+    assert_close(build(network, dtype="float64")(x1, x2).ntk, expected, "float64")
+    grams = [node for node in graph.nodes if isinstance(node.op, kernel.Gram)]
+    assert len(grams) == 3
+    assert not any(graph.covariance_of(node.name).spatial for node in graph.nodes)
+    for node in grams:
+        assert read.items() <= vars(node.op).items()
+
+
+def test_merge_leaves_readouts_of_what_is_missing() -> None:
+    """Protects masks and patterns: which positions are read is not known before, and some channels are no data."""
+    for network in (
+        nn.input(5, 2) >> nn.mask(7.0) >> nn.flatten() >> nn.dense(1),
+        nn.input(5, 2) >> nn.aggregate() >> nn.flatten() >> nn.dense(1),
+    ):
+        graph = run(translated(network), [Merge(), DeadCode()])
+        assert any(graph.covariance_of(x.name).spatial for x in graph.nodes if isinstance(x.op, kernel.Gram))
+
+
 def test_merge_leaves_poolings_that_leave_something_over() -> None:
     """Protects sizes that do not divide, windows that overlap, and padding."""
     for pools in (
@@ -171,6 +208,28 @@ def test_split_makes_one_pooling_per_axis() -> None:
     graph = Split()(translated(network))
     windows = [node.op.window for node in graph.nodes if isinstance(node.op, kernel.Window2)]
     assert windows == [(1, 3), (2, 1)] * (len(windows) // 2)
+
+
+@pytest.mark.parametrize("size", [(3, 5), (5, 3)])
+def test_split_crops_every_axis_once(size: tuple[int, int]) -> None:
+    """Protects poolings of which a stride above leaves positions unread: what is cropped along one axis is cropped by
+    the pooling along that axis alone."""
+    network = (
+        nn.input(*size, 2)
+        >> nn.conv(4, 2, padding="circular")
+        >> nn.avg_pool((2, 2), 1)
+        >> nn.relu()
+        >> nn.conv(1, 1, 2)
+    )
+    before = translated(network)
+    cropped = Crop()(before)
+    assert any(isinstance(node.op, kernel.Window2) and node.op.pads for node in cropped.nodes)
+    arrays = [np.random.default_rng(n).normal(size=(n, *size, 2)) for n in (2, 3)]
+    expected, found = interpret(before, *arrays), interpret(verify(Split()(cropped)), *arrays)
+    assert_close(found["ntk"], expected["ntk"], "rounding")
+    x = arrays[0]
+    program = ntc.build(network, dtype="float64")
+    assert_close(program(x).ntk, interpret(translated(network, "self"), x)["ntk"], "float64")
 
 
 def test_fold_removes_the_ntk_of_the_input() -> None:

@@ -15,6 +15,7 @@ from ntc.compiler import build
 from ntc.errors import InputError
 from ntc.predict import accuracy, one_hot, posterior, regress, regression_kernels, root_mean_square_error
 
+pytestmark = pytest.mark.usefixtures("no_promotion_of_ranks")
 NETWORK = nn.input(3) >> nn.dense(8, 1.5, 0.1) >> nn.erf() >> nn.dense(8, 1.2) >> nn.relu() >> nn.dense(2)
 
 

@@ -29,7 +29,7 @@ from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.op import Array, TensorOp, Weight
 from ntc.passes.translate import Translate
-from tests.assertions import QUICKLY_COMPILED, assert_close
+from tests.assertions import assert_close, barely_compiled
 from tests.formulas import phi
 from tests.strategies import (
     ACTIVATIONS,
@@ -74,7 +74,7 @@ class Affine:
                 return finite.apply(graph, restore(theta), x)
 
             both: Callable[..., Any] = jax.jit(
-                lambda theta, x: (network(theta, x), jax.jacrev(network)(theta, x)), compiler_options=QUICKLY_COMPILED
+                lambda theta, x: (network(theta, x), jax.jacrev(network)(theta, x)), compiler_options=barely_compiled()
             )
             y, derivative = map(np.asarray, both(flat, x))
         self.spatial = y.shape[1:-1]

@@ -9,6 +9,7 @@ All arguments are numbers of float32, so that no error is that of rounding them.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,7 @@ def row(activation: Elementwise) -> str:
 
 def main() -> None:
     """Writes the document."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     activations = dict.fromkeys([*ACTIVATIONS, *SMOOTH, *OTHERS])
     head = HEAD.replace("LARGE\n", f"{large()}\n")
     DOCUMENT.write_text(head + "".join(f"{row(activation)}\n" for activation in activations))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ EXAMPLES: dict[str, Any] = {
     "groups": 2,
     "size": 4,
     "values": ((1.0,) * SIDE,) * 2,
+    "axes": (0,),
+    "sizes": (2,),
     "factor": 2.0,
     "keep": 0.5,
     "key_channels": 4,
@@ -139,5 +142,11 @@ def document() -> str:
     return "\n".join(parts)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Writes the document."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     DOCUMENT.write_text(document())
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 
 import ntc
 from benchmarks.measure import markdown
-from benchmarks.paper.output import figure, quick, save
+from benchmarks.paper.output import command, figure, save
 from ntc import nn
 from ntc.frontend.layers import Network
 
@@ -34,6 +34,16 @@ DIAG_REG = 1e-3
 COLOURS = {"FC": "C0", "CONV": "C1", "WRESNET": "C2"}
 KERNELS = {"nngp": "-", "ntk": "--"}
 """How each kernel's lines are drawn."""
+
+PICTURES = {
+    "digits": {"test accuracy": "accuracy", "log marginal likelihood per target": "evidence"},
+    "conditioning": {
+        "test log likelihood per target": "likelihood",
+        "condition number, training kernel": "condition",
+        "condition number, predicted covariance": "predicted_condition",
+    },
+}
+"""What is drawn against the size of the training set: attributes of `Point` by their labels."""
 
 Array = npt.NDArray[Any]
 
@@ -151,28 +161,19 @@ def _condition(matrix: Array) -> float:
     return float(eigenvalues[-1] / eigenvalues[0]) if eigenvalues[0] > 0 else float("inf")
 
 
-def main(small: bool = False) -> str:
-    """The table at the largest size; draws docs/digits.png and docs/conditioning.png unless `small`."""
+def main(quick: bool = False) -> str:
+    """The table at the largest size; draws docs/digits.png and docs/conditioning.png, unless it is a `quick` run."""
     images, labels = data()
-    sizes, test = (SIZES[:2], 40) if small else (SIZES, TEST)
-    if small:
+    sizes, test = (SIZES[:2], 40) if quick else (SIZES, TEST)
+    if quick:
         images, labels = images[: sizes[-1] + test], labels[: sizes[-1] + test]
     found = {}
     for family, (network, depths) in FAMILIES.items():
-        chosen = depths[:1] if small else depths
+        chosen = depths[:1] if quick else depths
         kernels = {depth: ntc.build(network(depth), dtype="float64")(images) for depth in chosen}
         found[family] = curves(kernels, labels, sizes, test)
-    if not small:
-        _draw(found, "digits", {"test accuracy": "accuracy", "log marginal likelihood per target": "evidence"})
-        _draw(
-            found,
-            "conditioning",
-            {
-                "test log likelihood per target": "likelihood",
-                "condition number, training kernel": "condition",
-                "condition number, predicted covariance": "predicted_condition",
-            },
-        )
+    for name, panels in PICTURES.items():
+        save(_draw(found, sizes, panels), name, quick)
     header = (
         "network",
         "kernel",
@@ -196,19 +197,19 @@ def _rows(family: str, found: Mapping[str, list[Point]]) -> list[tuple[object, .
     return rows
 
 
-def _draw(found: Mapping[str, Mapping[str, list[Point]]], name: str, panels: Mapping[str, str]) -> None:
+def _draw(found: Mapping[str, Mapping[str, list[Point]]], sizes: tuple[int, ...], panels: Mapping[str, str]) -> Any:
     drawn = figure(4.2 * len(panels), 3.6)
     for axes, (label, quantity) in zip(drawn.subplots(1, len(panels)), panels.items(), strict=True):
         for family, points in found.items():
             for kernel, style in KERNELS.items():
                 values = [getattr(point, quantity) for point in points[kernel]]
-                axes.plot(SIZES, values, style, color=COLOURS[family], marker=".", label=f"{family} {kernel.upper()}")
+                axes.plot(sizes, values, style, color=COLOURS[family], marker=".", label=f"{family} {kernel.upper()}")
         axes.set(xscale="log", xlabel="training examples", ylabel=label)
         if "condition" in quantity:
             axes.set_yscale("log")
     drawn.axes[0].legend(fontsize=7, handlelength=4)
-    save(drawn, name)
+    return drawn
 
 
 if __name__ == "__main__":
-    print(main(quick(__doc__)))
+    command(main, __doc__)

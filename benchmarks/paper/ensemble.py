@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 import ntc
 from benchmarks.measure import markdown
-from benchmarks.paper.output import figure, quick, save
+from benchmarks.paper.output import command, figure, save
 from ntc import nn
 from ntc.backends.jax.program import Program
 
@@ -88,10 +88,10 @@ def trained(program: Program, x: Array, y: Array, test: Array, times: Array, cou
     return np.asarray(jax.jit(partial(jax.lax.map, run, batch_size=min(20, count)))(keys), np.float64)
 
 
-def main(small: bool = False) -> str:
-    """The table; draws docs/ensemble.png, of the widest networks, unless `small`."""
-    count, widths = (20, (64,)) if small else (NETWORKS, WIDTHS)
-    times = np.array(TIMES[:2] if small else TIMES)
+def main(quick: bool = False) -> str:
+    """The table; draws docs/ensemble.png, of the widest networks, unless it is a `quick` run."""
+    count, widths = (20, (64,)) if quick else (NETWORKS, WIDTHS)
+    times = np.array(TIMES[:2] if quick else TIMES)
     x, y, test = data()
     rows: list[tuple[object, ...]] = []
     for width in widths:
@@ -101,8 +101,7 @@ def main(small: bool = False) -> str:
         found, at_train = outputs[..., : len(test)], outputs[..., len(test) :]
         losses = 0.5 * np.mean((at_train - y[:, 0]) ** 2, axis=(0, 2))
         rows += [(width, int(t), *_row(law, found, losses, i)) for i, t in enumerate(times)]
-    if not small:
-        _draw(x, y, test, law, found, times)
+    save(_draw(x, y, test, law, found, times, widths[-1]), "ensemble", quick)
     header = (
         "width",
         "step",
@@ -124,21 +123,21 @@ def _row(law: Law, found: Array, losses: Array, i: int) -> tuple[object, ...]:
     return float(law.loss[i]), float(losses[i]), *(f"{100 * share:.0f} %" for share in shares)
 
 
-def _draw(x: Array, y: Array, test: Array, law: Law, found: Array, times: Array) -> None:
+def _draw(x: Array, y: Array, test: Array, law: Law, found: Array, times: Array, width: int) -> Any:
     drawn = figure(11, 3.6)
     for i, axes in enumerate(drawn.subplots(1, len(times), sharey=True)):
         along, mean, deviation = test[:, 0], found[:, i].mean(0), found[:, i].std(0, ddof=1)
         axes.fill_between(along, law.mean[i] - 2 * law.deviation[i], law.mean[i] + 2 * law.deviation[i], alpha=0.25)
         axes.plot(along, law.mean[i], label="infinite: mean, two sigma")
-        axes.plot(along, mean, "k--", linewidth=1, label=f"{len(found)} networks of width {WIDTHS[-1]}")
+        axes.plot(along, mean, "k--", linewidth=1, label=f"{len(found)} networks of width {width}")
         for sign in (-2, 2):
             axes.plot(along, mean + sign * deviation, "k:", linewidth=1)
         axes.plot(x[:, 0], y[:, 0], "r.", label="training set")
         axes.set(title=f"step {times[i]}", xlabel="x")
     drawn.axes[0].legend(fontsize=7)
     drawn.suptitle("Gradient descent on five points of sin(x) with noise: the law in closed form, and an ensemble")
-    save(drawn, "ensemble")
+    return drawn
 
 
 if __name__ == "__main__":
-    print(main(quick(__doc__)))
+    command(main, __doc__)

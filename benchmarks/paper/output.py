@@ -1,28 +1,26 @@
-"""Where pictures of reproductions go, and options that all of them have."""
+"""Options that all reproductions have, and where their pictures go."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.picture import figure, keep
+
+__all__ = ["command", "figure", "save"]
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def quick(description: str | None) -> bool:
-    """Whether `--quick` is given: small sizes, to see that it runs; nothing is drawn."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="small sizes, and no picture")
-    return bool(parser.parse_args().quick)
+def command(main: Callable[[bool], str], description: str | None, arguments: Sequence[str] | None = None) -> None:
+    """Prints the table of a reproduction. `--quick` is for small sizes, to see that it runs; no picture is kept."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes, and no picture is kept")
+    print(main(parser.parse_args(arguments).quick))
 
 
-def figure(width: float, height: float) -> Any:
-    """A figure of matplotlib, sizes in inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save(drawn: Any, name: str) -> None:
+def save(drawn: Any, name: str, quick: bool) -> None:
     """Writes docs/NAME.png."""
-    drawn.savefig(DOCS / f"{name}.png", dpi=100)
+    keep(drawn, DOCS / f"{name}.png", quick, dpi=100)

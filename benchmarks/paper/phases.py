@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 
 import ntc
 from benchmarks.measure import markdown
-from benchmarks.paper.output import figure, quick, save
+from benchmarks.paper.output import command, figure, save
 from ntc import nn
 from ntc.backends.jax.program import Program
 from ntc.ir.ops import Erf
@@ -70,11 +70,11 @@ def accuracies(program: Program, w_variances: Any, b_variances: Any, train: int,
     return found
 
 
-def main(small: bool = False) -> str:
-    """The best accuracy of each depth, and where; draws docs/phases.png unless `small`."""
-    depths = DEPTHS[:2] if small else DEPTHS
-    w_variances, b_variances = (W_VARIANCES[::4], B_VARIANCES[::5]) if small else (W_VARIANCES, B_VARIANCES)
-    train, test = (100, 100) if small else (TRAIN, TEST)
+def main(quick: bool = False) -> str:
+    """The best accuracy of each depth, and where; draws docs/phases.png, unless it is a `quick` run."""
+    depths = DEPTHS[:2] if quick else DEPTHS
+    w_variances, b_variances = (W_VARIANCES[::4], B_VARIANCES[::5]) if quick else (W_VARIANCES, B_VARIANCES)
+    train, test = (100, 100) if quick else (TRAIN, TEST)
     tables = [accuracies(network(depth), w_variances, b_variances, train, test) for depth in depths]
     rows: list[tuple[object, ...]] = []
     for depth, table in zip(depths, tables, strict=True):
@@ -93,8 +93,7 @@ def main(small: bool = False) -> str:
                 int(np.isnan(table).sum()),
             )
         )
-    if not small:
-        _draw(depths, tables)
+    save(_draw(depths, w_variances, b_variances, tables), "phases", quick)
     header = (
         "hidden layers",
         "best accuracy",
@@ -108,19 +107,19 @@ def main(small: bool = False) -> str:
     return markdown(header, rows)
 
 
-def _draw(depths: Any, tables: list[Array]) -> None:
+def _draw(depths: Any, w_variances: Any, b_variances: Any, tables: list[Array]) -> Any:
     drawn = figure(11, 3.6)
-    edges = np.linspace(B_VARIANCES[0], B_VARIANCES[-1], 100)
+    edges = np.linspace(b_variances[0], b_variances[-1], 100)
     for axes, depth, table in zip(drawn.subplots(1, len(depths), sharey=True), depths, tables, strict=True):
-        mesh = axes.pcolormesh(W_VARIANCES, B_VARIANCES, table.T, shading="nearest", cmap="viridis", vmin=0.1, vmax=1)
+        mesh = axes.pcolormesh(w_variances, b_variances, table.T, shading="nearest", cmap="viridis", vmin=0.1, vmax=1)
         axes.plot(boundary(edges), edges, "k--", label="order | chaos")
         axes.set(title=f"hidden layers: {depth}", xlabel="sigma_w^2")
     drawn.axes[0].set_ylabel("sigma_b^2")
     drawn.axes[0].legend()
     drawn.colorbar(mesh, ax=drawn.axes, label="test accuracy")
     drawn.suptitle(f"NNGP of erf networks on handwritten digits of 8x8 pixels, {TRAIN} for training")
-    save(drawn, "phases")
+    return drawn
 
 
 if __name__ == "__main__":
-    print(main(quick(__doc__)))
+    command(main, __doc__)

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 
 import ntc
 from benchmarks.measure import markdown
-from benchmarks.paper.output import figure, quick, save
+from benchmarks.paper.output import command, figure, save
 from ntc import nn
 
 WIDTHS, TRAIN, TEST, STEPS, EVERY = (16, 64), 128, 200, 300, 10
@@ -69,19 +69,16 @@ def curves(f: Callable[..., Any], params: Any, x: Array, y: Array, test: Array, 
     return jax.jit(lambda state: jax.lax.scan(block, state, None, length=steps // every + 1)[1])(start)
 
 
-def main(small: bool = False) -> str:
-    """Distances between outputs at the test inputs at the end; draws docs/taylor.png unless `small`."""
-    steps, train, test = (20, 16, 16) if small else (STEPS, TRAIN, TEST)
+def main(quick: bool = False) -> str:
+    """Distances between outputs at the test inputs at the end; draws docs/taylor.png, unless it is a `quick` run."""
+    every, steps, train, test = (10, 20, 16, 16) if quick else (EVERY, STEPS, TRAIN, TEST)
     x, y, x_test, y_test = data(train, test)
     rows: list[tuple[object, ...]] = []
     drawn: dict[int, Any] = {}
-    for width in WIDTHS[:1] if small else WIDTHS:
+    for width in WIDTHS[:1] if quick else WIDTHS:
         program = network(width)
         params = program.init(jax.random.key(0))
-        found = {
-            name: curves(f, params, x, y, x_test, steps, min(EVERY, steps))
-            for name, f in models(program, params).items()
-        }
+        found = {name: curves(f, params, x, y, x_test, steps, every) for name, f in models(program, params).items()}
         losses, outputs = ({name: np.asarray(x[i]) for name, x in found.items()} for i in (0, 1))
         right = outputs["network"][-1]
         for name in MODELS:
@@ -89,16 +86,15 @@ def main(small: bool = False) -> str:
             accuracy = np.mean(outputs[name][-1].argmax(1) == y_test.argmax(1))
             rows.append((width, name, float(losses[name][-1]), float(distance), float(accuracy)))
         drawn[width] = losses, outputs
-    if not small:
-        _draw(drawn)
+    save(_draw(drawn, every), "taylor", quick)
     return markdown(("width", "model", "training loss", "distance from the network", "test accuracy"), rows)
 
 
-def _draw(found: dict[int, Any]) -> None:
+def _draw(found: dict[int, Any], every: int) -> Any:
     drawn = figure(10, 3.6)
     panels = drawn.subplots(1, 2)
-    for (width, (losses, outputs)), style in zip(found.items(), ("--", "-"), strict=True):
-        steps = np.arange(len(losses["network"])) * EVERY
+    for (width, (losses, outputs)), style in zip(found.items(), ("--", "-"), strict=False):
+        steps = np.arange(len(losses["network"])) * every
         norms = np.linalg.norm(outputs["network"], axis=(1, 2))
         for name, color in zip(MODELS, ("k", "C0", "C1"), strict=True):
             panels[0].semilogy(steps, losses[name], style, color=color, label=f"{name}, width {width}")
@@ -110,8 +106,8 @@ def _draw(found: dict[int, Any]) -> None:
     for axes in panels:
         axes.legend(fontsize=7)
     drawn.suptitle("A convolutional network on handwritten digits and its Taylor expansions")
-    save(drawn, "taylor")
+    return drawn
 
 
 if __name__ == "__main__":
-    print(main(quick(__doc__)))
+    command(main, __doc__)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import typer
 
 from ntc.artifact import is_artifact, load
+from ntc.cli.compiled import keep_compiled
 from ntc.cli.console import stderr
 from ntc.compiler import build
 from ntc.errors import InputError, ParameterError
@@ -117,6 +118,7 @@ def open_program(
 ) -> Program:
     """The program of a model file, compiled now, or of an artifact, compiled before. Raises ParameterError if the
     artifact is for another target or type, or lacks a kernel."""
+    keep_compiled()
     if not _is_archive(path, model, params):
         graph = load_graph(path, model, parameters(params))
         _provide(target or "cpu", devices)

@@ -30,6 +30,17 @@ class VmapAxes:
         return cls(given, given)
 
 
+def second_of(x1: Any, x2: Any) -> Any:
+    """x2 with those of x1 where it has no inputs; None if it has none."""
+    if not jax.tree.leaves(x2):
+        return None
+    if not isinstance(x2, tuple | list) or not isinstance(x1, tuple | list) or len(x1) != len(x2):
+        return x2
+    return tuple(
+        one if not jax.tree.leaves(other) else second_of(one, other) for one, other in zip(x1, x2, strict=True)
+    )
+
+
 def split_keywords(keywords: Mapping[str, Any], same: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Keyword arguments for x1 and for x2.
 
@@ -67,10 +78,23 @@ def _along(function: Callable[..., Any], axes: Any, tree: Any) -> Any:
 
 
 def axes_of_leaves(axes: Any, tree: Any) -> list[Any]:
-    """The axis of every leaf of a tree, of which `axes` is a prefix."""
+    """The axis of every leaf of a tree, of which `axes` is a prefix; lists and tuples are the same."""
     places: list[Any] = []
-    jax.tree.map(lambda a, part: places.extend([a] * len(jax.tree.leaves(part))), axes, tree, is_leaf=_is_none)
+
+    def extend(axis: Any, part: Any) -> None:
+        places.extend([axis] * len(jax.tree.leaves(part)))
+
+    jax.tree.map(extend, _tuples(axes), _tuples(tree), is_leaf=_is_none)
     return places
+
+
+def _tuples(tree: Any) -> Any:
+    """With tuples in place of lists."""
+    if isinstance(tree, list):
+        return tuple(map(_tuples, tree))
+    if type(tree) in (tuple, dict):
+        return tuple(map(_tuples, tree)) if isinstance(tree, tuple) else {k: _tuples(x) for k, x in tree.items()}
+    return tree
 
 
 def _is_none(axis: Any) -> bool:

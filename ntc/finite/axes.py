@@ -47,7 +47,10 @@ class OutputAxes:
 
 
 def output_axes(ndim: int, trace_axes: Axes, diagonal_axes: Axes) -> OutputAxes:
-    """Labels for outputs of `ndim` axes. Raises InputError for an axis that is not there, or named twice."""
+    """Labels for outputs of `ndim` axes. An axis may be named twice, or from either end.
+
+    Raises InputError for an axis that is not there, or that is in both.
+    """
     traced, diagonal = _axes(trace_axes, ndim, "trace_axes"), _axes(diagonal_axes, ndim, "diagonal_axes")
     both = set(traced) & set(diagonal)
     if both:
@@ -68,7 +71,4 @@ def _axes(axes: Axes, ndim: int, name: str) -> Labels:
     for axis in given:
         if not -ndim <= axis < ndim:
             raise InputError(f"{name} names axis {axis} of an output of {ndim} axes")
-    found = tuple(axis % ndim for axis in given)
-    if len(set(found)) < len(found):
-        raise InputError(f"{name} names an axis twice: {given}")
-    return found
+    return tuple(sorted({axis % ndim for axis in given}))

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ntc.errors import InputError, ParameterError
-from ntc.finite.arguments import VmapAxes, split_keywords
+from ntc.errors import ParameterError
+from ntc.finite.arguments import VmapAxes, second_of, split_keywords
 from ntc.finite.axes import Axes, output_axes
 from ntc.finite.blocks import MEMORY_BUDGET
 from ntc.finite.choice import Choice
 from ntc.finite.implementation import NtkImplementation
 from ntc.finite.ntk import Function, Ntk
 from ntc.finite.products import ntk_product
+from ntc.ir.named import Get, answered, asked
 
-
-class EmpiricalKernels(NamedTuple):
-    """Empirical kernels; None where not asked for."""
-
-    nngp: Any
-    ntk: Any
+KERNELS = ("nngp", "ntk")
 
 
 def empirical_nngp_fn(f: Function, trace_axes: Axes = (-1,), diagonal_axes: Axes = ()) -> Function:
@@ -40,10 +36,11 @@ def empirical_nngp_fn(f: Function, trace_axes: Axes = (-1,), diagonal_axes: Axes
       (n1, n2) for outputs (n, channels) and the default axes.
 
     Raises:
-      InputError: axes are not there or named twice.
+      InputError: axes are not there, or both traced and kept once.
     """
 
     def nngp_fn(x1: Any, x2: Any, params: Any, **keywords: Any) -> Any:
+        x2 = second_of(x1, x2)
         one, other = split_keywords(keywords, x2 is None)
         y1 = f(params, x1, **one)
         y2 = y1 if x2 is None else f(params, x2, **other)
@@ -85,7 +82,7 @@ def empirical_ntk_fn(
 
     Raises:
       ParameterError: there is no such implementation.
-      InputError: axes are not there or named twice.
+      InputError: axes are not there, or both traced and kept once.
     """
     if implementation not in list(NtkImplementation):
         raise ParameterError(f"there is no implementation {implementation!r}", hint="0, 1, 2 or 3")
@@ -98,8 +95,8 @@ def empirical_ntk_fn(
 
         how = NtkImplementation(implementation)
         if how is NtkImplementation.AUTO:
-            how = choice.of(computed, (x1, x2, params), keywords)
-        return computed(how)(x1, x2, params)
+            how = choice.of(computed, (x1, second_of(x1, x2), params), keywords)
+        return computed(how)(x1, second_of(x1, x2), params)
 
     return ntk_fn
 
@@ -114,23 +111,23 @@ def empirical_kernel_fn(
 ) -> Function:
     """Both empirical kernels: kernel_fn(x1, x2, get, params, **keywords).
 
-    `get` is "nngp", "ntk", a tuple of these, or None for both; of a tuple the result is a named tuple. The arguments
-    are those of `empirical_ntk_fn`. Raises InputError for another `get`.
+    `get` is "nngp", "ntk", in any case, a tuple of these, or None for both; of a tuple the result is a named tuple in
+    the order asked for, for every output of f. The arguments are those of `empirical_ntk_fn`. Raises InputError for
+    another `get`.
     """
     functions = {
         "nngp": empirical_nngp_fn(f, trace_axes, diagonal_axes),
         "ntk": empirical_ntk_fn(f, trace_axes, diagonal_axes, vmap_axes, implementation, memory_budget),
     }
 
-    def kernel_fn(x1: Any, x2: Any, get: str | tuple[str, ...] | None, params: Any, **keywords: Any) -> Any:
-        wanted = ("nngp", "ntk") if get is None else (get,) if isinstance(get, str) else tuple(get)
-        for name in wanted:
-            if name not in functions:
-                raise InputError(f"there is no empirical kernel {name!r}", hint="nngp, ntk")
-        found = {name: functions[name](x1, x2, params, **keywords) for name in wanted}
-        if isinstance(get, str):
-            return found[get]
-        return EmpiricalKernels(found.get("nngp"), found.get("ntk"))
+    def kernel_fn(x1: Any, x2: Any, get: Get, params: Any, **keywords: Any) -> Any:
+        names = asked(get, KERNELS, KERNELS)
+        found = [functions[name](x1, x2, params, **keywords) for name in names]
+
+        def of_output(*kernels: Any) -> Any:
+            return answered("EmpiricalKernels", get, KERNELS, dict(zip(names, kernels, strict=True)))
+
+        return jax.tree.map(of_output, *found)
 
     return kernel_fn
 

@@ -51,11 +51,11 @@ def taylor_expand(f: Function, params: Any, degree: int) -> Function:
 
     structure: Any = jax.tree.structure(params)
 
-    def expanded(new: Any, *args: Any, **kwargs: Any) -> Any:
-        if structure != jax.tree.structure(new):
+    def expanded(p: Any, *args: Any, **kwargs: Any) -> Any:
+        if structure != jax.tree.structure(p):
             raise InputError("the parameters have another structure than those the network is expanded around")
-        direction = jax.tree.map(jnp.subtract, new, params)
-        terms = _derivatives(lambda p: f(p, *args, **kwargs), params, direction, degree)
+        direction = jax.tree.map(jnp.subtract, p, params)
+        terms = _derivatives(lambda moved: f(moved, *args, **kwargs), params, direction, degree)
         return jax.tree.map(lambda *x: sum(one / factorial(k) for k, one in enumerate(x)), *terms)
 
     return expanded

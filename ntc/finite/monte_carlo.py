@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.traced import joined, stacked
-from ntc.errors import InputError, ParameterError, UnsupportedError
+from ntc.backends.jax.known import is_traced
+from ntc.errors import InputError, ParameterError
+from ntc.finite.arguments import second_of
 from ntc.finite.axes import Axes
 from ntc.finite.empirical import empirical_kernel_fn
 from ntc.finite.implementation import NtkImplementation
+from ntc.finite.pairs_of_blocks import in_blocks
 
 Function = Callable[..., Any]
 Progress = Callable[[int, int], None]
@@ -61,7 +63,7 @@ def monte_carlo_kernel_fn(
       key: from which every network has a key of its own, the same whatever the blocks.
       n_samples: how many networks; or several numbers, growing, at each of which a generator yields the estimate.
       batch_size: examples of x1 and of x2 whose kernel is computed at a time; 0 is all.
-      device_count: -1, 0 or 1, as the networks are computed on one device, the default one.
+      device_count: of no effect: networks are computed one after another, on the default device.
       store_on_device: False gives NumPy arrays.
       trace_axes, diagonal_axes, vmap_axes, implementation: as for `empirical_kernel_fn`.
       standard_error: gives `MonteCarloEstimate` of what is asked for instead of its mean.
@@ -70,26 +72,28 @@ def monte_carlo_kernel_fn(
       progress: called with the number of networks done, and of all.
 
     Returns:
-      kernel_fn(x1, x2, get, **keywords), with x2=None for x1; `get` as for `empirical_kernel_fn`.
+      kernel_fn(x1, x2, get, **keywords), x2=None for x1, `get` as for `empirical_kernel_fn`. Keywords that are pairs
+      of arrays with a row per example of x1 and x2 are cut into blocks with them. It is differentiable.
 
     Raises:
       ParameterError: a number is out of range, or numbers do not grow.
-      UnsupportedError: more than one device.
-      InputError: when called, with inputs of no examples.
+      InputError: when called with no examples, or, given a precision, within a JAX transformation.
     """
     several = not isinstance(n_samples, int)
     counts = tuple(n_samples) if isinstance(n_samples, Iterable) else (n_samples,)
     _check(counts, batch_size, device_count, precision)
+    if batch_size:
+        _check_axes(trace_axes, diagonal_axes)
     kernel_fn = empirical_kernel_fn(apply_fn, trace_axes, diagonal_axes, vmap_axes, implementation)
     sampler = _Sampler(init_fn, kernel_fn, _takes_key(apply_fn), batch_size)
 
     def estimates(x1: Any, x2: Any, get: Any, **keywords: Any) -> Iterator[Any]:
         for found in sampler.estimates(key, counts, (x1, x2, get, keywords), precision, progress):
             shown = found if standard_error else found.mean
-            yield shown if store_on_device else jax.tree.map(np.asarray, shown)
+            yield shown if store_on_device or is_traced(shown) else jax.tree.map(np.asarray, shown)
 
     def estimate(x1: Any, x2: Any = None, get: Any = None, **keywords: Any) -> Any:
-        found = estimates(x1, x2, get, **keywords)
+        found = estimates(x1, second_of(x1, x2), get, **keywords)
         return found if several else next(found)
 
     return estimate
@@ -104,8 +108,16 @@ def _check(counts: tuple[int, ...], batch_size: int, device_count: int, precisio
         raise ParameterError(f"batch_size should be 0 or more, got {batch_size}")
     if precision is not None and not precision > 0:
         raise ParameterError(f"precision should be positive, got {precision}")
-    if device_count not in (-1, 0, 1):
-        raise UnsupportedError(f"networks are sampled on one device, not on {device_count}", hint="device_count=-1")
+    if isinstance(device_count, bool) or not isinstance(device_count, int) or device_count < -1:
+        raise ParameterError(f"device_count should be a whole number from -1, got {device_count!r}")
+
+
+def _check_axes(*given: Axes) -> None:
+    """In blocks, kernels are put together along their first two axes."""
+    if any(0 in ((axes,) if isinstance(axes, int) else tuple(axes)) for axes in given):
+        raise ParameterError(
+            "with batch_size, kernels should have two axes of examples", hint="leave 0 out of the axes, or batch_size"
+        )
 
 
 def _takes_key(apply_fn: Function) -> bool:
@@ -138,7 +150,11 @@ class _Sampler:
         keys = jax.random.split(key, counts[-1])
         state, done = None, 0
         report = progress or (lambda done, total: None)
-        step = jax.jit(partial(self._moments, arguments[2]))
+        traced = is_traced((key, *arguments))
+        if traced and precision is not None:
+            raise InputError("a precision needs numbers that are known", hint="give n_samples alone")
+        # A loop with a number of networks that is known while tracing is one that reverse mode can pass.
+        step = jax.jit(partial(self._moments, arguments[2]), static_argnums=2 if traced else None)
         for count in counts:
             while done < count:
                 report(done, counts[-1])
@@ -156,7 +172,7 @@ class _Sampler:
 
     def _moments(self, get: Any, keys: Any, first: Any, count: Any, x1: Any, x2: Any, keywords: Any) -> tuple[Any, Any]:
         """Means over the networks of some keys, and sums of squared differences from them (Welford 1962). Which keys is
-        known when it runs, so that one compiled loop serves every number of networks."""
+        known when it runs, and how many unless it is a number, so that one compiled loop serves every number."""
         one = jax.eval_shape(partial(self._one, get), keys[0], x1, x2, keywords)
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), one)
 
@@ -168,7 +184,8 @@ class _Sampler:
             after = jax.tree.map(jnp.subtract, found, mean)
             return mean, jax.tree.map(lambda s, a, b: s + a * b, squares, change, after)
 
-        found: tuple[Any, Any] = lax.fori_loop(0, count, step, (zeros, zeros))
+        body = jax.checkpoint(step) if isinstance(count, int) else step  # so that one network's derivatives are held
+        found: tuple[Any, Any] = lax.fori_loop(0, count, body, (zeros, zeros))
         return found
 
     def _one(self, get: Any, key: jax.Array, x1: Any, x2: Any, keywords: Any) -> Any:
@@ -177,22 +194,12 @@ class _Sampler:
         _, params = self.init_fn(own, jax.tree.map(jnp.shape, x1))
         given = {"rng": noise, **keywords} if self.takes_key else keywords
 
-        def kernel(a: Any, b: Any) -> Any:
-            return self.kernel_fn(a, b, get, params, **given)
+        def kernel(a: Any, b: Any, pairs: Any) -> Any:
+            return self.kernel_fn(a, b, get, params, **given | pairs)
 
-        return (
-            kernel(x1, x2) if not self.batch_size else _in_blocks(kernel, x1, x1 if x2 is None else x2, self.batch_size)
-        )
-
-
-def _in_blocks(kernel: Function, x1: Any, x2: Any, size: int) -> Any:
-    """The kernel of all examples, computed between `size` of x1 and as many of x2 at a time."""
-    n1, n2 = (len(jax.tree.leaves(x)[0]) for x in (x1, x2))
-    if not n1 or not n2:
-        raise InputError("there are no examples")
-    first, second = (jax.tree.map(partial(stacked, size=min(size, n)), x) for x, n in ((x1, n1), (x2, n2)))
-    found = lax.map(lambda a: lax.map(lambda b: kernel(a, b), second), first)
-    return jax.tree.map(lambda k: joined(k)[:n1, :n2], found)
+        if not self.batch_size:
+            return kernel(x1, x2, {})
+        return in_blocks(kernel, x1, x2, given, self.batch_size)
 
 
 def _combined(state: tuple[Any, Any], done: int, part: tuple[Any, Any], size: int) -> tuple[Any, Any]:

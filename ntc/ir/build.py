@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import or_
@@ -31,6 +31,9 @@ from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
 Positions = tuple[Strided, ...]
 """Per spatial axis."""
 
+Seen = tuple[Hashable, Positions]
+"""Which positions of a mask, per spatial axis: that of an input, by name, or what a layer made of a mask."""
+
 _OF_ONE_INPUT = (Mask, Aggregate)
 """Layers whose masks or patterns belong to the only input."""
 
@@ -47,7 +50,7 @@ class TensorGraphBuilder:
         self._types: dict[str, TensorType] = {}
         self._sources: dict[str, int] = {}  # bit 0 is the inputs, bit i the i-th layer with weights
         self._weighted = [name]
-        self._visible: dict[str, Positions] = {}
+        self._visible: dict[str, Seen] = {}
         self._origins: dict[str, str] = {}  # the value that a chain of identities passes on
         self._nonlinear: set[str] = set()  # values of nonlinearities
         self._alike: set[str] = set()  # values whose channels are independent and of one law
@@ -66,6 +69,10 @@ class TensorGraphBuilder:
     def tensor_of(self, value: str) -> TensorType:
         """Shape and distribution of a value of the graph so far."""
         return self._types[value]
+
+    def visible(self, value: str) -> Seen | None:
+        """Where the mask of a value is; None if it has none."""
+        return self._visible.get(value)
 
     def has_data_channels(self, value: str) -> bool:
         """Whether an input of the network reaches the value with no random layer in between."""
@@ -201,23 +208,26 @@ class TensorGraphBuilder:
                 )
             seen |= self._sources[b]
 
-    def _visible_after(self, op: TensorOp, operands: Sequence[str]) -> Positions | None:
-        """The position of the input whose mask every position of the result has; None if nothing is masked."""
+    def _visible_after(self, op: TensorOp, operands: Sequence[str]) -> Seen | None:
+        """Where the mask of the result is; None if nothing is masked."""
         if isinstance(op, Mask):
-            return Strided.every(self._types[self.input].spatial)
-        moved = [op.visible(self._types[x]) for x in operands if x in self._visible]
-        if not moved or moved[0] is None:
-            return None
-        composed = {
-            tuple(map(Strided.of, positions or (), self._visible[x]))
-            for x, positions in zip(operands, moved, strict=True)
-        }
-        if len(composed) > 1:
+            return operands[0], Strided.every(self._types[operands[0]].spatial)
+        if isinstance(op, Given):
+            return (Given.name, Strided.every(op.spatial)) if op.masked else None
+        found = {self._seen_after(op, x) for x in operands if x in self._visible}
+        if len(found) > 1:
             raise UnsupportedError(
                 f"{op.name}: its branches mask different positions",
                 hint="give windows in all branches the same strides and paddings",
             )
-        return composed.pop()
+        return found.pop() if found else None
+
+    def _seen_after(self, op: TensorOp, operand: str) -> Seen | None:
+        type_, (mask, seen) = self._types[operand], self._visible[operand]
+        if op.reads(type_.spatial) is not None:
+            return (op, mask, seen), Strided.every(op.shape(type_)[0])
+        positions = op.visible(type_)
+        return None if positions is None else (mask, tuple(map(Strided.of, positions, seen)))
 
     def _check_mask(self, op: TensorOp, operands: Sequence[str]) -> None:
         """A mask belongs to the input: everything that reads the input reads it through one mask."""

@@ -180,6 +180,18 @@ class TensorOp(Op):
             f"{self.name} has no rule for inputs with masked positions", hint="remove the mask, or this layer"
         )
 
+    def reads(self, spatial: Spatial) -> KernelOp | None:
+        """Where an output position reads several: the map that has a one for all that it reads. It is masked if all of
+        them are. None if `visible` says where masks are."""
+        return None
+
+    def reached(self, emit: Emit, x: Pair) -> Value:
+        """Emits sums over what an output position reads and is not masked, where `reads` gives a map."""
+        rule = self.reads(x.type.spatial)
+        assert rule is not None
+        assert x.mask is not None
+        return emit(rule, x.mask)
+
     @property
     def has_weights(self) -> bool:
         """Whether the output is a new random linear function of the input."""

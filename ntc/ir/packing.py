@@ -28,7 +28,7 @@ class Packing:
         """That of a tensor graph."""
         inputs = {x.name: network.tensor_of(x.name) for x in network.inputs}
         spatial = next(iter(inputs.values())).spatial
-        sizes = (x.op.kernel_op(spatial).size(spatial) for x in network.nodes if isinstance(x.op, Aggregate))
+        sizes = (x.op.kernel_op(spatial).columns(spatial) for x in network.nodes if isinstance(x.op, Aggregate))
         return cls(inputs, next(sizes, 0))
 
     @property

@@ -19,9 +19,11 @@ from ntc.ir.kernel import (
     EdgeSum,
     GaussianIntegral,
     Linear,
+    MixPositions,
     Mul,
     OnDiagonal,
     Permute,
+    Positive,
     Reduce,
     Select,
     Spread,
@@ -34,10 +36,10 @@ from ntc.ir.types import CovarianceType
 from ntc.passes.base import Pass
 from ntc.passes.rewrite import rewrite
 
-_UNIFORM = (Affine, Add, Mul, GaussianIntegral, Reduce, Select, DiagonalMean, Spread)
+_UNIFORM = (Affine, Add, Mul, Positive, GaussianIntegral, Reduce, Select, DiagonalMean, Spread)
 """Ops that turn the same number everywhere into the same number everywhere."""
 
-_LINEAR = (Window2, Reduce, DiagScale, Attend, Linear, Permute, OnDiagonal, EdgeSum)
+_LINEAR = (Window2, Reduce, DiagScale, Attend, Linear, MixPositions, Permute, OnDiagonal, EdgeSum)
 """Ops that turn zeros, of their first operand, into zeros."""
 
 

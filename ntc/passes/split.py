@@ -37,9 +37,14 @@ def _is_split(node: Node) -> bool:
 
 
 def _moved(op: Window2, axes: int) -> list[int]:
-    """Axes along which the filter is more than one position, or moves by more."""
+    """Axes along which the filter is more than one position, moves by more, or does not read the whole image."""
     stride = per_axis("stride", op.stride, (1,) * axes)
-    return [axis for axis in range(axes) if op.window[axis] > 1 or stride[axis] > 1]
+    return [axis for axis in range(axes) if op.window[axis] > 1 or stride[axis] > 1 or any(_pads(op, axis))]
+
+
+def _pads(op: Window2, axis: int) -> tuple[int, ...]:
+    """Explicit pads along one axis; none if those of `padding` hold."""
+    return op.pads[2 * axis : 2 * axis + 2]
 
 
 def _chain(node: Node, type_: CovarianceType, taken: set[str]) -> list[Node]:
@@ -50,7 +55,9 @@ def _chain(node: Node, type_: CovarianceType, taken: set[str]) -> list[Node]:
     nodes: list[Node] = []
     for axis in reversed(_moved(op, rank)):
         window = tuple(op.window[i] if i == axis else 1 for i in range(rank))
-        step = replace(op, window=window, stride=tuple(stride[i] if i == axis else 1 for i in range(rank)))
+        strides = tuple(stride[i] if i == axis else 1 for i in range(rank))
+        pads = tuple(p for i in range(rank) for p in (_pads(op, i) if i == axis else (0, 0))) if op.pads else ()
+        step = replace(op, window=window, stride=strides, pads=pads)
         type_ = step.result(type_)
         nodes.append(Node(_unique(f"{node.name}{axis}", taken), step, (operand,), type_, node.location))
         operand = nodes[-1].name

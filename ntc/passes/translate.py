@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from ntc.errors import Location, NtcError, ParameterError
 from ntc.ir.graph import Graph, Input, Node, Output, kernel_label, tensor_op
-from ntc.ir.kernel import Constant, Mirror, Mul, Window
+from ntc.ir.kernel import Constant, Mirror, Mul, Positive, Window
 from ntc.ir.op import Emit, KernelOp, Pair, Value, covariance
 from ntc.ir.ops import Elementwise, Identity, Mask
+from ntc.ir.ops.given import Given
 from ntc.ir.packing import Packing
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided, compact
@@ -142,8 +143,10 @@ class _Writer:
     def mask(self, node: Node, x: Pair, *others: Pair) -> Value | None:
         """Which pairs of positions of the output are not masked: all operands are masked alike."""
         op, emit = tensor_op(node), self.scope(node.name, node.location, "mask")
-        if isinstance(op, Mask):
+        if isinstance(op, Mask) or (isinstance(op, Given) and op.masked):
             return op.unmasked(emit, x)
+        if x.mask is not None and op.reads(x.type.spatial) is not None:
+            return emit(Positive(), op.reached(emit, x))
         positions = None if x.mask is None else op.visible(x.type)
         if x.mask is None or positions is None or positions == Strided.every(x.type.spatial):
             return None if positions is None else x.mask

@@ -7,8 +7,10 @@ the precision of the kernel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, Literal, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,19 @@ from ntc.backends.jax.known import is_traced
 from ntc.backends.jax.precision import is_real, precision
 from ntc.errors import InputError
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 SolveDType = Literal["float32", "float64"]
+
+
+def of_any_ranks(method: Method) -> Method:
+    """The method in a context in which arrays of other ranks may meet, whatever callers ask of their own code."""
+
+    @wraps(method)
+    def allowed(*args: Any, **kwargs: Any) -> Any:
+        with jax.numpy_rank_promotion("allow"):
+            return method(*args, **kwargs)
+
+    return cast("Method", allowed)
 
 
 def checked(name: str, x: Any) -> Any:

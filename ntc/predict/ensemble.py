@@ -9,12 +9,14 @@ from typing import Any
 import jax
 
 from ntc.backends.jax.known import is_traced
-from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
+from ntc.ir.named import Get
+from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
 from ntc.predict.filters import durations, learned, moved, over_time, remaining
 from ntc.predict.inference import Gaussian, change_of_covariance
-from ntc.predict.kernels import Get, KernelFn, Regime, answered, component, kernel_function, test_train_keywords
+from ntc.predict.kernels import BOTH, KernelFn, Regime, answered, component, kernel_function, test_train_keywords
 from ntc.predict.layout import Axes, Layout
-from ntc.predict.system import Spectrum, System
+from ntc.predict.least_norm import Spectrum
+from ntc.predict.system import System
 
 
 def gradient_descent_mse_ensemble(
@@ -71,7 +73,7 @@ class _Data:
 
     def train(self, names: tuple[str, ...]) -> Mapping[str, Any]:
         """Kernels (n, n) of the training inputs."""
-        missing = tuple(name for name in names if name not in self._train)
+        missing = tuple(name for name in dict.fromkeys(names) if name not in self._train)
         if not missing:
             return self._train
         # Kernels of known inputs are computed now, also inside a transformation, of which nothing is to be kept.
@@ -122,7 +124,7 @@ class Ensemble:
         Args:
           t: a number or array of numbers; None is infinity, by a linear solve: see `gradient_descent_mse`.
           x_test: inputs (m, ...). None is for the training inputs without regularisation.
-          get: nngp or ntk, or a tuple of them; None is both.
+          get: nngp or ntk, in any case, or a tuple of them; None is both.
           compute_cov: return `Gaussian(mean, covariance)`.
           keywords: of kernel_fn, for the test inputs.
 
@@ -133,8 +135,9 @@ class Ensemble:
         Raises:
           InputError: as `gradient_descent_mse`, or the kernel function lacks a kernel.
         """
-        return answered(get, ("nngp", "ntk"), lambda regime: self._predicted(t, x_test, regime, compute_cov, keywords))
+        return answered(get, BOTH, lambda regime: self._predicted(t, x_test, regime, compute_cov, keywords))
 
+    @of_any_ranks
     def _predicted(self, t: Any, x_test: Any, regime: Regime, compute_cov: bool, keywords: Mapping[str, Any]) -> Any:
         if x_test is None:
             return self._on_training_set(t, regime, compute_cov)
@@ -163,7 +166,7 @@ class Ensemble:
         """W y, and the weights of `change_of_covariance`; with an axis of times in front."""
         y, system = self._layout.columns(arithmetic.array(self._y)), self._system(regime)
         if t is None:
-            mean = (cross @ system.solve(y, arithmetic))[None]
+            mean = (cross @ system.solve(y, arithmetic, cross))[None]
             return mean, system.solve(cross.T, arithmetic).T[None] if compute_cov else None
         spectrum = system.spectrum(arithmetic)
         s = durations(t, self._learning_rate, self._layout.size, arithmetic)
@@ -176,7 +179,7 @@ class Ensemble:
         return mean, (rotated * share[:, None, :]) @ spectrum.vectors.T
 
     def _on_training_set(self, t: Any, regime: Regime, compute_cov: bool) -> Any:
-        kernels = self._data.train((regime, "nngp") if compute_cov else (regime,))
+        kernels = self._data.train(tuple(dict.fromkeys((regime, "nngp"))) if compute_cov else (regime,))
         known = (*kernels.values(), self._y, t, self._learning_rate, self._system(regime).diag_reg)
         arithmetic = Arithmetic.of(kernels[regime], self._requested, *known)
         shape, y = self._layout.shape, self._layout.columns(arithmetic.array(self._y))

@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
+from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
+from ntc.predict.kernels import single
 from ntc.predict.layout import Axes, Layout
 from ntc.predict.system import System
 
 
+@of_any_ranks
 def log_marginal_likelihood(
     k_train_train: Any,
     y_train: Any,
@@ -29,8 +31,9 @@ def log_marginal_likelihood(
 
         -1/2 sum_c y_c' A^-1 y_c - c/2 log det A - c n/2 log 2 pi.
 
-    Args: as of `gradient_descent_mse`. Inside `jax.grad` it is differentiable with respect to all arrays and diag_reg,
-      in the kernel's precision; `log_marginal_likelihood_and_gradient` solves in float64.
+    Args: as of `gradient_descent_mse`, but of an object with both kernels the NNGP is taken. Inside `jax.grad` it is
+      differentiable with respect to all arrays and diag_reg, in the kernel's precision;
+      `log_marginal_likelihood_and_gradient` solves in float64.
 
     Returns:
       A number, or a scalar array if something is traced.
@@ -38,7 +41,7 @@ def log_marginal_likelihood(
     Raises:
       InputError: shapes do not fit, or A is not positive definite (traced: the value is NaN).
     """
-    kernel, y = checked("k_train_train", k_train_train), checked("y_train", y_train)
+    (kernel, _), y = single(k_train_train, "nngp", "k_train_train"), checked("y_train", y_train)
     layout = Layout.of(y, trace_axes)
     layout.check("k_train_train", kernel, square=True)
     system = System(layout.matrix(kernel), diag_reg, diag_reg_absolute_scale, solve_dtype)

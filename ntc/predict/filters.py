@@ -12,7 +12,7 @@ import numpy as np
 
 from ntc.errors import InputError
 from ntc.predict.arithmetic import Arithmetic, checked
-from ntc.predict.system import Spectrum
+from ntc.predict.least_norm import Spectrum
 
 
 def durations(t: Any, learning_rate: Any, size: int, arithmetic: Arithmetic) -> Any:

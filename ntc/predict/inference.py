@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ntc.errors import InputError
-from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
-from ntc.predict.kernels import REGIMES, Get, Regime, answered, component
+from ntc.ir.named import Get
+from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
+from ntc.predict.kernels import REGIMES, Regime, answered, component
 from ntc.predict.layout import Axes, Layout
 from ntc.predict.system import System
 
@@ -78,7 +79,7 @@ class Inference:
         """The mean on the test set, and the covariance if k_test_test is given.
 
         Args:
-          get: nngp, ntk or ntkgp, or a tuple of them; None is (nngp, ntk).
+          get: nngp, ntk or ntkgp, in any case, or a tuple of them; None is (nngp, ntk).
           k_test_train: kernels between test and training inputs. None is for the training set without
             regularisation, where outputs are y_train for certain.
           k_test_test: kernels of the test inputs; anything but None if k_test_train is None. `ntk` reads their NNGP,
@@ -93,6 +94,7 @@ class Inference:
         """
         return answered(get, REGIMES, lambda regime: self._predicted(regime, k_test_train, k_test_test))
 
+    @of_any_ranks
     def _predicted(self, regime: Regime, k_test_train: Any, k_test_test: Any) -> Any:
         if k_test_train is None:
             return self._on_training_set(regime, k_test_test is not None)
@@ -104,7 +106,7 @@ class Inference:
         shape = self._layout.test_shape(cross)
         rows = self._layout.matrix(arithmetic.array(cross))
         y = self._layout.columns(arithmetic.array(self._y))
-        mean = arithmetic.finished(self._layout.outputs(rows @ system.solve(y, arithmetic), shape))
+        mean = arithmetic.finished(self._layout.outputs(rows @ system.solve(y, arithmetic, rows), shape))
         if k_test_test is None:
             return mean
         weights = system.solve(rows.T, arithmetic).T

@@ -19,11 +19,13 @@ class Layout:
     """How outputs of shape (examples, *axes) become matrices (entries, copies).
 
     The kernel has a pair of axes for every one in `kept`, next to each other: (n, n', a, a', b, b', ...). Along the
-    axes in `traced` it is Theta x I: outputs there are copies that evolve by themselves.
+    axes in `traced` it is Theta x I: outputs there are copies that evolve by themselves. That of examples may be one
+    of them, as in an empirical kernel that is a mean over examples; then there are as many test inputs as training
+    inputs. A kernel of which all axes are traced is one number.
 
     Attributes:
       shape: of y_train.
-      kept: axes that the kernel has; the first is that of examples.
+      kept: axes that the kernel has.
       traced: axes that it lacks.
     """
 
@@ -33,7 +35,7 @@ class Layout:
 
     @classmethod
     def of(cls, y_train: Any, trace_axes: Axes) -> Layout:
-        """Raises InputError if an axis is not one of the outputs, or is that of examples."""
+        """Of axes in any order, which may be named twice. Raises InputError if one is not an axis of the outputs."""
         shape = tuple(y_train.shape)
         axes = (trace_axes,) if isinstance(trace_axes, int | np.integer) else tuple(trace_axes)
         if not shape or not prod(shape):
@@ -41,9 +43,6 @@ class Layout:
         if any(not -len(shape) <= axis < len(shape) for axis in axes):
             raise InputError(f"trace_axes {axes} are not all axes of y_train, which has shape {shape}")
         traced = tuple(sorted({axis % len(shape) for axis in axes}))
-        if 0 in traced:
-            hint = "give y_train the shape (n, 1)" if len(shape) == 1 else "axis 0 is that of examples"
-            raise InputError(f"trace_axes {axes} of y_train of shape {shape} include the examples", hint=hint)
         return cls(shape, tuple(axis for axis in range(len(shape)) if axis not in traced), traced)
 
     @property
@@ -88,7 +87,9 @@ class Layout:
         own = tuple(self.shape[axis] for axis in self.kept)
         fits = kernel.ndim == 2 * len(own) and kernel.shape[1::2] == own
         if not fits or (square and kernel.shape[::2] != own):
-            first = own if square else ("n", *own[1:])
+            first = ("n", *own[1:]) if self.kept[:1] == (0,) and not square else own
             wanted = ", ".join(str(size) for pair in zip(first, own, strict=True) for size in pair)
             hint = "a kernel has no axes for those in trace_axes"
+            if len(self.shape) == 1 and kernel.ndim == 2:
+                hint += ": give y_train the shape (n, 1)"
             raise InputError(f"{name} should have shape ({wanted}), got {tuple(kernel.shape)}", hint=hint)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ntc.backends.jax.known import is_traced
 from ntc.errors import InputError
-from ntc.predict.arithmetic import checked
+from ntc.predict.kernels import single
 from ntc.predict.layout import Layout
 
 
@@ -22,7 +22,8 @@ def max_learning_rate(
     eigenvalue of the NTK, and 2 (1 + m) |y| / v with momentum m (Goh 2017, The Dynamics of Momentum).
 
     Args:
-      ntk_train_train: of the training inputs, (n, n) or with a pair of axes for every axis of the outputs.
+      ntk_train_train: of the training inputs, (n, n) or with a pair of axes for every axis of the outputs; a number if
+        all axes are traced.
       y_train_size: number of entries of y_train; default the number of rows of the NTK as a matrix.
       momentum: at least 0, less than 1.
       eps: added to the largest eigenvalue, so that a zero kernel gives a number.
@@ -33,13 +34,13 @@ def max_learning_rate(
     Raises:
       InputError: not a square kernel, not finite, or momentum out of range.
     """
-    kernel = checked("k_train_train", ntk_train_train)
-    if kernel.ndim < 2 or kernel.ndim % 2 or kernel.shape[::2] != kernel.shape[1::2]:
+    kernel, _ = single(ntk_train_train, "ntk", "k_train_train")
+    if kernel.ndim % 2 or kernel.shape[::2] != kernel.shape[1::2]:
         raise InputError(f"ntk_train_train should have shape (n, n) or (n, n, a, a, ...), got {kernel.shape}")
     if not is_traced(momentum) and not 0 <= momentum < 1:
         raise InputError(f"momentum should be at least 0 and less than 1, got {momentum}")
-    outputs = np.broadcast_to(np.float32(0), kernel.shape[::2])
-    matrix = Layout.of(outputs, ()).matrix(kernel)
+    outputs = np.broadcast_to(np.float32(0), kernel.shape[::2] or (1,))
+    matrix = Layout.of(outputs, ()).matrix(kernel) if kernel.ndim else kernel.reshape(1, 1)
     size = len(matrix) if y_train_size is None else y_train_size
     if is_traced(kernel):
         largest: Any = jnp.linalg.eigvalsh(matrix)[-1]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ntc.predict.arithmetic import Arithmetic, checked
+from ntc.predict.arithmetic import Arithmetic
+from ntc.predict.kernels import single
 from ntc.predict.posterior import Posterior, targets
 from ntc.predict.system import System
 
@@ -25,14 +26,14 @@ def leave_one_out(
     variance is that of a Gaussian process whose covariance is the NTK.
 
     Args:
-      k_train_train: (n, n).
+      k_train_train: (n, n); of an object with attributes `nngp` and `ntk` the NNGP, if it has one.
       y_train: (n, outputs) or (n,).
       diag_reg: relative to the mean of the diagonal of all n examples, unless absolute.
 
     Raises:
       InputError: shapes do not fit, or A is not positive definite.
     """
-    kernel = checked("k_train_train", k_train_train)
+    kernel, _ = single(k_train_train, "nngp", "k_train_train")
     y = targets(y_train, len(kernel))
     system = System(kernel, diag_reg, diag_reg_absolute_scale)
     precisions = np.diagonal(system.inverse())

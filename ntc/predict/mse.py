@@ -7,8 +7,9 @@ from typing import Any
 import jax
 
 from ntc.errors import InputError
-from ntc.predict.arithmetic import Arithmetic, SolveDType, checked
+from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
 from ntc.predict.filters import durations, initial, learned, moved, over_time
+from ntc.predict.kernels import alike, single
 from ntc.predict.layout import Axes, Layout
 from ntc.predict.system import System
 
@@ -33,7 +34,8 @@ def gradient_descent_mse(
 
     Args:
       k_train_train: NTK (or NNGP) of the training inputs with a pair of axes for every axis of y_train but those in
-        trace_axes: (n, n) for y_train of (n, outputs), (n, n, a, a') for (n, a, outputs).
+        trace_axes: (n, n) for y_train of (n, outputs), (n, n, a, a') for (n, a, outputs). Of an object with
+        attributes `nngp` and `ntk` the NTK, or the NNGP if it has no NTK; so also k_test_train.
       y_train: (n, ..., outputs).
       learning_rate: in whose units time is.
       diag_reg: added to the diagonal of the kernel, relative to its mean.
@@ -50,8 +52,10 @@ def gradient_descent_mse(
     Raises:
       InputError: shapes do not fit, or entries are not finite.
     """
+    kernel, name = single(k_train_train, "ntk", "k_train_train")
     return MeanSquaredErrorDynamics(
-        checked("k_train_train", k_train_train),
+        kernel,
+        name,
         checked("y_train", y_train),
         learning_rate,
         (diag_reg, diag_reg_absolute_scale),
@@ -66,6 +70,7 @@ class MeanSquaredErrorDynamics:
     def __init__(
         self,
         kernel: Any,
+        name: str | None,
         y_train: Any,
         learning_rate: float,
         regularisation: tuple[float, bool],
@@ -74,9 +79,11 @@ class MeanSquaredErrorDynamics:
     ) -> None:
         self._layout = Layout.of(y_train, trace_axes)
         self._layout.check("k_train_train", kernel, square=True)
-        self._kernel, self._y, self._learning_rate, self._requested = kernel, y_train, learning_rate, requested
+        self._kernel, self._name, self._y = kernel, name, y_train
+        self._learning_rate, self._requested = learning_rate, requested
         self._system = System(self._layout.matrix(kernel), *regularisation, requested)
 
+    @of_any_ranks
     def __call__(
         self, t: Any = None, fx_train_0: Any = 0.0, fx_test_0: Any = None, k_test_train: Any = None
     ) -> jax.Array | tuple[jax.Array, jax.Array]:
@@ -100,7 +107,7 @@ class MeanSquaredErrorDynamics:
             raise InputError("one of fx_train_0 and fx_test_0 should be given, else there is nothing to predict")
         if fx_test_0 is not None and k_test_train is None:
             raise InputError("outputs on the test set need k_test_train")
-        k_test = None if fx_test_0 is None else checked("k_test_train", k_test_train)
+        k_test = None if fx_test_0 is None else alike(k_test_train, self._name, "k_test_train")
         traced = (self._y, t, fx_train_0, fx_test_0, k_test, self._learning_rate, self._system.diag_reg)
         arithmetic = Arithmetic.of(self._kernel, self._requested, *traced)
         y = arithmetic.array(self._y)
@@ -108,12 +115,14 @@ class MeanSquaredErrorDynamics:
         residual = self._layout.columns(y - f)
         found: list[Any] = []
         if fx_train_0 is not None:
-            found.append(f + self._layout.outputs(self._train_change(t, residual, arithmetic), y.shape))
+            change = self._layout.outputs(self._train_change(t, residual, arithmetic), y.shape)
+            found.append(f + change)
         if k_test is not None:
             self._layout.check("k_test_train", k_test)
             shape = self._layout.test_shape(k_test)
             change = self._test_change(t, residual, self._layout.matrix(arithmetic.array(k_test)), arithmetic)
-            found.append(initial("fx_test_0", fx_test_0, shape, arithmetic) + self._layout.outputs(change, shape))
+            f_test = initial("fx_test_0", fx_test_0, shape, arithmetic)
+            found.append(f_test + self._layout.outputs(change, shape))
         done = [arithmetic.finished(value) for value in found]
         return done[0] if len(done) == 1 else (done[0], done[1])
 
@@ -126,7 +135,7 @@ class MeanSquaredErrorDynamics:
 
     def _test_change(self, t: Any, residual: Any, k_test: Any, arithmetic: Arithmetic) -> Any:
         if t is None:
-            return k_test @ self._system.solve(residual, arithmetic)
+            return k_test @ self._system.solve(residual, arithmetic, k_test)
         spectrum = self._system.spectrum(arithmetic)
         weights = moved(spectrum, self._durations(t, arithmetic), arithmetic.numpy)
         return over_time(t, (k_test @ spectrum.vectors) @ (weights[..., None] * (spectrum.vectors.T @ residual)))

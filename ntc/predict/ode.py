@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +16,7 @@ from ntc.backends.jax.precision import precision
 from ntc.errors import InputError, UnsupportedError
 from ntc.predict.arithmetic import SolveDType, checked, kernel_dtype, solve_dtype
 from ntc.predict.filters import over_time
+from ntc.predict.kernels import alike, single
 from ntc.predict.layout import Axes, Layout
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -38,6 +39,18 @@ class ODEState:
     fx_test: Any = None
     qx_train: Any = None
     qx_test: Any = None
+
+    def replace(self, **changes: Any) -> ODEState:
+        """The same state with other values of some fields."""
+        return replace(self, **changes)
+
+    def asdict(self) -> dict[str, Any]:
+        """The fields by name, arrays as they are."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def astuple(self) -> tuple[Any, ...]:
+        """The fields in order, arrays as they are."""
+        return tuple(self.asdict().values())
 
 
 def gradient_descent(
@@ -78,13 +91,14 @@ def gradient_descent(
       InputError: shapes do not fit, or entries are not finite.
       UnsupportedError: diffrax is not installed.
     """
-    y, kernel = checked("y_train", y_train), checked("k_train_train", k_train_train)
+    y, (kernel, name) = checked("y_train", y_train), single(k_train_train, "ntk", "k_train_train")
     if momentum is not None and not is_traced(momentum) and not 0 <= momentum < 1:
         raise InputError(f"momentum should be at least 0 and less than 1, got {momentum}")
     layout = Layout.of(y, trace_axes)
     layout.check("k_train_train", kernel, square=True)
     _diffrax()
-    return Dynamics(loss, kernel, y, learning_rate, momentum, layout, solve_dtype, _Steps(tolerance, max_steps))
+    steps = _Steps(tolerance, max_steps)
+    return Dynamics(loss, (kernel, name), y, learning_rate, momentum, layout, solve_dtype, steps)
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class Dynamics:
     def __init__(
         self,
         loss: Loss,
-        kernel: Any,
+        named_kernel: tuple[Any, str | None],
         y_train: Any,
         learning_rate: float,
         momentum: float | None,
@@ -107,9 +121,10 @@ class Dynamics:
         requested: SolveDType | None,
         steps: _Steps,
     ) -> None:
-        self._loss, self._kernel, self._y, self._learning_rate = loss, kernel, y_train, learning_rate
+        self._kernel, self._name = named_kernel
+        self._loss, self._y, self._learning_rate = loss, y_train, learning_rate
         self._momentum, self._layout, self._steps = momentum, layout, steps
-        self._known_dtype, self._result = solve_dtype(requested), kernel_dtype(kernel)
+        self._known_dtype, self._result = solve_dtype(requested), kernel_dtype(self._kernel)
 
     def __call__(
         self, t: Any = None, fx_train_or_state_0: Any = 0.0, fx_test_0: Any = None, k_test_train: Any = None
@@ -133,7 +148,7 @@ class Dynamics:
             error of equinox when the computation runs.
         """
         state, given = self._initial(fx_train_or_state_0, fx_test_0, k_test_train)
-        k_test = None if state.fx_test is None else checked("k_test_train", k_test_train)
+        k_test = None if state.fx_test is None else alike(k_test_train, self._name, "k_test_train")
         arrays = (self._kernel, self._y, t, k_test, self._learning_rate, self._momentum, *jax.tree.leaves(state))
         traced = is_staged() or any(map(is_traced, arrays))
         dtype = jax.dtypes.canonicalize_dtype(self._result) if traced else self._known_dtype

@@ -8,7 +8,7 @@ from math import prod
 from operator import add
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Attend, EdgeSum, GaussianIntegral, Gram, Linear, Reduce, Select, Window
+from ntc.ir.kernel import Attend, EdgeSum, GaussianIntegral, Gram, Linear, MixPositions, Reduce, Select, Window
 from ntc.ir.op import covariance
 from ntc.ir.types import ArrayType, CovarianceType, Target
 from ntc.price.integrals import integral_work
@@ -98,14 +98,14 @@ def _entries_work(graph: Graph, node: Node) -> Work:
         counts = (2.0, 0.0, 0.0) if single else integral_work(op, type_.dtype)
         return Work(wide * counts[0], wide * counts[1], wide * counts[2]) * type_.entries
     if isinstance(op, Gram) and isinstance(operands[0], ArrayType):
-        channels = op.channels or operands[0].channels
+        channels = op.width(operands[0])
         if len(type_.batch) == 1 or (type_.spatial and channels <= _FEW_CHANNELS):
             return Work(additions=2 * wide * channels) * type_.entries
         return Work(products=wide * channels) * type_.entries
     if isinstance(op, Window):
         return _window_work(op, covariance(operands[0])) * (wide * type_.entries)
     count = op.operations(*operands) * type_.entries * wide
-    if isinstance(op, Linear | Attend | EdgeSum):
+    if isinstance(op, Linear | Attend | EdgeSum | MixPositions):
         return Work(products=count / 2)
     return Work(additions=count) if not isinstance(op, Select | Reduce) else Work(additions=count / 2)
 

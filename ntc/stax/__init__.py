@@ -16,7 +16,8 @@ from ntc.stax.combinators import (
     repeat,
     serial,
 )
-from ntc.stax.custom import requires, supports_masking, unmask_fn
+from ntc.stax.custom import MaskedArray, requires, supports_masking, unmask_fn
+from ntc.stax.dot_general import DotGeneral
 from ntc.stax.elementwise import (
     ABRelu,
     Abs,
@@ -42,7 +43,8 @@ from ntc.stax.elementwise import (
 )
 from ntc.stax.enums import AggregateImplementation, AttentionMechanism, Padding, PositionalEmbedding
 from ntc.stax.pooling import AvgPool, Dropout, GlobalAvgPool, GlobalSumPool, LayerNorm, SumPool
-from ntc.stax.shapes import Aggregate, DotGeneral, Flatten, ImageResize, Index, Slice
+from ntc.stax.requirements import Bool, Diagonal
+from ntc.stax.shapes import Aggregate, Flatten, ImageResize, Index, Slice
 
 __all__ = [
     "ABRelu",
@@ -51,11 +53,13 @@ __all__ = [
     "AggregateImplementation",
     "AttentionMechanism",
     "AvgPool",
+    "Bool",
     "Conv",
     "ConvLocal",
     "ConvTranspose",
     "Cos",
     "Dense",
+    "Diagonal",
     "DotGeneral",
     "Dropout",
     "Elementwise",
@@ -80,6 +84,7 @@ __all__ = [
     "Index",
     "LayerNorm",
     "LeakyRelu",
+    "MaskedArray",
     "Monomial",
     "Padding",
     "Polynomial",

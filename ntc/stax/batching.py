@@ -13,9 +13,10 @@ import numpy as np
 
 from ntc.backends.jax.known import is_traced
 from ntc.errors import ParameterError
+from ntc.finite.arguments import second_of
 from ntc.stax.compose import is_kernels
 from ntc.stax.covariances import Kernel, joined
-from ntc.stax.kernel import KernelFunction, are_matrices, chosen
+from ntc.stax.kernel import KernelFunction, are_matrices, chosen, given_once
 
 
 def batch(
@@ -43,9 +44,11 @@ def batch(
     tile_fn = kernel_fn.on_devices(devices) if isinstance(kernel_fn, KernelFunction) else kernel_fn
 
     @wraps(kernel_fn, updated=())
-    def batched(x1: Any, x2: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def batched(x1: Any = None, x2: Any = None, *args: Any, x1_or_kernel: Any = None, **kwargs: Any) -> Any:
+        x1 = given_once(x1, x1_or_kernel)
         if is_kernels(x1):
             return tile_fn(x1, x2, *args, **kwargs)
+        x2 = second_of(x1, x2)
         tiles = _Tiles(tile_fn, x1, x2, args, kwargs, batch_size, store_on_device)
         return tiles.chosen() if isinstance(tile_fn, KernelFunction) else tiles.all()
 

@@ -9,7 +9,7 @@ import jax
 from ntc.errors import InputError, UnsupportedError
 from ntc.stax.compiled import precision
 from ntc.stax.covariances import Kernel
-from ntc.stax.custom import Custom
+from ntc.stax.custom import Custom, masked, shaped
 from ntc.stax.given import Continued, Kernels, leaves
 from ntc.stax.part import Chain, Parallel, Part, Repeat, singles
 
@@ -22,6 +22,11 @@ def has_custom(part: Part) -> bool:
         case Repeat():
             return has_custom(part.part)
     return isinstance(part, Custom)
+
+
+def takes_pattern(part: Part) -> bool:
+    """Whether a layer in the part reads the graphs of examples."""
+    return any(single.dense is not None for single in singles(part))
 
 
 def is_kernels(x: Any) -> bool:
@@ -44,8 +49,10 @@ class Composition:
     def _apply(self, part: Part, kernels: Kernels, kwargs: dict[str, Any]) -> Kernels:
         match part:
             case Custom():
-                return _checked(part, part.kernel(kernels, **kwargs))
+                found = shaped(part, kernels, _checked(part, part.kernel(kernels, **kwargs)))
+                return masked(part, kernels, found)
             case _ if not has_custom(part):
+                _refuse_pattern(part, kwargs.get("pattern"))
                 return self._continue(part, kernels)
             case Chain():
                 for piece in self._pieces.setdefault(part, pieces(part)):
@@ -94,10 +101,13 @@ def divided(part: Part) -> tuple[Part, Part]:
     return first, Chain(part.name, tuple(others))
 
 
-def refuse_masks(mask_constant: Any, pattern: Any) -> None:
-    """Raises UnsupportedError where values depend on more than kernels."""
-    if mask_constant is not None or pattern is not None:
-        raise UnsupportedError("masks and patterns together with kernels in place of inputs, or layers of users")
+def _refuse_pattern(part: Part, pattern: Any) -> None:
+    """Raises UnsupportedError where a layer would read a pattern: only programs of arrays have one."""
+    if pattern is not None and takes_pattern(part):
+        raise UnsupportedError(
+            "Aggregate above a Kernel, or above a layer of one's own, with a pattern",
+            hint="put Aggregate below the first such layer",
+        )
 
 
 def _checked(part: Custom, result: Any) -> Any:

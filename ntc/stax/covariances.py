@@ -9,8 +9,12 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from ntc.errors import ParameterError, UnsupportedError
+from ntc.stax.layout import Layout
+from ntc.stax.presence import both_present, present
+from ntc.stax.products import Numbers, dot_general
 
 _Slice = slice  # in the class, `slice` is the method
 _ARRAYS = ("nngp", "ntk", "cov1", "cov2", "mask1", "mask2")
@@ -39,7 +43,7 @@ class Kernel:
       nngp, ntk: (n1, n2), then of every spatial axis its size twice, or once if `diagonal_spatial`. ntk may be None.
       cov1, cov2: of every example of x1, and of x2, with itself: (n1,) and the same axes; (n1, n1) and the same axes
         unless `diagonal_batch`. cov2 is None if x2 is x1.
-      x1_is_x2: whether both are the same examples.
+      x1_is_x2: whether both are the same examples. Numbers that say otherwise, and cov2, are believed more.
       is_gaussian: whether channels are independent Gaussians of mean zero.
       is_reversed: whether spatial axes are in reverse order, if not `diagonal_spatial`.
       is_input: whether channels are those of the data, and not infinitely many.
@@ -81,7 +85,7 @@ class Kernel:
         """Of some examples of x1 and some of x2, which are different inputs unless these are the same."""
         cov2 = self.cov1 if self.cov2 is None else self.cov2
         shape2 = self.shape1 if self.shape2 is None else self.shape2
-        same = self.x1_is_x2 and n1_slice == n2_slice
+        same = self.x1_is_x2 and self.cov2 is None and n1_slice == n2_slice
         return self.replace(
             nngp=self.nngp[n1_slice, n2_slice],
             ntk=None if self.ntk is None else self.ntk[n1_slice, n2_slice],
@@ -150,6 +154,33 @@ class Kernel:
         }
         return self._ordered(lambda number: order).replace(**shapes)
 
+    def mask(self, mask1: Any, mask2: Any) -> Kernel:
+        """With these masks, and zero where one of both positions is missing. Masks are true where entries are missing,
+        and broadcast to the values; None is nothing missing, and as mask2, if x2 is x1, that of x1. Raises InputError.
+        """
+        shape1 = self._known_shape()
+        shape2 = shape1 if self.shape2 is None else self.shape2
+        layout = Layout.of(len(shape1), (self.batch_axis, self.channel_axis))
+        other = mask1 if self.cov2 is None and self.x1_is_x2 and mask2 is None else mask2
+        first, second = present(mask1, shape1, layout), present(other, shape2, layout)
+        sides = {"nngp": (first, second), "ntk": (first, second), "cov1": (first, first), "cov2": (second, second)}
+        masked = {}
+        for name, both in sides.items():
+            matrix = getattr(self, name)
+            if matrix is not None:
+                examples = 1 if name in ("cov1", "cov2") and self.diagonal_batch else 2
+                pairs = both_present(*both, examples, self.diagonal_spatial, self.is_reversed)
+                masked[name] = jnp.where(pairs, matrix, 0)
+        return self.replace(**masked, mask1=mask1, mask2=mask2)
+
+    def dot_general(self, other1: Any, other2: Any, is_lhs: bool, dimension_numbers: Numbers) -> Kernel:
+        """Of products of the values with given arrays, `other1` of x1 and `other2` of x2, as `jax.lax.dot_general`.
+
+        The arrays are the left factors if `is_lhs` is true. Without `other2`, that of x1 if x2 is x1. Masks are left
+        out. Raises ParameterError where axes do not fit; UnsupportedError for sums over examples or channels.
+        """
+        return dot_general(self, other1, other2, is_lhs, dimension_numbers)
+
     def __mul__(self, factor: Any) -> Kernel:
         """Of values times the factor: matrices times its square."""
         return self._of_batches(lambda x, first: x * factor**2)
@@ -186,6 +217,12 @@ class Kernel:
             return x.transpose(*range(first), *(first + size * axis + side for axis in axes for side in range(size)))
 
         return self._of_batches(moved)
+
+    def has_spatial(self, sizes: Sequence[int]) -> bool:
+        """Whether matrices have spatial axes of these sizes."""
+        pairs = sizes if self.diagonal_spatial else [size for size in sizes for _ in range(2)]
+        ordered = pairs[::-1] if self.is_reversed and not self.diagonal_spatial else pairs
+        return tuple(self.nngp.shape[2:]) == tuple(ordered)
 
     def _known_shape(self) -> tuple[int, ...]:
         if self.shape1 is None:

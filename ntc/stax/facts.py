@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ntc.ir.build import TensorGraphBuilder
+from ntc.backends.jax.finite.masking import reached
+from ntc.ir.build import Seen, TensorGraphBuilder
 from ntc.ir.types import Distribution
 from ntc.stax.covariances import Kernel
 from ntc.stax.layout import Layout
@@ -21,6 +22,7 @@ class Fact:
       sizes: (*spatial, channels).
       layout: where its axes are for users.
       gaussian, data: `is_gaussian` and `is_input` of a Kernel.
+      visible: where its mask is; None if it has none.
     """
 
     label: str
@@ -28,6 +30,18 @@ class Fact:
     layout: Layout
     gaussian: bool
     data: bool
+    visible: Seen | None
+
+    def masked(self, kernel: Kernel, first: Any, second: Any) -> Kernel:
+        """The Kernel with masks, from which positions (n, *spatial) of the inputs are there; second is None for x1."""
+        if self.visible is None:
+            return kernel
+        mask1, mask2 = (None if x is None else self._mask(self.visible, x) for x in (first, second))
+        return kernel.replace(mask1=mask1, mask2=mask2)
+
+    def _mask(self, visible: Seen, present: Any) -> Any:
+        """True where a position of the result is missing, with one channel, in the order of users."""
+        return self.layout.stored(~_there(visible, present)[..., None])
 
     def kernel(self, nngp: Any, ntk: Any, cov1: Any, cov2: Any) -> Kernel:
         """The Kernel with these matrices; without cov2, x2 is x1."""
@@ -47,6 +61,16 @@ class Fact:
         )
 
 
+def _there(visible: Seen, present: Any) -> Any:
+    """Which positions of a value are there, from those of the input."""
+    below, positions = visible
+    if isinstance(below, tuple):  # the mask of what an op makes of a masked value
+        op, *inner = below
+        present = reached(op, _there((inner[0], inner[1]), present))
+    slices = [slice(x.first, x.first + (x.count - 1) * x.stride + 1, x.stride) for x in positions]
+    return present[(slice(None), *slices)]
+
+
 def facts(builder: TensorGraphBuilder, result: Value, labels: Any) -> Any:
     """A Fact of every result, nested as the results and their labels are."""
     if isinstance(result, tuple):
@@ -54,4 +78,5 @@ def facts(builder: TensorGraphBuilder, result: Value, labels: Any) -> Any:
     type_ = builder.tensor_of(result.name)
     gaussian = type_.distribution is Distribution.GAUSSIAN
     sizes = (*type_.spatial, type_.channels)
-    return Fact(labels, sizes, result.layout, gaussian, builder.has_data_channels(result.name))
+    data, visible = builder.has_data_channels(result.name), builder.visible(result.name)
+    return Fact(labels, sizes, result.layout, gaussian, data, visible)

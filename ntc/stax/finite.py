@@ -16,14 +16,17 @@ import jax
 import jax.numpy as jnp
 
 from ntc.backends.jax.finite import FORWARD, masking
-from ntc.errors import InputError, ParameterError, ShapeError, UnsupportedError
+from ntc.errors import InputError, ParameterError, ShapeError
 from ntc.ir.op import TensorOp
-from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.ops import Aggregate
 from ntc.ir.types import Distribution, TensorType
-from ntc.stax.custom import Custom
+from ntc.stax.custom import Custom, masking_of
+from ntc.stax.entrywise import entries, is_entrywise
 from ntc.stax.layout import Layout
+from ntc.stax.masked import marked, mask_of
 from ntc.stax.part import Chain, FanOut, Join, Parallel, Part, Repeat, Single, is_shape, layouts
 from ntc.stax.patterns import adjacent, vertices
+from ntc.stax.presence import present
 from ntc.stax.weights import drawn, scaled
 
 Shape = Any
@@ -74,13 +77,15 @@ class Apply(Finite):
           params: as `init_fn` makes them.
           inputs: an array, or a tuple of arrays, with axes where the layers say they are.
           rng: what dropout draws from.
-          pattern: graphs of the examples, for `Aggregate`.
+          pattern: graphs of the examples, for `Aggregate`, which without them returns its input.
           mask_constant: entries of this value are missing. Masked positions of the output are zero.
           ignored: whatever else may be given to layers.
 
         Raises:
           NtcError: the network does not fit the arrays.
         """
+        if not isinstance(inputs, tuple | list) and jnp.ndim(inputs) < 2 and is_entrywise(self.part):
+            return entries(self.part, jnp.asarray(inputs))
         placed = layouts(_array_shapes(inputs), self.part.placed)
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
             entered = _enter(inputs, placed, mask_constant)
@@ -175,6 +180,8 @@ def _init_repeat(part: Repeat, rng: jax.Array, value: Any) -> Any:
 
 def _init_single(part: Single, rng: jax.Array, value: Any) -> tuple[_Placed, Any]:
     layout = part.check(value).layout
+    if (chosen := part.examples(layout)) is not None and value.shape[0] >= 0:
+        value = replace(value, shape=(len(range(value.shape[0])[chosen]), *value.shape[1:]))
     if part.forward is not None:
         like = jnp.zeros((1, *value.shape[1:]))
         shape = jax.eval_shape(partial(part.forward, layout), like).shape
@@ -235,14 +242,18 @@ def _apply_repeat(part: Repeat, params: Any, value: Any, call: _Call) -> Any:
 def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
     value: _Array = part.check(given)
     layout = value.layout
+    if (chosen := part.examples(layout)) is not None:
+        value = replace(value, x=value.x[chosen], mask=None if value.mask is None else value.mask[chosen])
     if part.forward is not None:
         y = part.forward(layout, value.x)
         mask = value.mask if y.ndim == value.x.ndim else None
         y = y if mask is None else jnp.where(mask[..., None], y, 0)
         return _Array(y, part.result(layout, y.ndim - 2), mask)
     for op in part.ops(layout, value.type.spatial):
-        if part.dense is not None:
+        if part.dense is not None and isinstance(op, Aggregate):
             call = replace(call, pattern=part.dense(call.pattern, vertices(op, value.type.spatial)))
+            if call.pattern is None:
+                return value
         out = part.result(layout, len(op.shape(value.type)[0]))
         weights = scaled(part, params, op.weights(value.type), out)
         value = _apply_op(op, weights, (value,), call, out)
@@ -250,11 +261,31 @@ def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
 
 
 def _apply_custom(part: Custom, params: Any, value: Any, call: _Call) -> Any:
-    if any(one.mask is not None for one in jax.tree.leaves(value, is_leaf=_is_array)):
-        raise UnsupportedError(f"{part.name} is a layer of one's own, and some positions of its input are masked")
-    given = {"rng": call.rng, "pattern": call.pattern}
-    y = part.apply(params, _leave(value), **{name: x for name, x in given.items() if x is not None})
-    return _enter(y, _layouts_after(_array_shapes(y), value), None)
+    masks = _missing(value)
+    masking = masking_of(part) if jax.tree.leaves(masks) else None
+    given = {"rng": call.rng, "pattern": call.pattern, "mask": None if masking is None else masks}
+    inputs = _leave(value)
+    y = part.apply(params, inputs, **{name: x for name, x in given.items() if x is not None})
+    entered = _enter(y, _layouts_after(_array_shapes(y), value), None)
+    return entered if masking is None else _with_masks(entered, masking.move(masks, _array_shapes(inputs)))
+
+
+def _missing(value: Any) -> Any:
+    """The masks of values for users: true where a position is missing, with one channel."""
+    if isinstance(value, tuple):
+        return tuple(map(_missing, value))
+    return None if value.mask is None else value.layout.stored(~value.mask[..., None])
+
+
+def _with_masks(value: Any, masks: Any) -> Any:
+    """Values with masks, zero where they are masked."""
+    if isinstance(value, tuple):
+        several = masks if isinstance(masks, tuple | list) else (masks,) * len(value)
+        return tuple(map(_with_masks, value, several))
+    if masks is None:
+        return value
+    seen = present(masks, value.layout.stored(value.x.shape), value.layout)
+    return replace(value, x=jnp.where(seen[..., None], value.x, 0), mask=seen)
 
 
 def _layouts_after(shape: Any, value: Any) -> Any:
@@ -277,7 +308,7 @@ def _apply_op(
     given |= {"key": _drawn_from(op, call.rng)} if op.draws else {}
     given |= {"packed": _with_pattern(op, first.x, call.pattern)} if isinstance(op, Aggregate) else {}
     y = row(op, weights, *(operand.x for operand in operands), **given)
-    mask = masking.moved(op, first.type, first.x, first.mask)
+    mask = masking.moved(op, first.type, first.x, first.mask, given.get("packed"))
     return _Array(masking.masked(op, y, mask), layout, mask)
 
 
@@ -285,7 +316,7 @@ def _with_pattern(op: Aggregate, x: jax.Array, pattern: Any) -> jax.Array:
     """The input with the rows of the pattern in further channels."""
     spatial = x.shape[1:-1]
     rule = op.kernel_op(spatial)
-    dense = adjacent(pattern, vertices(op, spatial)).astype(x.dtype)
+    dense = adjacent(pattern, op, spatial, x.shape[0]).astype(x.dtype)
     if dense.shape[0] != x.shape[0]:
         raise InputError(f"the pattern is of {dense.shape[0]} examples, the input of {x.shape[0]}")
     sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]
@@ -305,8 +336,9 @@ def _enter(inputs: Any, layout: Any, mask_constant: float | None) -> Any:
     value = _Array(layout.standard(jnp.asarray(inputs)), layout)
     if mask_constant is None:
         return value
-    op = Mask("nan" if mask_constant != mask_constant else float(mask_constant))
-    return _apply_op(op, {}, (value,), _Call(None, None), layout)
+    x = value.x if jnp.issubdtype(value.x.dtype, jnp.inexact) else value.x.astype(float)
+    constant, x = marked(mask_constant, x, x.dtype)
+    return _apply_op(mask_of(constant), {}, (replace(value, x=x),), _Call(None, None), layout)
 
 
 def _leave(value: Any) -> Any:

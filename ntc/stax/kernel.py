@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Sequence
-from dataclasses import fields
-from functools import cached_property, lru_cache, partial
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ntc.errors import InputError, ParameterError
+from ntc.finite.arguments import second_of
+from ntc.ir.named import answered
 from ntc.ir.types import Kernel as KernelName
 from ntc.stax.compiled import Compiled, precision, shapes_of, without_examples
-from ntc.stax.compose import Composition, divided, has_custom, is_kernels, refuse_masks
+from ntc.stax.compose import Composition, divided, has_custom, is_kernels, takes_pattern
 from ntc.stax.covariances import Kernel
 from ntc.stax.layout import LAST, Axes
-from ntc.stax.masked import masked_kernels
+from ntc.stax.masked import marked, masked_kernels
 from ntc.stax.part import Part, layouts, singles
 
 KERNELS: tuple[KernelName, ...] = ("nngp", "ntk")
 FIELDS = tuple(field.name for field in fields(Kernel))
+_ALL = frozenset(FIELDS)
+_WITHOUT_NTK = _ALL - {"ntk"}
 
 
 class KernelFunction:
@@ -43,10 +46,11 @@ class KernelFunction:
 
     def __call__(
         self,
-        x1: Any,
+        x1: Any = None,
         x2: Any = None,
         get: str | Sequence[str] | None = None,
         *,
+        x1_or_kernel: Any = None,
         pattern: tuple[Any, Any] | None = None,
         mask_constant: float | None = None,
         diagonal_batch: bool | None = None,
@@ -59,12 +63,14 @@ class KernelFunction:
 
         Args:
           x1, x2: arrays with axes where the layers say they are, or tuples of them for a network of several inputs. Or,
-            as x1 alone, the `Kernel` of the inputs, or a tuple of them, from which the network goes on.
-          get: the name of a field of `Kernel`, as "nngp" or "ntk", for one matrix; a tuple of them for a namedtuple;
-            None for a `Kernel` with all.
+            as x1 alone, the `Kernel` of the inputs, or a tuple of them, from which the network goes on. None in the
+            place of an input of x2 is that of x1.
+          get: the name of a field of `Kernel`, in any case, as "nngp" or "ntk", for one matrix; a tuple of them for a
+            namedtuple with these names; None for a `Kernel` with all.
+          x1_or_kernel: another name of x1.
           pattern: graphs of the examples of x1 and of x2, for `Aggregate`.
           mask_constant: entries of this value are missing.
-          diagonal_batch: of no effect: covariances of examples of x1 with each other are a call of their own.
+          diagonal_batch: where false, `cov1` and `cov2` are of all pairs of examples of x1, and of x2.
           diagonal_spatial: where true, of a result that keeps positions each with itself alone, (n1, n2, H, W).
           batch_axis, channel_axis: of the inputs, where no layer says.
           ignored: whatever else layers of one's own take.
@@ -74,19 +80,51 @@ class KernelFunction:
           NtcError: the network does not fit the arrays.
         """
         wanted = _wanted(get)
-        axes = batch_axis, channel_axis
-        if is_kernels(x1) or self._is_composed:
-            refuse_masks(mask_constant, pattern)
-            return chosen(self._composed(x1, x2, axes, ignored), get, bool(diagonal_spatial))
-        if are_matrices(get):
-            kernels = tuple(kernel for kernel in KERNELS if kernel in wanted)
-            found = self.compiled(x1, x2, kernels, mask_constant, axes)(x1, x2, pattern, self._hyper)
-            return chosen(found, get, bool(diagonal_spatial))
-        compiled = self.compiled(x1, x2, KERNELS, mask_constant, axes)
-        found = compiled.kernels(x1, x2, pattern, self._hyper)
-        if mask_constant is not None:
-            found = masked_kernels(found, x1, x2, compiled.layout, mask_constant)
+        x1 = given_once(x1, x1_or_kernel)
+        x2 = second_of(x1, x2)
+        call = _Call(pattern, mask_constant, (batch_axis, channel_axis), ignored)
+        found = self._found(x1, x2, wanted, call)
+        if diagonal_batch is False and not wanted <= set(KERNELS) and not is_kernels(x1):
+            found = self._of_all_examples(found, x1, x2, call)
         return chosen(found, get, bool(diagonal_spatial))
+
+    def _found(self, x1: Any, x2: Any, wanted: frozenset[str], call: _Call) -> Any:
+        """A Kernel, or `Kernels` where nothing else is wanted; or a nested tuple of them."""
+        if is_kernels(x1):
+            if x2 is not None:
+                raise InputError("a Kernel is of x1 and x2 both: x2 should be None")
+            return self._composition(x1, **call.keywords)
+        if self._is_composed:
+            first, rest = self._divided
+            placed = self.part.placed
+            axes = placed if placed is not None and isinstance(placed[0], int) else call.axes
+            pattern = call.pattern if takes_pattern(first.part) else None
+            arrays = replace(call, axes=axes, pattern=pattern)
+            below = first._found(x1, x2, _ALL if "ntk" in wanted else _WITHOUT_NTK, arrays)
+            return rest(below, **call.keywords)
+        return self._of_arrays(x1, x2, wanted, call)
+
+    def _of_arrays(self, x1: Any, x2: Any, wanted: frozenset[str], call: _Call) -> Any:
+        """From the program."""
+        alone = wanted <= set(KERNELS)
+        kernels = tuple(kernel for kernel in KERNELS if kernel in wanted or (kernel == "nngp" and not alone))
+        constant = call.mask_constant
+        if constant is not None:
+            constant, (x1, x2) = marked(constant, (x1, x2), precision())
+        compiled = self.compiled(x1, x2, kernels, constant, call.axes)
+        if alone:
+            return compiled(x1, x2, call.pattern, self._hyper)
+        found = compiled.kernels(x1, x2, call.pattern, self._hyper)
+        return found if constant is None else masked_kernels(found, compiled.facts, x1, x2, compiled.layout, constant)
+
+    def _of_all_examples(self, found: Any, x1: Any, x2: Any, call: _Call) -> Any:
+        """With cov1 and cov2 of all pairs of examples."""
+        patterns = call.pattern or (None, None)
+        own = [
+            None if x is None else self._found(x, None, frozenset(["nngp"]), replace(call, pattern=(graphs, graphs)))
+            for x, graphs in zip((x1, x2), patterns, strict=True)
+        ]
+        return _with_covariances(found, *own)
 
     @cached_property
     def _is_composed(self) -> bool:
@@ -102,16 +140,6 @@ class KernelFunction:
         """From arrays up to the first layer of a user, and what comes then."""
         first, rest = divided(self.part)
         return KernelFunction(first, self.devices), Composition(rest)
-
-    def _composed(self, x1: Any, x2: Any, axes: Axes, kwargs: dict[str, Any]) -> Any:
-        if is_kernels(x1):
-            if x2 is not None:
-                raise InputError("a Kernel is of x1 and x2 both: x2 should be None")
-            return self._composition(x1, **kwargs)
-        first, rest = self._divided
-        placed = self.part.placed
-        batch, channel = placed if placed is not None and isinstance(placed[0], int) else axes
-        return rest(first(x1, x2, batch_axis=batch, channel_axis=channel), **kwargs)
 
     def on_devices(self, devices: int) -> KernelFunction:
         """The same kernels, computed on so many devices."""
@@ -138,19 +166,42 @@ class KernelFunction:
         return self._programs[key]
 
 
-def _wanted(get: str | Sequence[str] | None) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Call:
+    """What a call was given besides inputs and `get`."""
+
+    pattern: tuple[Any, Any] | None
+    mask_constant: Any
+    axes: Axes
+    others: dict[str, Any]
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """For layers of users."""
+        return self.others if self.pattern is None else {**self.others, "pattern": self.pattern}
+
+
+def given_once(x1: Any, x1_or_kernel: Any) -> Any:
+    """The inputs, which have two names. Raises InputError unless one of them is given."""
+    if (x1 is None) == (x1_or_kernel is None):
+        raise InputError("kernel_fn needs x1, by one of its names x1 and x1_or_kernel")
+    return x1 if x1_or_kernel is None else x1_or_kernel
+
+
+def _wanted(get: str | Sequence[str] | None) -> frozenset[str]:
     """The names of fields. Raises ParameterError."""
     names = FIELDS if get is None else (get,) if isinstance(get, str) else tuple(get)
-    if not names or not set(names) <= set(FIELDS):
+    found = frozenset(name.lower() for name in names if isinstance(name, str))
+    if len(found) == 0 or not all(isinstance(name, str) for name in names) or not found <= set(FIELDS):
         raise ParameterError(
             f"get should be a field of a Kernel, a tuple of them, or None; got {get!r:.60}", hint=", ".join(FIELDS)
         )
-    return names
+    return found
 
 
 def are_matrices(get: str | Sequence[str] | None) -> bool:
     """Whether all that `get` asks for is between x1 and x2. Raises ParameterError for what is not in a Kernel."""
-    return get is not None and set(_wanted(get)) <= set(KERNELS)
+    return get is not None and _wanted(get) <= set(KERNELS)
 
 
 def chosen(kernels: Any, get: str | Sequence[str] | None, diagonal: bool = False) -> Any:
@@ -161,9 +212,16 @@ def chosen(kernels: Any, get: str | Sequence[str] | None, diagonal: bool = False
         kernels = _own_positions_of(kernels)
     if get is None:
         return kernels
-    if isinstance(get, str):
-        return getattr(kernels, get)
-    return _result(tuple(get))(*(getattr(kernels, name) for name in get))
+    return answered("AnalyticKernel", get, (), {name: getattr(kernels, name) for name in _wanted(get)})
+
+
+def _with_covariances(kernels: Any, own1: Any, own2: Any) -> Any:
+    """Kernels with those of the examples of x1, and of x2 if there are such, in place of cov1 and cov2."""
+    if isinstance(kernels, tuple):
+        seconds = (None,) * len(kernels) if own2 is None else own2
+        return tuple(_with_covariances(*each) for each in zip(kernels, own1, seconds, strict=True))
+    cov2 = None if own2 is None else own2.nngp
+    return kernels.replace(cov1=own1.nngp, cov2=cov2, diagonal_batch=False)
 
 
 def _own_positions_of(kernels: Any) -> Any:
@@ -178,8 +236,3 @@ def _own_positions(matrix: Any, first: int) -> Any:
     letters = "abc"[: (matrix.ndim - first) // 2]
     batch = "nm"[:first]
     return jnp.einsum(f"{batch}{''.join(letter * 2 for letter in letters)}->{batch}{letters}", matrix)
-
-
-@lru_cache
-def _result(names: tuple[str, ...]) -> Any:
-    return namedtuple("AnalyticKernel", names)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ntc.errors import ParameterError
+from ntc.errors import ParameterError, UnsupportedError
 from ntc.frontend.layers import Apply
 from ntc.frontend.layers import Layer as GraphLayer
 from ntc.ir.build import TensorGraphBuilder
@@ -18,10 +18,15 @@ from ntc.stax.layout import LAST, Axes, Layout
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value of the graph, and where its axes are in the arrays that users see."""
+    """A value of the graph, and where its axes are in the arrays that users see.
+
+    `kept` are slices of the examples of the inputs, one of another: layers treat every example alone, so that the graph
+    of those that are left is that of all.
+    """
 
     name: str
     layout: Layout
+    kept: tuple[slice, ...] = ()
 
 
 Value = Any
@@ -59,10 +64,15 @@ class Filters:
     Attributes:
       slots: names of the arrays of the op in the order of the parameters; what the op does not have is None there.
       order: axes of `w` as stored, of those of the op.
+      bias: axes of `b` as stored, of those of the op.
+      taps: of a `w` whose axis of inputs is channels times taps: for every axis of a filter its number of taps in the
+        order of storage, and for every axis of the op which one of these it is.
     """
 
     slots: tuple[str, ...] = ("w", "b")
     order: tuple[int, ...] | None = None
+    bias: tuple[int, ...] | None = None
+    taps: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +88,8 @@ class Single(Part):
       forward: what the layer does at finite width to an array in standard order, where it is not what the ops do.
       dense: the adjacency of a pattern as the layer takes it, given the sizes of the axes of vertices.
       hyper: values of hyperparameters of the ops, by name: scales that are traced.
+      entrywise: whether entries are mapped one by one, so that inputs of finite networks may have any axes.
+      examples: which examples of its input the layer keeps, given the layout of that; None for all.
     """
 
     name: str
@@ -88,6 +100,8 @@ class Single(Part):
     forward: Callable[[Layout, Any], Any] | None = None
     dense: Callable[[Any, tuple[int, ...]], Any] | None = None
     hyper: Mapping[str, Any] = field(default_factory=dict)
+    entrywise: bool = False
+    examples: Callable[[Layout], slice | None] = lambda layout: None
 
     @property
     def placed(self) -> Placed:
@@ -95,10 +109,10 @@ class Single(Part):
 
     def write(self, builder: TensorGraphBuilder, value: Value) -> Value:
         layout = self.check(value).layout
-        name = value.name
+        name, kept = value.name, (*value.kept, *filter(None, [self.examples(layout)]))
         for op in self.ops(layout, builder.tensor_of(name).spatial):
             name = builder.append(op, [name])
-        return Tensor(name, self.result(layout, len(builder.tensor_of(name).spatial)))
+        return Tensor(name, self.result(layout, len(builder.tensor_of(name).spatial)), kept)
 
     def check(self, value: Value) -> Any:
         """The value, which is one array. Raises ParameterError where it is not what the layer says."""
@@ -132,7 +146,7 @@ class Join(Part):
 
     def write(self, builder: TensorGraphBuilder, value: Value) -> Value:
         layout = self.check(value)
-        return Tensor(builder.append(self.make(layout), [operand.name for operand in value]), layout)
+        return Tensor(builder.append(self.make(layout), [operand.name for operand in value]), layout, kept(value))
 
     def check(self, value: Value) -> Layout:
         """The layout that all values of a tuple have. Raises ParameterError."""
@@ -238,6 +252,16 @@ def singles(part: Part) -> Iterator[Single]:
                 yield from singles(inner)
         case Repeat():
             yield from singles(part.part)
+
+
+def kept(value: Value) -> tuple[slice, ...]:
+    """Which examples of the inputs a value has. Raises UnsupportedError where those of a tuple have different ones."""
+    if isinstance(value, Tensor):
+        return value.kept
+    found = {repr(own): own for own in map(kept, value)}
+    if len(found) > 1:
+        raise UnsupportedError(f"branches that keep different examples: {', '.join(found)}")
+    return found.popitem()[1]
 
 
 def several(name: str, value: Value) -> tuple[Value, ...]:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from ntc import nn
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.ir.op import TensorOp
 from ntc.ir.types import Spatial
-from ntc.stax.combinators import Layer, single, triple
+from ntc.stax.combinators import Layer, triple
 from ntc.stax.enums import AggregateImplementation
 from ntc.stax.layout import Layout
 from ntc.stax.part import Single, operation
@@ -49,19 +48,19 @@ def Aggregate(  # noqa: N802
 ) -> Layer:
     """Sums over neighbours in the graph of each example: `kernel_fn(x1, x2, pattern=(p1, p2))`.
 
-    See `ntc.ir.ops.Aggregate`. Patterns are adjacency matrices (n, *vertices, *vertices), which `to_dense` may make of
-    what is given; or, with `implementation="SPARSE"`, edges (n, count, axes, 2).
+    See `ntc.ir.ops.Aggregate`. Patterns are adjacency matrices (n, *vertices, *vertices), with axes in the order of the
+    array's, which `to_dense` may make of what is given; or, with `implementation="SPARSE"`, edges (n, count, axes, 2).
+    Without a pattern the layer returns its input.
     """
     named = (aggregate_axis,) if isinstance(aggregate_axis, int) else aggregate_axis
     patterns = Patterns(word("implementation", implementation, AggregateImplementation) == "SPARSE", to_dense)
 
     def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
-        if named is None:
-            return (operation(nn.aggregate()),)
-        found = tuple(layout.position("Aggregate", axis) - 1 for axis in named)
+        axes = layout.spatial if named is None else named
+        found = tuple(sorted({layout.position("Aggregate", axis) - 1 for axis in axes}))
         if not all(0 <= axis < len(spatial) for axis in found):
             raise ParameterError(f"Aggregate: axes {named} should be neither that of examples nor that of channels")
-        return (operation(nn.aggregate(found)),)
+        return (operation(nn.aggregate(None if len(found) == len(spatial) > 0 else found)),)
 
     return triple(Single("Aggregate", ops, (batch_axis, channel_axis), dense=patterns))
 
@@ -76,7 +75,8 @@ def ImageResize(  # noqa: N802
 ) -> Layer:
     """Positions resized to those of `shape`, of which -1 keeps a size. See `ntc.ir.ops.Resize`.
 
-    `method` is one of `jax.image.resize`; products are in full precision, whatever `precision` is.
+    `method` is one of `jax.image.resize`; products are in full precision, whatever `precision` is. Raises
+    UnsupportedError for other numbers of examples or of channels.
     """
     named = getattr(method, "name", method)
     name = _METHODS.get(str(named).lower(), str(named).lower())
@@ -88,6 +88,8 @@ def ImageResize(  # noqa: N802
         if (examples, channels) != (-1, -1):
             raise UnsupportedError("ImageResize of examples or of channels", hint="-1 for these axes in shape")
         wanted = tuple(own if size == -1 else size for own, size in zip(spatial, sizes, strict=True))
+        if wanted == spatial:
+            return (operation(nn.identity()),)
         return (operation(nn.resize(wanted, name, antialias)),)  # type: ignore[arg-type]  # it checks the method
 
     return triple(Single("ImageResize", ops, (batch_axis, channel_axis)))
@@ -104,25 +106,48 @@ Slice = _Slice()
 
 
 def Index(idx: Any, batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
-    """One position of the input (all spatial indices whole numbers), or a range of positions (all slices).
+    """x[idx], of whole numbers, slices and an ellipsis: some positions, which a whole number takes the axis of, and a
+    slice of the examples. See `ntc.ir.ops.Index`, `ntc.ir.ops.Slice`.
 
-    Raises UnsupportedError for examples, channels, and for whole numbers and slices together.
+    Raises UnsupportedError for one example, and for channels.
     """
     keys = idx if isinstance(idx, tuple) else (idx,)
 
     def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
         examples, *named, channels = layout.standard(_every_axis(keys, layout.axes))
-        if examples != slice(None) or channels != slice(None):
-            raise UnsupportedError("Index of examples or of channels", hint="Index(Slice[:, 1, 2]), Slice[:, 1:3]")
-        whole = [isinstance(key, int) for key in named]
-        if whole and all(whole):
+        if isinstance(examples, int) or channels != slice(None):
+            raise UnsupportedError("Index of one example, or of channels", hint="Index(Slice[1:2]) keeps the axis")
+        if named and all(isinstance(key, int) for key in named):
             return (operation(nn.index(tuple(named))),)
-        if any(whole):
-            raise UnsupportedError("Index with whole numbers and slices together", hint="Slice[:, 1:2, 2:3] keeps axes")
-        bounds = zip(*((key.start, key.stop, 1 if key.step is None else key.step) for key in named), strict=True)
-        return (operation(nn.slice(*map(tuple, bounds)) if named else nn.identity()),)
+        return _sliced(named, spatial) or (operation(nn.identity()),)
 
-    return triple(Single("Index", ops, (batch_axis, channel_axis)))
+    def result(layout: Layout, count: int) -> Layout:
+        named = layout.standard(_every_axis(keys, layout.axes))[1:-1]
+        gone = [axis for axis, key in enumerate(named) if isinstance(key, int)]
+        return layout.without(gone) if layout.axes - len(gone) == count + 2 else layout
+
+    def examples(layout: Layout) -> slice | None:
+        key = layout.standard(_every_axis(keys, layout.axes))[0]
+        return key if isinstance(key, slice) and key != slice(None) else None
+
+    return triple(Single("Index", ops, (batch_axis, channel_axis), result, examples=examples))
+
+
+def _sliced(keys: list[Any], spatial: Spatial) -> tuple[TensorOp, ...]:
+    """The ops of an index of positions: slices forwards, then axes turned round, then those of one position removed."""
+    slices = [slice(key, None if key == -1 else key + 1) if isinstance(key, int) else key for key in keys]
+    ranges = [range(size)[key] for key, size in zip(slices, spatial, strict=True)]
+    found: list[TensorOp] = []
+    if any(len(own) < size for own, size in zip(ranges, spatial, strict=True)):
+        forwards = [own if own.step > 0 else own[::-1] for own in ranges]
+        bounds = [(own.start, own.stop, own.step) for own in forwards]
+        found.append(operation(nn.slice(*map(tuple, zip(*bounds, strict=True)))))
+    for axis, own in enumerate(ranges):
+        if own.step < 0 and len(own) > 1:
+            turned = tuple(tuple(float(p + q == len(own) - 1) for q in range(len(own))) for p in range(len(own)))
+            found.append(operation(nn.matrix(turned, axis)))
+    gone = tuple(axis for axis, key in enumerate(keys) if isinstance(key, int))
+    return (*found, operation(nn.mix(gone, (), ((1.0,),)))) if gone else tuple(found)
 
 
 def _every_axis(keys: tuple[Any, ...], axes: int) -> tuple[Any, ...]:
@@ -135,48 +160,3 @@ def _every_axis(keys: tuple[Any, ...], axes: int) -> tuple[Any, ...]:
     if not all(isinstance(key, int | slice) and not isinstance(key, bool) for key in found):
         raise ParameterError(f"Index: indices should be whole numbers, slices or an ellipsis, got {keys!r:.60}")
     return found
-
-
-def DotGeneral(  # noqa: N802
-    *,
-    lhs: Any = None,
-    rhs: Any = None,
-    dimension_numbers: Any = (((), ()), ((), ())),
-    precision: Any = None,
-    batch_axis: int = 0,
-    channel_axis: int = -1,
-) -> Layer:
-    """`lax.dot_general(x, rhs, dimension_numbers)`, or of `lhs` and x: a matrix along one spatial axis, or a number.
-
-    See `ntc.ir.ops.Matrix`. Products are in full precision, whatever `precision` is. Raises UnsupportedError for batch
-    dimensions, several contracted axes, axes of examples or channels, and constants that are neither.
-    """
-    if lhs is not None and rhs is not None:
-        raise ParameterError("DotGeneral takes lhs or rhs, got both")
-    constant = lhs if rhs is None else rhs
-    axes = (batch_axis, channel_axis)
-    if constant is None or np.ndim(constant) == 0:
-        layer = nn.identity() if constant is None else nn.scale(float(constant))
-        return single("DotGeneral", layer, axes)
-    contracted, batch = dimension_numbers
-    mine, own = contracted if rhs is not None else contracted[::-1]
-    if len(mine) != 1 or len(own) != 1 or np.ndim(constant) != 2 or any(map(len, batch)):
-        raise UnsupportedError("DotGeneral of anything but one axis with one axis of a matrix")
-    matrix = np.asarray(constant, np.float64)
-    values = tuple(map(tuple, (matrix if own[0] % 2 else matrix.T).tolist()))
-
-    def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
-        at = layout.position("DotGeneral", mine[0]) - 1
-        if not 0 <= at < len(spatial):
-            raise UnsupportedError("DotGeneral along the axis of examples or of channels")
-        others = [axis for axis in range(len(spatial)) if axis != at]
-        order = tuple([*others, at] if lhs is None else [at, *others])
-        return operation(nn.matrix(values, at)), operation(nn.transpose(order))
-
-    def result(layout: Layout, count: int) -> Layout:
-        """The contracted axis leaves its place, and the other axis of the matrix comes first or last."""
-        place, first = mine[0] % layout.axes, lhs is not None
-        examples, channels = (axis - (axis > place) + first for axis in (layout.batch, layout.channel))
-        return Layout(layout.axes, examples, channels)
-
-    return triple(Single("DotGeneral", ops, axes, result))

@@ -60,7 +60,8 @@ def _scale(part: Single, weight: Weight, read: str) -> Any:
 def _shape(filters: Filters, slot: str, weight: Weight, layout: Layout, out: Layout, x: TensorType) -> tuple[int, ...]:
     """The shape of an array in the parameters."""
     if slot == "b":
-        stored: tuple[int, ...] = out.stored((*(1,) * (out.axes - len(weight.shape)), *weight.shape))
+        own = weight.shape if filters.bias is None else tuple(weight.shape[axis] for axis in filters.bias)
+        stored: tuple[int, ...] = out.stored((*(1,) * (out.axes - len(own)), *own))
         return stored
     if slot == "embedding":
         embedding: tuple[int, ...] = layout.stored((1, *x.spatial, weight.shape[-1]))
@@ -76,6 +77,8 @@ def _own(filters: Filters, slot: str, given: Any, weights: Mapping[str, Weight],
     array: jax.Array = jnp.asarray(given)
     if slot == "b":
         expanded: jax.Array = out.standard(array)
+        if filters.bias is not None:
+            expanded = jnp.transpose(expanded, (0, *(1 + filters.bias.index(axis) for axis in range(len(shape)))))
         return expanded if "w" in filters.slots else expanded.reshape(1, 1, -1)
     if slot == "embedding":
         embedding: jax.Array = out.standard(array).reshape(shape)
@@ -85,4 +88,14 @@ def _own(filters: Filters, slot: str, given: Any, weights: Mapping[str, Weight],
         array = jnp.moveaxis(array.reshape(channels, heads, -1), 0, 1).reshape(shape)
     if slot == "w" and filters.order is not None:
         array = jnp.transpose(array, [filters.order.index(axis) for axis in range(len(filters.order))])
+        array = array if filters.taps is None else _with_taps_in_order(array, filters.taps)
     return array
+
+
+def _with_taps_in_order(w: jax.Array, taps: tuple[tuple[int, int], ...]) -> jax.Array:
+    """Filters (..., channels * taps, outputs) with taps in the order of the op's axes."""
+    *positions, inputs, outputs = w.shape
+    first, sizes = len(positions) + 1, [size for size, _ in taps]
+    apart = w.reshape(*positions, -1, *sizes, outputs)
+    order = [*range(first), *(first + place for _, place in taps), apart.ndim - 1]
+    return jnp.transpose(apart, order).reshape(*positions, inputs, outputs)

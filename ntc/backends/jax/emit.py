@@ -48,12 +48,11 @@ def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]
 
 
 def _features(op: kernel.Gram, x: jax.Array) -> jax.Array:
-    """The channels of an array that the op multiplies. The last one of a masked input says what is not masked."""
-    if op.channels is not None:
-        return x[..., : op.channels]
+    """The channels of an array that the op multiplies. One behind those of a masked input says what is not masked."""
     if op.masked is None:
-        return x
-    return x[..., -1:] if isinstance(op, kernel.Unmasked) else x[..., :-1]
+        return x[..., : op.channels]
+    own = x.shape[-1] - 1 if op.channels is None else op.channels
+    return x[..., own : own + 1] if isinstance(op, kernel.Unmasked) else x[..., :own]
 
 
 def _products(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -214,6 +213,23 @@ def _permute(scope: Scope, node: Node, type_: CovarianceType, operands: list[Blo
     return permuted(operands[0], op.axes, type_)
 
 
+def _mix(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    """Products with the matrix on both sides, on all entries."""
+    op: Any = node.op
+    before, after = op.orders(operands[0].type.spatial, 2)
+    x = to_dense(operands[0]).transpose(before)
+    kept = x.shape[: len(after) - 2 * len(op.outputs)]
+    matrix = jnp.asarray(op.values, x.dtype)
+    pairs = x.reshape(*kept, matrix.shape[1], matrix.shape[1])
+    products = jnp.einsum("oq,...qr,pr->...op", matrix, pairs, matrix, precision=jax.lax.Precision.HIGHEST)
+    return from_dense(products.reshape(*kept, *op.outputs, *op.outputs).transpose(after), type_)
+
+
+def _positive(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    x = _aligned(operands[0], type_)
+    return (x > 0).astype(x.dtype)
+
+
 def _diagonal_only(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     x = _aligned(operands[0], type_)
     return jnp.where(repeat_columns(scope.lanes(type_).on_diagonal(), scope.columns), x, 0)
@@ -234,15 +250,16 @@ def _mirror(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bloc
 def _edge_sum(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     """Products with the patterns of both examples, on all entries."""
     op: Any = node.op
-    first, second = (op.patterns(x, type_.spatial) for x in (scope.x1, scope.x2))
-    dense = to_dense(operands[0])
-    moved = [2 + 2 * axis + side for side in (0, 1) for axis in op.axes]
-    last = list(range(dense.ndim - len(moved), dense.ndim))
-    x = jnp.moveaxis(dense, moved, last)
-    matrices = x.reshape(*x.shape[: -len(moved)], first.shape[1], first.shape[1])
+    spatial = operands[0].type.spatial
+    first, second = (op.patterns(x, spatial) for x in (scope.x1, scope.x2))
+    before, after = op.apart(len(spatial), 2)
+    x = to_dense(operands[0]).transpose(before)
+    kept = x.shape[: x.ndim - 2 * len(op.axes)]
+    matrices = x.reshape(*kept, first.shape[1], first.shape[1])
     rule = "mij,nm...iI,mIJ->nm...jJ" if len(type_.batch) == 1 else "nij,nm...iI,mIJ->nm...jJ"
     products = jnp.einsum(rule, first, matrices, second, precision=jax.lax.Precision.HIGHEST)
-    return from_dense(jnp.moveaxis(products.reshape(x.shape), last, moved), type_)
+    sizes = tuple(spatial[axis] for axis in op.axes) if op.outputs is None else op.outputs
+    return from_dense(products.reshape(*kept, *sizes, *sizes).transpose(after), type_)
 
 
 def _index_along(x: jax.Array, axis: int) -> jax.Array:
@@ -297,6 +314,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Affine: _affine,
     kernel.Add: _add,
     kernel.Mul: _mul,
+    kernel.Positive: _positive,
     kernel.Div: _div,
     kernel.Dual: _integral,
     kernel.DualDot: _integral,
@@ -311,6 +329,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Dilate: _linear,
     kernel.Interpolate: _linear,
     kernel.Contract: _linear,
+    kernel.MixPositions: _mix,
     kernel.Permute: _permute,
     kernel.OnDiagonal: _diagonal_only,
     kernel.DiagScale: _diag_scale,

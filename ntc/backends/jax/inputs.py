@@ -115,17 +115,17 @@ class Inputs:
             return x
         spatial = x.shape[1:-1]
         rule = op.kernel_op(spatial)
-        size = rule.size(spatial)
+        size, outputs = rule.size(spatial), rule.columns(spatial)
         if pattern is None:
-            raise InputError(f"{name} needs a pattern of shape (n, {size}, {size}), which aggregate reads")
+            raise InputError(f"{name} needs a pattern of shape (n, {size}, {outputs}), which aggregate reads")
         rows = self._real(f"the pattern of {name}", pattern)
-        if rows.shape != (x.shape[0], size, size):
+        if rows.shape != (x.shape[0], size, outputs):
             raise InputError(
-                f"the pattern of {name} should have shape ({x.shape[0]}, {size}, {size}), got {rows.shape}",
+                f"the pattern of {name} should have shape ({x.shape[0]}, {size}, {outputs}), got {rows.shape}",
                 hint="ntc.adjacency(edges, size) makes one from lists of edges",
             )
         sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]
-        rows = self.numpy.broadcast_to(rows.reshape(x.shape[0], *sizes, size), (*x.shape[:-1], size))
+        rows = self.numpy.broadcast_to(rows.reshape(x.shape[0], *sizes, outputs), (*x.shape[:-1], outputs))
         return self.numpy.concatenate([x, rows], axis=-1)
 
 
@@ -151,10 +151,14 @@ def is_missing(masked: Masked, x: jax.Array) -> jax.Array:
     return jnp.isnan(x) if masked == "nan" else jnp.isin(x, jnp.asarray(markers(masked), x.dtype))
 
 
-def without_masked(masked: Masked | None, x: jax.Array) -> jax.Array:
-    """x with zeros for masked entries, and one more channel: 1 at positions that are not masked, else 0."""
+def without_masked(masked: Masked | None, x: jax.Array, channels: int | None = None) -> jax.Array:
+    """x with zeros for masked entries, and one more channel: 1 at positions that are not masked, else 0.
+
+    It is behind the channels of the input, of which there are `channels` (default: all) before those of a pattern.
+    """
     if masked is None:
         return x
-    missing = is_missing(masked, x)
+    own, rest = x[..., :channels], x[..., x.shape[-1] if channels is None else channels :]
+    missing = is_missing(masked, own)
     present = ~missing.all(-1, keepdims=True)
-    return jnp.concatenate([jnp.where(missing, 0, x), present.astype(x.dtype)], axis=-1)
+    return jnp.concatenate([jnp.where(missing, 0, own), present.astype(x.dtype), rest], axis=-1)

@@ -21,7 +21,7 @@ def is_staged() -> bool:
 
 def _has_numbers(x: jax.Array) -> bool:
     try:
-        np.asarray(x)
+        np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
     except jax.errors.TracerArrayConversionError:
         return False
     return True

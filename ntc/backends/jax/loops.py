@@ -42,7 +42,7 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
     groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
     margins = margins_of(graph, [item for _, items in groups for item in items])
 
-    masked = next((node.op.masked for node in graph.nodes if isinstance(node.op, Gram)), None)
+    read = next((node.op for node in graph.nodes if isinstance(node.op, Gram)), Gram())
 
     def function(
         *arrays: jax.Array,
@@ -51,7 +51,7 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
         given: Mapping[str, jax.Array] | None = None,
     ) -> Outputs:
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
-            arrays = tuple(map(partial(without_masked, masked), arrays))
+            arrays = tuple(without_masked(read.masked, x, read.channels) for x in arrays)
             program = _Program.start(graph, target, margins, arrays, equal, hyper, given or {})
             for group, items in groups:
                 program.group(group, items)

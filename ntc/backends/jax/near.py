@@ -92,10 +92,10 @@ class NearPairs:
 
     @cached_property
     def _near(self) -> Callable[..., jax.Array]:
-        masked = next((node.op.masked for node in self.graph.nodes if isinstance(node.op, Gram)), None)
+        read = next((node.op for node in self.graph.nodes if isinstance(node.op, Gram)), Gram())
 
         def flat(x: jax.Array) -> jax.Array:
-            return without_masked(masked, x).reshape(x.shape[0], -1)
+            return without_masked(read.masked, x, read.channels).reshape(x.shape[0], -1)
 
         def near(x1: jax.Array, x2: jax.Array) -> jax.Array:
             first, second = flat(x1), flat(x2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import jax
@@ -14,9 +15,9 @@ from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.errors import NonFiniteError
 from ntc.ir.graph import Graph, Node, Output
-from ntc.ir.kernel import Dual, Gram
-from ntc.ir.kernel.inputs import markers
+from ntc.ir.kernel import Dual, DualDot, Gram
 from ntc.ir.kernel.pointwise import GaussianIntegral
+from ntc.ir.ops import Elementwise
 from ntc.ir.types import DType, Target
 
 Array = npt.NDArray[Any]
@@ -58,23 +59,21 @@ class FiniteCheck:
     def diagonal(self, x: Array, result: Values) -> None:
         """Checks kernels of every example with itself, (n, ...). Raises NonFiniteError."""
         for label, values in result.items():
-            bad = self._known(x) & ~_every(np.isfinite(values), 1)
+            bad = self._known(x) & ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
             if bad.any():
                 first = int(np.argmax(bad))
                 self._explain(label, f"example {first} with itself", x[first : first + 1])
 
     def _known(self, x: Array) -> npt.NDArray[np.bool_]:
         """Which examples are finite, but for what marks masked entries."""
-        finite = np.isfinite(x)
-        masked = next((node.op.masked for node in self.graph.nodes if isinstance(node.op, Gram)), None)
-        if masked is not None:
-            finite |= np.isnan(x) if masked == "nan" else np.isin(x, markers(masked))
-        known: npt.NDArray[np.bool_] = _every(finite, 1)
+        gram = next((node.op for node in self.graph.nodes if isinstance(node.op, Gram)), Gram())
+        known: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(_rows(x)) | gram.is_masked(_rows(x)), 1)
         return known
 
     @staticmethod
     def _entry(block: Array, rows: Array, columns: Array) -> tuple[int, int] | None:
-        found = np.argwhere(~_every(np.isfinite(block), 2) & rows[:, None] & columns)
+        finite = np.isfinite(block).all(axis=tuple(range(2, block.ndim)))
+        found = np.argwhere(~finite & rows[:, None] & columns)
         return (int(found[0][0]), int(found[0][1])) if len(found) else None
 
     def _explain(self, label: str, pair: str, examples: Array) -> None:
@@ -86,8 +85,11 @@ class FiniteCheck:
             hint += "; float64 (dtype='float64') overflows at larger values"
         at = "" if variance is None else f" at a variance of its input of {variance:.3g}"
         op: Any = node.op
-        name = f"{op.phi.name if isinstance(node.op, GaussianIntegral) else op.name} (%{node.name})"
+        named: Any = op.phi if isinstance(node.op, GaussianIntegral) else op
+        name = f"{named.name} (%{node.name})"
         integral = f"{'E[phi phi]' if isinstance(op, Dual) else 'the integral'} of " if variance is not None else ""
+        if limit := limited(self.graph).get(node.name):
+            at += f", and infinite from {limit.largest_variance:.6g} on"
         raise NonFiniteError(
             f"the {label} kernel of {pair} is not finite: {integral}{name} is not{at}",
             location=node.location,
@@ -109,9 +111,20 @@ class FiniteCheck:
         return None, None
 
 
-def _every(condition: Array, kept: int) -> Any:
-    """Whether it holds for all entries of the axes after the first ones."""
-    return condition.all(axis=tuple(range(kept, condition.ndim)))
+def _rows(x: Array) -> Array:
+    """(n, ...) as (n, entries), also without examples."""
+    return x.reshape(len(x), prod(x.shape[1:]))
+
+
+def limited(graph: Graph) -> dict[str, Elementwise]:
+    """The nonlinearities of a kernel graph whose integrals are infinite from some variance on, by the name of the
+    integral."""
+    return {
+        node.name: node.op.phi
+        for node in graph.nodes
+        if isinstance(node.op, Dual | DualDot) and isinstance(node.op.phi, Elementwise)
+        if np.isfinite(node.op.phi.largest_variance)
+    }
 
 
 def _tracked(values: Array) -> Array:

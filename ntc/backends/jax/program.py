@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from ntc.backends.jax import finite
-from ntc.backends.jax.executables import Executables
+from ntc.backends.jax.executables import Executables, device_of
 from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.kernels import Kernels
@@ -24,12 +24,13 @@ from ntc.backends.jax.known import is_traced
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.near import NearPairs, loses_digits
 from ntc.backends.jax.nonfinite import FiniteCheck
+from ntc.backends.jax.portable import Portable
 from ntc.backends.jax.precision import precision, require
 from ntc.backends.jax.self_test import LONG, SelfTest
 from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
-from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, compute_tiles, padded, workers
+from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, compute_tiles, padded, shape_of, workers
 from ntc.backends.jax.traced import TracedTiles, traced_tiling
-from ntc.errors import InputError, NtcError, UnsupportedError
+from ntc.errors import InputError, NtcError
 from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
@@ -42,7 +43,7 @@ _FEW_PAIRS = 16
 Emitted = Callable[..., Mapping[str, jax.Array]]
 
 
-class Program:
+class Program(Portable):
     """The NNGP and NTK of one network as a jitted JAX function.
 
     Calling it with x1 of shape (n1, *spatial, channels) and x2 of shape (n2, *spatial, channels) gives
@@ -315,13 +316,7 @@ class Program:
 
     @cached_property
     def _device(self) -> jax.Device:
-        try:
-            return jax.devices(self.target)[0]
-        except RuntimeError:
-            raise UnsupportedError(
-                f"the program is for {self.target}, and JAX finds no such device here",
-                hint="build it with target='cpu', or run it where the device is",
-            ) from None
+        return device_of(self.target)
 
     @property
     def device_kind(self) -> str:
@@ -347,12 +342,12 @@ class Program:
     ) -> Values:
         n1, n2 = len(x1), len(x1 if x2 is None else x2)
         if not n1 or not n2:
-            empty: Values = {k: np.zeros(self._shape(k, n1, n2), x1.dtype) for k in self._labels}
+            empty: Values = {k: np.zeros(shape_of(self.graphs["cross"], k, n1, n2), x1.dtype) for k in self._labels}
             return empty
         tiling = self._tiling(n1, n2, memory)
         if x2 is None and tiling.rows * tiling.columns < n1 * n2:
             tiling = tiling.squares
-        result: Values = {k: np.empty(self._shape(k, n1, n2), x1.dtype) for k in self._labels}
+        result: Values = {k: np.empty(shape_of(self.graphs["cross"], k, n1, n2), x1.dtype) for k in self._labels}
         if self.devices > 1:
             tiling = even(tiling, self.devices, n1, n2, x2 is None)
             self._shard(TiledMatrix(x1, x2, tiling, result), scales, progress)
@@ -402,9 +397,3 @@ class Program:
     def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
         limit = default_memory() if memory is None else memory
         return self._tilings(n1, n2, self.target, limit, workers(self.target))
-
-    def _shape(self, label: str, n1: int, n2: int) -> tuple[int, ...]:
-        graph = self.graphs["cross"]
-        (value,) = (output.value for output in graph.outputs if output.label == label)
-        spatial = graph.covariance_of(value).spatial
-        return n1, n2, *(n for size in spatial for n in (size, size))

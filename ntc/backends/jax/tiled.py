@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ntc.ir.graph import Graph
 from ntc.ir.types import Target
 from ntc.schedule.tiles import Tiling
 
@@ -75,6 +76,13 @@ class TiledMatrix:
     @property
     def _columns(self) -> Examples:
         return self.x1 if self.x2 is None else self.x2
+
+
+def shape_of(graph: Graph, label: str, n1: int, n2: int) -> tuple[int, ...]:
+    """Of the matrix of an output: (n1, n2), and of every spatial axis its size twice."""
+    (value,) = (output.value for output in graph.outputs if output.label == label)
+    spatial = graph.covariance_of(value).spatial
+    return n1, n2, *(n for size in spatial for n in (size, size))
 
 
 def compute_tiles(

@@ -8,7 +8,8 @@ from ntc.ir.kernel.distance import Covariance
 from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Given, Gram, Unmasked
 from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
-from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, DualMean, GaussianIntegral, Mul
+from ntc.ir.kernel.mix import MixPositions
+from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, DualMean, GaussianIntegral, Mul, Positive
 from ntc.ir.kernel.positions import OnDiagonal, Permute
 from ntc.ir.kernel.readout import Mirror, Reduce, Select
 from ntc.ir.kernel.windows import Window, Window2
@@ -25,6 +26,7 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Add,
         Mul,
         Div,
+        Positive,
         Dual,
         DualDot,
         Covariance,
@@ -38,6 +40,7 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         Dilate,
         Interpolate,
         Contract,
+        MixPositions,
         Permute,
         OnDiagonal,
         DiagScale,
@@ -73,9 +76,11 @@ __all__ = [
     "Interpolate",
     "Linear",
     "Mirror",
+    "MixPositions",
     "Mul",
     "OnDiagonal",
     "Permute",
+    "Positive",
     "Reduce",
     "Select",
     "Spread",

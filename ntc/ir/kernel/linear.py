@@ -170,12 +170,16 @@ def _divided(offsets: Offsets, stride: int, size: int) -> Offsets:
 
 @frozen
 class Interpolate(Linear):
-    """Resampling to `size` positions per axis, with the weights of `ntc.ir.resampling`. Source: Keys 1981."""
+    """Resampling to `size` positions per axis, with the weights of `ntc.ir.resampling`. Source: Keys 1981.
+
+    With `reads`, ones for all weights that are not zero.
+    """
 
     name: ClassVar[str] = "interpolate"
     size: Sizes
     method: Method
     antialias: bool = True
+    reads: bool = False
 
     def outputs(self, spatial: Spatial) -> Spatial:
         _check_rank(self, len(self.size), spatial)
@@ -185,10 +189,11 @@ class Interpolate(Linear):
 
     def matrices(self, spatial: Spatial) -> tuple[Taps | None, ...]:
         axes = zip(spatial, self.size, strict=True)
-        return tuple(
-            None if size == outputs else Taps.of(resize_matrix(size, outputs, self.method, self.antialias))
-            for size, outputs in axes
-        )
+        return tuple(None if size == outputs else Taps.of(self._matrix(size, outputs)) for size, outputs in axes)
+
+    def _matrix(self, size: int, outputs: int) -> Array:
+        matrix = resize_matrix(size, outputs, self.method, self.antialias)
+        return (matrix != 0).astype(np.float64) if self.reads else matrix
 
 
 @frozen

@@ -67,6 +67,16 @@ class Add(Pointwise):
 
 
 @frozen
+class Positive(Pointwise):
+    """1 where an entry is positive, else 0: which pairs of positions read some that are there."""
+
+    name: ClassVar[str] = "positive"
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        return np.where(np.isnan(operands[0]), np.nan, operands[0] > 0)
+
+
+@frozen
 class Mul(Pointwise):
     """Product of the operands."""
 

@@ -18,10 +18,11 @@ from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
 from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
+from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
 from ntc.ir.ops.layer_norm import LayerNorm
-from ntc.ir.ops.linear import Matrix, Pad, Resize, Scale, Slice, Transpose
+from ntc.ir.ops.linear import Matrix, Mix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.periodic import Cos, Gabor, Rbf, Sin, Sinusoid
 from ntc.ir.ops.polynomial import Hermite, Monomial, Polynomial, PolynomialFamily, RectifiedMonomial
@@ -85,6 +86,7 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Pad,
         Resize,
         Matrix,
+        Mix,
         Transpose,
         Scale,
         Dropout,
@@ -125,6 +127,7 @@ __all__ = [
     "Gaussian",
     "Gelu",
     "GeluTanh",
+    "GivenActivation",
     "GlobalAvgPool",
     "GlobalSumPool",
     "GroupedConv",
@@ -138,6 +141,7 @@ __all__ = [
     "Mask",
     "Matrix",
     "Mish",
+    "Mix",
     "Monomial",
     "Pad",
     "PiecewiseLinear",

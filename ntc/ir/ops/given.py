@@ -18,7 +18,8 @@ class Given(TensorOp):
     network. Several in one graph are independent of each other. Source: definition.
 
     Parameters: number, which of the given ones; spatial, channels, its shape; gaussian, whether it is Gaussian; data,
-    whether its channels are those of data, of which no sum has a limit.
+    whether its channels are those of data, of which no sum has a limit; masked, whether
+    which pairs of positions are there is given as well.
     """
 
     name: ClassVar[str] = "given"
@@ -27,6 +28,7 @@ class Given(TensorOp):
     channels: Count = 1
     gaussian: bool = False
     data: bool = False
+    masked: bool = False
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         return self.spatial, self.channels
@@ -43,3 +45,7 @@ class Given(TensorOp):
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         return emit(GivenCovariance("ntk", self.number, self.spatial), *xs[0].arrays)
+
+    def unmasked(self, emit: Emit, *xs: Pair) -> Value:
+        """Emits which pairs of positions are there, as 1 and 0."""
+        return emit(GivenCovariance("mask", self.number, self.spatial), *xs[0].arrays)

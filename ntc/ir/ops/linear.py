@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
+from math import prod
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ntc.errors import ShapeError
+from ntc.errors import LimitError, ShapeError
+from ntc.ir import kernel
 from ntc.ir.kernel import Affine, Contract, Interpolate, Permute, Window
 from ntc.ir.kernel.linear import Rows, SpatialAxis
 from ntc.ir.op import Emit, KernelOp, Pair, TensorOp, Value
 from ntc.ir.resampling import Method
-from ntc.ir.schema import MAX_EXTENT, Extent, Finite, frozen
+from ntc.ir.schema import MAX_EXTENT, Count, Extent, Finite, frozen
 from ntc.ir.sliding import Strided, compact, per_axis
-from ntc.ir.types import Distribution, Spatial, TensorType
+from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
 
 Bound = Annotated[int, Field(ge=-MAX_EXTENT, le=MAX_EXTENT)] | None
 Bounds = tuple[Bound, ...] | None
@@ -160,6 +163,9 @@ class Resize(FixedLinear):
     def kernel_op(self, spatial: Spatial) -> KernelOp:
         return self._interpolate(spatial)
 
+    def reads(self, spatial: Spatial) -> KernelOp:
+        return replace(self._interpolate(spatial), reads=True)
+
     def _interpolate(self, spatial: Spatial) -> Interpolate:
         if not spatial:
             raise ShapeError("resize: its input has no spatial axes", hint="remove this layer")
@@ -196,6 +202,50 @@ class Matrix(FixedLinear):
     def kernel_op(self, spatial: Spatial) -> KernelOp:
         return Contract(self.axis, self.values)
 
+    def reads(self, spatial: Spatial) -> KernelOp:
+        return Contract(self.axis, _nonzero(self.values))
+
+
+@frozen
+class Mix(FixedLinear):
+    """y[.., o] = sum over q of values[o][q] x[.., q], where q runs over positions along `axes` together.
+
+    K' = M K M^T with M = values along these axes, the identity along others,  T' likewise. New axes of `sizes`,
+    of which the product is the number of rows, come behind those that are left. Source: the bilinearity of the
+    covariance; `DotGeneral` of Novak et al. 2022 (arXiv:2206.08720).
+
+    Parameters: axes, from 0, the last one fastest in q, none for copies of every position; sizes; values, one row for
+    every output position.
+    """
+
+    name: ClassVar[str] = "mix"
+    axes: tuple[SpatialAxis, ...]
+    sizes: tuple[Count, ...]
+    values: Rows
+
+    def outputs(self, spatial: Spatial) -> Spatial:
+        inside = all(axis < len(spatial) for axis in self.axes) and len({*self.axes}) == len(self.axes)
+        if not inside:
+            raise ShapeError(f"mix: {self.axes} are not different axes of {len(spatial)}", parameter="axes")
+        left = tuple(size for axis, size in enumerate(spatial) if axis not in self.axes)
+        if len(left) + len(self.sizes) > MAX_SPATIAL_AXES:
+            raise LimitError(f"mix: the output has more than {MAX_SPATIAL_AXES} spatial axes")
+        rows, columns = prod(self.sizes), prod(spatial[axis] for axis in self.axes)
+        if len(self.values) != rows or {len(row) for row in self.values} != {columns}:
+            raise ShapeError(f"mix: values should have {rows} rows of {columns} numbers", parameter="values")
+        return (*left, *self.sizes)
+
+    def kernel_op(self, spatial: Spatial) -> KernelOp:
+        return kernel.MixPositions(self.axes, self.sizes, self.values)
+
+    def reads(self, spatial: Spatial) -> KernelOp:
+        return kernel.MixPositions(self.axes, self.sizes, _nonzero(self.values))
+
+
+def _nonzero(rows: Rows) -> Rows:
+    """Ones for all that is not zero."""
+    return tuple(tuple(float(value != 0) for value in row) for row in rows)
+
 
 @frozen
 class Transpose(FixedLinear):
@@ -223,6 +273,9 @@ class Transpose(FixedLinear):
 
     def kernel_op(self, spatial: Spatial) -> KernelOp:
         return Permute(self.order(spatial))
+
+    def reads(self, spatial: Spatial) -> KernelOp:
+        return self.kernel_op(spatial)
 
 
 @frozen

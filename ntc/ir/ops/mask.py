@@ -8,7 +8,7 @@ from ntc.ir.kernel import Gram, Unmasked
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import Masked, frozen
 from ntc.ir.sliding import Strided
-from ntc.ir.types import Distribution, Spatial, TensorType
+from ntc.ir.types import ArrayType, Distribution, Spatial, TensorType
 
 
 @frozen
@@ -20,7 +20,7 @@ class Mask(TensorOp):
     that moves no positions. After a window of stride s, an output position is masked if the middle of its window is.
     Source: definition; the conventions are those of Novak et al. 2020 (arXiv:1912.02803), section 2.1 (masking).
 
-    Parameters: value, a number or `nan`.
+    Parameters: value, a number, `nan` or `inf`.
     """
 
     name: ClassVar[str] = "mask"
@@ -37,11 +37,18 @@ class Mask(TensorOp):
         return Strided.every(x.spatial)
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
-        return emit(Gram(masked=self.value), *xs[0].arrays)
+        return emit(Gram(masked=self.value, channels=_channels(*xs)), *xs[0].arrays)
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         return xs[0].t
 
     def unmasked(self, emit: Emit, *xs: Pair) -> Value:
         """Emits which pairs of positions are not masked, as 1 and 0."""
-        return emit(Unmasked(masked=self.value), *xs[0].arrays)
+        return emit(Unmasked(masked=self.value, channels=_channels(*xs)), *xs[0].arrays)
+
+
+def _channels(x: Pair) -> int | None:
+    """How many channels of the array are those of the input, if there are others: the pattern of a graph."""
+    (array, *_) = x.arrays
+    assert isinstance(array.type, ArrayType)
+    return None if array.type.channels == x.type.channels else x.type.channels

@@ -114,8 +114,8 @@ def integral(
         value = f(u) if orders[0] == orders[1] else where(turned, g(u), f(u))
         return total + weight * value * given
 
-    found: jax.Array = lax.fori_loop(0, count, step, jnp.zeros_like(k))
-    return found
+    total: jax.Array = lax.fori_loop(0, count, step, jnp.zeros_like(k))
+    return total
 
 
 def _given(f: Any, g: Any, outer: _Outer, mean: jax.Array, far: jax.Array) -> jax.Array:

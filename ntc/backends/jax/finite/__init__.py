@@ -92,6 +92,13 @@ def apply_all(
     hyper: Values | None = None,
 ) -> dict[str, jax.Array]:
     """All outputs of the network by name, of which the last, `y`, is that of `apply`."""
+    with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
+        return _all_outputs(graph, params, x, key, pattern, dtype, hyper)
+
+
+def _all_outputs(
+    graph: Graph, params: Params, x: Examples, key: Any, pattern: Any, dtype: Any, hyper: Values | None
+) -> dict[str, jax.Array]:
     inputs = Inputs(graph, dtype or jnp.result_type(*jax.tree.leaves(x)), jnp)
     packed = inputs.packed("x", x, None, pattern)
     values = dict(inputs.arrays("x", x))
@@ -107,7 +114,9 @@ def apply_all(
         given |= {"packed": packed} if isinstance(op, Aggregate) else {}
         given |= {"key": _key_of(node, index, key)} if op.draws else {}
         y = row(op, scaled, *(values[operand] for operand in node.operands), **given)
-        masks[node.name] = masking.moved(op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask)
+        masks[node.name] = masking.moved(
+            op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask, given.get("packed")
+        )
         values[node.name] = masking.masked(op, y, masks[node.name])
     return {output.label: values[output.value] for output in graph.outputs}
 

@@ -71,12 +71,19 @@ def _aggregate(op: Any, weights: Mapping[str, jax.Array], x: jax.Array, packed: 
     """`packed` is the input with its pattern in the last channels."""
     spatial = x.shape[1:-1]
     rule = op.kernel_op(spatial)
-    axes = [1 + axis for axis in rule.axes]
-    first = list(range(1, 1 + len(axes)))
-    moved = jnp.moveaxis(x, axes, first)
-    vertices = moved.reshape(x.shape[0], rule.size(spatial), -1)
-    summed = jnp.einsum("nij,nic->njc", rule.patterns(packed, spatial), vertices, precision=lax.Precision.HIGHEST)
-    return jnp.moveaxis(summed.reshape(moved.shape), first, axes)
+    return summed(rule, rule.patterns(packed, spatial), x)
+
+
+def summed(rule: Any, patterns: jax.Array, x: jax.Array) -> jax.Array:
+    """x (n, *spatial, channels) times the matrix of every example, as `ntc.ir.kernel.EdgeSum` has the axes."""
+    moved = [1 + axis for axis in rule.axes]
+    left = [axis for axis in range(x.ndim) if axis not in moved]
+    apart = x.transpose(*left, *moved)
+    kept = apart.shape[: len(left)]
+    y = jnp.einsum("nij,n...i->n...j", patterns, apart.reshape(*kept, -1), precision=lax.Precision.HIGHEST)
+    if rule.outputs is None:
+        return y.reshape(apart.shape).transpose([[*left, *moved].index(axis) for axis in range(x.ndim)])
+    return jnp.moveaxis(y.reshape(*kept, *rule.outputs), len(left) - 1, -1)
 
 
 ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {

@@ -8,8 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ntc.backends.jax.finite.linear import summed
+from ntc.backends.jax.finite.positions import mixed
 from ntc.backends.jax.inputs import is_missing
-from ntc.ir import ops
+from ntc.errors import UnsupportedError
+from ntc.ir import kernel, ops
 from ntc.ir.op import TensorOp
 from ntc.ir.types import TensorType
 
@@ -23,15 +26,44 @@ def _mask(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
     return jnp.where(is_missing(op.value, x), 0, x)
 
 
-def moved(op: TensorOp, type_: TensorType, x: jax.Array, mask: Mask) -> Mask:
-    """The mask of the output, from input and mask of the first operand."""
+def moved(op: TensorOp, type_: TensorType, x: jax.Array, mask: Mask, packed: Any = None) -> Mask:
+    """The mask of the output, from input and mask of the first operand; `packed` is what aggregate reads."""
     if isinstance(op, ops.Mask):
         return ~is_missing(op.value, x).all(-1)
-    positions = None if mask is None else op.visible(type_)
-    if mask is None or positions is None:
+    if mask is None:
+        return None
+    if op.reads(type_.spatial) is not None:
+        return reached(op, mask, packed)
+    positions = op.visible(type_)
+    if positions is None:
         return None
     slices = [slice(p.first, p.first + (p.count - 1) * p.stride + 1, p.stride) for p in positions]
     return mask[(slice(None), *slices)]
+
+
+def reached(op: TensorOp, mask: jax.Array, packed: Any = None) -> jax.Array:
+    """Which positions of the output read one that is there, (n, *spatial), of an op that says what it reads.
+
+    `packed` is the input with the patterns of its graphs. Raises UnsupportedError for an op that reads these, if it is
+    not given.
+    """
+    rule = op.reads(mask.shape[1:])
+    present = mask.astype(jnp.float32)
+    if isinstance(rule, kernel.Permute):
+        return mask.transpose(0, *(1 + axis for axis in rule.axes))
+    if isinstance(rule, kernel.MixPositions):
+        return mixed(present[..., None], rule.axes, rule.outputs, rule.values)[..., 0] > 0
+    if isinstance(rule, kernel.EdgeSum):
+        if packed is None:
+            raise UnsupportedError(f"a Kernel of masked values after {op.name}", hint='get=("nngp", "ntk")')
+        patterns: Any = rule.patterns(packed, mask.shape[1:])
+        return summed(rule, patterns, present[..., None])[..., 0] > 0
+    assert isinstance(rule, kernel.Linear)
+    for axis, taps in enumerate(rule.matrices(mask.shape[1:])):
+        if taps is not None:
+            matrix = jnp.asarray(taps.matrix, jnp.float32)
+            present = jnp.moveaxis(jnp.tensordot(matrix, present, (1, 1 + axis)), 0, 1 + axis)
+    return present > 0
 
 
 def masked(op: TensorOp, y: jax.Array, mask: Mask) -> jax.Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,6 +34,21 @@ def _matrix(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Arra
     return jnp.moveaxis(y, 0, 1 + op.axis)
 
 
+def _mix(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
+    return mixed(x, op.axes, op.sizes, op.values)
+
+
+def mixed(x: jax.Array, axes: Sequence[int], sizes: Sequence[int], values: Any) -> jax.Array:
+    """x (n, *spatial, channels) with a matrix applied to positions along some axes together, as in `ntc.ir.ops.Mix`."""
+    moved = [1 + axis for axis in axes]
+    left = [axis for axis in range(1, x.ndim - 1) if axis not in moved]
+    pixels = x.transpose(0, *left, x.ndim - 1, *moved)
+    kept = pixels.shape[: len(left) + 2]
+    matrix = jnp.asarray(values, x.dtype)
+    y = jnp.einsum("oq,...q->...o", matrix, pixels.reshape(*kept, matrix.shape[1]), precision=lax.Precision.HIGHEST)
+    return jnp.moveaxis(y.reshape(*kept, *sizes), len(left) + 1, -1)
+
+
 def _transpose(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
     order = op.order(x.shape[1:-1])
     return x.transpose(0, *(1 + axis for axis in order), x.ndim - 1)
@@ -53,6 +68,7 @@ ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     ops.Pad: _pad,
     ops.Resize: _resize,
     ops.Matrix: _matrix,
+    ops.Mix: _mix,
     ops.Transpose: _transpose,
     ops.Scale: _scale,
     ops.ConcatSpatial: _concat_spatial,

@@ -1,0 +1,156 @@
+"""What the project shows runs: commands of its pages, examples and benchmarks, all of them, at sizes of seconds."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import ntc.calibrate
+from benchmarks.__main__ import BENCHMARKS
+from tests import command_line, shown
+from tests.shown import ROOT
+from tests.test_docs import LANGUAGE, indented
+
+SKIPPED = {
+    "make setup": "installs; `make test` begins with it",
+    "make demo": ".ci/run runs it, and examples/digits.py runs here",
+    "make test": "these are its tests",
+    "make lint": ".ci/run runs it",
+    "make test-jax": "makes environments of other releases; .ci/run runs its extremes",
+    "make bench": "measures Neural Tangents, which needs an environment of its own; its benchmarks run here without",
+    "NTC_UPDATE_GOLDEN=1 make test": "rewrites what tests expect",
+    'pip install "ntc[dynamics]"': "installs",
+    'pip install "ntc[sklearn]"': "installs",
+    "python -m tools.layers": "writes docs/layers.md; test_docs compares it",
+    "python -m tools.activation_errors": "writes docs/activations.md; test_activations compares it",
+    "python tools/mutate.py": "takes hours; test_meta looks at its mutations",
+}
+"""Commands that do not run here, and why. Their targets exist, and those of Python answer `--help`."""
+
+SMALLER = {
+    "ntc compile examples/wrn.nt --target tpu": ("-p n=1",),
+    "ntc convergence examples/digits_conv.nt": ("--widths 2", "--samples 1,2", "--n 2"),
+    "ntc kernel tuned.nt": ("--x1 pixels.npy", "-o k.npz"),
+    "python -m benchmarks": ("--quick",),
+    "python examples/digits.py": ("--quick",),
+    "python examples/distillation.py": ("--steps", "1"),
+    "python examples/reviews.py": ("--train", "12", "--test", "4"),
+}
+"""What is added to commands that begin so: small sizes, and what the text leaves out."""
+
+COMMANDS = shown.all_commands()
+MENTIONS = [command for command in COMMANDS if shown.is_mention(command)]
+TABLES = [f"python -m benchmarks {name}" for name in BENCHMARKS]  # these all run, named by a page or not
+RUN = [command for command in COMMANDS if command not in (*SKIPPED, *MENTIONS, *TABLES)]
+HELPFUL = [
+    "python -m benchmarks",
+    "python -m benchmarks.inference",
+    *(f"python -m benchmarks.paper.{path.stem}" for path in (ROOT / "benchmarks" / "paper").glob("[!_o]*.py")),
+    *(f"python -m tools.{path.stem}" for path in (ROOT / "tools").glob("*.py")),
+    *(f"python examples/{path.name}" for path in shown.SCRIPTS),
+]
+MODELS = [
+    (path, model)
+    for path in sorted((ROOT / "examples").glob("*.nt"))
+    for model in re.findall(r"^model (\w+)", path.read_text(), re.MULTILINE)
+]
+
+again = pytest.mark.filterwarnings("ignore:.*found in sys.modules.*:RuntimeWarning")
+"""Modules that run here as programs have been imported by other tests."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the pages speak of: models, inputs of 8x8 digits, a training and a test set."""
+    folder = tmp_path_factory.mktemp("shown")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    (folder / "resnet.nt").write_text(indented(LANGUAGE, "# Everything after a hash"))
+    (folder / "tuned.nt").write_text(indented(LANGUAGE, "let depth = hyper"))
+    model = "model fitted(w_std = hyper(1.5)) =\n  input(8, 8, 1) |> flatten |> dense(16, w_std) |> relu |> dense(10)\n"
+    (folder / "model.nt").write_text(model)
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels / 16).reshape(-1, 8, 8, 1).astype(np.float32)
+    np.save(folder / "a.npy", images[:3])
+    np.save(folder / "b.npy", images[3:5])
+    np.save(folder / "pixels.npy", np.random.default_rng(0).normal(size=(2, 784)).astype(np.float32))
+    np.savez(folder / "train.npz", x=images[:30], y=labels[:30])
+    np.savez(folder / "test.npz", x=images[30:40], y=labels[30:40])
+    return folder
+
+
+@pytest.fixture
+def unwritten() -> Iterator[None]:
+    """Fails a test after which a table or a picture of the pages is another."""
+    results = {path: path.read_bytes() for room in ("benchmarks", "docs") for path in (ROOT / room).glob("*.[mp][dn]*")}
+    yield
+    assert results == {path: path.read_bytes() for path in results}
+
+
+@again
+@pytest.mark.usefixtures("unwritten")
+@pytest.mark.parametrize("command", RUN)
+def test_commands_of_the_pages_run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects what a reader types: every command of the pages, as it is there, or at a smaller size."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    few = ntc.calibrate.samples()[:2]
+    monkeypatch.setattr(ntc.calibrate, "samples", lambda: few)
+    more = [words for start, words in SMALLER.items() if command.startswith(start)]
+    shown.run(command, folder, *(more[0] if more else ()))
+
+
+def test_what_is_skipped_is_there() -> None:
+    """Protects the list of exceptions: each is still in a page, and `make` has every target that a page names."""
+    assert set(SKIPPED) <= set(COMMANDS)
+    targets = {command.split()[-1] for command in COMMANDS if " make " in f" {command} "}
+    assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", MENTIONS)
+def test_options_of_the_pages_exist(command: str, tmp_path: Path) -> None:
+    """Protects pages that name a command of `ntc` without what it is for: it is there, with the options named."""
+    _, name, *rest = command.split()
+    found = command_line.run(tmp_path, f"{name} --help").stdout
+    assert all(option in found for option in re.findall(r"--[a-z-]+", " ".join(rest)))
+
+
+@again
+@pytest.mark.parametrize("command", HELPFUL)
+def test_programs_answer_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects whoever looks first: benchmarks, tools and examples say what they do, and do nothing."""
+    shown.shows_help(command)
+    assert "usage:" in capsys.readouterr().out
+
+
+@again
+@pytest.mark.usefixtures("unwritten")
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if not name.startswith("peer:")])
+def test_benchmarks_run(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Protects every benchmark: it runs at a quick size, without the peer, and prints a table."""
+    shown.run_python(f"python -m benchmarks {name} --quick")
+    assert "| --- |" in capfd.readouterr().out
+
+
+@again
+def test_a_case_of_the_peer_runs_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    """Protects `peer:CASE`, which is the benchmark of the peer with one row; and unknown names end with a message."""
+    shown.run_python("python -m benchmarks peer:small --quick")
+    assert "global average pool, 16x16" in capfd.readouterr().out
+    with pytest.raises(SystemExit):
+        shown.run_python("python -m benchmarks peer:nothing")
+    assert "unknown benchmark peer:nothing" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("path", "model"), MODELS, ids=[f"{path.stem}-{model}" for path, model in MODELS])
+def test_models_of_the_examples_compute(path: Path, model: str, tmp_path: Path) -> None:
+    """Protects every model file: both kernels of one input with itself are positive, and the NTK is the larger."""
+    graph = ntc.load_graph(path, model)
+    type_ = graph.tensor_of(graph.inputs[0].name)
+    x = np.random.default_rng(0).normal(size=(1, *type_.spatial, type_.channels)).astype(np.float32)
+    kernels = ntc.build(graph)(x)
+    assert 0 < float(kernels.nngp[0, 0]) < float(kernels.ntk[0, 0]) < np.inf

@@ -1,0 +1,113 @@
+"""Tests with the lowest and the newest releases that pyproject.toml allows, in place of those of requirements.txt.
+
+    python tools/jax_versions.py extremes    # the lowest on Python 3.11, the newest on the newest Python to be had
+    python tools/jax_versions.py all         # the lowest on Python 3.11, the newest on 3.12, 3.13 and 3.14
+
+Environments are .venv-jax-*, made by uv, which finds interpreters or fetches them. One that is not to be had is
+skipped, with a message. Each installs the package as users do, runs the README's Python in an empty folder, and a short
+suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOL = ROOT / ".venv-uv"
+OLDEST, NEWEST = "3.11", ("3.14", "3.13", "3.12")
+TESTS = (
+    "test_executables",
+    "test_docs",
+    "test_program_calls",
+    "test_artifact",
+    "test_sharding",
+    "test_near",
+    "test_stax_finite",
+    "test_predict",
+    "test_linearize",
+    "test_empirical_models",
+    "test_cli",
+)
+"""Everything that touches JAX's own surface: jit, export, shardings, derivatives, callbacks, random numbers."""
+
+
+def main() -> int:
+    """Runs all environments asked for; 1 if a test failed in any."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("which", choices=("extremes", "all"))
+    extremes = parser.parse_args().which == "extremes"
+    failed = not tested("lowest", OLDEST)
+    for version in NEWEST:
+        found = tested("newest", version)
+        failed = failed or found is False
+        if extremes and found is not None:
+            return int(failed)
+    if extremes:
+        print(f"SKIPPED: the newest JAX needs Python {NEWEST[-1]} or newer, which is not to be had here", flush=True)
+    return int(failed)
+
+
+def tested(kind: str, version: str) -> bool | None:
+    """Whether the suite passes with the lowest or newest releases; None without an interpreter of that version."""
+    python = environment(kind, version)
+    if python is None:
+        print(f"SKIPPED: Python {version} is not to be had here", flush=True)
+        return None
+    resolution = ["--resolution", "lowest-direct"] if kind == "lowest" else ["--upgrade"]
+    install = ["pip", "install", "--quiet", "--python", str(python), "--reinstall-package", "ntc"]
+    uv(*install, *resolution, f"{ROOT}[test,demo]", check=True)
+    print(f"{kind} releases on Python {version}: {versions(python)}", flush=True)
+    files = [f"tests/{name}.py" for name in TESTS]
+    suite = subprocess.run([python, "-m", "pytest", "-n", "2", "--dist", "worksteal", *files], cwd=ROOT, check=False)
+    return readme_runs(python) and suite.returncode == 0
+
+
+def environment(kind: str, version: str) -> Path | None:
+    """The interpreter of an environment, which is made if it is not there; None if that cannot be."""
+    folder = ROOT / f".venv-jax-{kind}-{version}"
+    python = folder / "bin" / "python"
+    if not python.exists() and uv("venv", "--quiet", "--clear", "--python", version, str(folder)):
+        return None
+    return python
+
+
+def uv(*arguments: str, check: bool = False) -> int:
+    """The exit status of uv, which is installed if it is not there."""
+    program = TOOL / "bin" / "uv"
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", TOOL], check=True)
+        subprocess.run([TOOL / "bin" / "python", "-m", "pip", "install", "--quiet", "uv"], check=True)
+    places = {"UV_PYTHON_INSTALL_DIR": str(TOOL / "interpreters"), "PYENV_VERSION": pyenv_versions()}
+    return subprocess.run([program, *arguments], env={**os.environ, **places}, check=check).returncode
+
+
+def pyenv_versions() -> str:
+    """All versions that pyenv has, if it is there: its commands run only those that are named."""
+    if not shutil.which("pyenv"):
+        return ""
+    found = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=True)
+    return ":".join(reversed(found.stdout.split()))
+
+
+def versions(python: Path) -> str:
+    """Of what matters most in an environment."""
+    code = "from importlib.metadata import version; print(*(f'{x} {version(x)}' for x in ('jax', 'numpy', 'scipy')))"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def readme_runs(python: Path) -> bool:
+    """Whether the Python of the README runs where only the installed package is."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run([python, "-W", "error", "-c", code], cwd=folder, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
