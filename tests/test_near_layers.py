@@ -14,6 +14,7 @@ from ntc.ir import ops
 from ntc.ir.op import Array
 from ntc.ir.ops import TENSOR_OPS, Elementwise
 from tests.test_activations import ONE_OF_EACH
+from tests.test_integrals import ACTIVATIONS
 
 DISTANCES = (1e-2, 1e-3, 1e-4, 1e-5)
 LAYERS = 4
@@ -21,7 +22,14 @@ STEEP = (ops.Exp, ops.PolynomialFamily, ops.RectifiedMonomial)
 """Of which one layer is tried, as several overflow float32, but for degrees up to one."""
 
 NEAR: list[Elementwise] = list(
-    dict.fromkeys([*ONE_OF_EACH, ops.Relu(), ops.RectifiedMonomial(1), ops.CustomActivation("max(0.1 * x, x)")])
+    dict.fromkeys(
+        [
+            *{type(op): op for op in [*ACTIVATIONS, *ONE_OF_EACH]}.values(),
+            ops.RectifiedMonomial(0),
+            ops.RectifiedMonomial(1),
+            ops.CustomActivation("max(0.1 * x, x)"),
+        ]
+    )
 )
 
 

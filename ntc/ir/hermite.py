@@ -90,7 +90,7 @@ def series(function: Callable[[Array], Array], k: Array, v1: Array, v2: Array, c
 def _resolved(function: Callable[[Array], Array], v: Array) -> npt.NDArray[np.bool_]:
     """Whether the nodes of the quadrature resolve a function of which nothing is known, at each variance."""
     known = {float(one): _is_resolved(function, float(one)) for one in np.unique(v)}
-    return np.vectorize(known.get, otypes=[bool])(v) if v.size else np.zeros(v.shape, bool)
+    return np.array([known[float(one)] for one in v.ravel()], bool).reshape(v.shape)
 
 
 def _is_resolved(function: Callable[[Array], Array], v: float) -> bool:
