@@ -16,6 +16,7 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from ntc.backends.jax import finite
+from ntc.backends.jax.duals import has_series
 from ntc.backends.jax.executables import Executables, device_of
 from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
@@ -31,8 +32,9 @@ from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
 from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, compute_tiles, padded, shape_of, workers
 from ntc.backends.jax.traced import TracedTiles, traced_tiling
 from ntc.errors import InputError, NtcError
-from ntc.ir.graph import RESULT, Graph, kernel_label
+from ntc.ir.graph import RESULT, Graph, Node, kernel_label
 from ntc.ir.kernel.readout import mirrored
+from ntc.ir.ops import Elementwise
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 from ntc.price import Cost, known_rates, price
 from ntc.schedule.tiles import Tiling, default_memory
@@ -41,6 +43,10 @@ _FEW_PAIRS = 16
 """Fewer pairs of examples are never worth a test."""
 
 Emitted = Callable[..., Mapping[str, jax.Array]]
+
+
+def _has_series(node: Node) -> bool:
+    return isinstance(node.op, Elementwise) and has_series(node.op)
 
 
 class Program(Portable):
@@ -80,6 +86,7 @@ class Program(Portable):
         self._long: dict[tuple[int, int | None], bool] = {}
         self._tilings = cache(lambda *given: Tiling.choose(self.graphs["cross"], *given))
         self._stored = functions is not None
+        self._series_alone = not self._stored and any(map(_has_series, network.nodes))
         self._functions: dict[Between, Any] = dict(functions or {})
 
     @cached_property
@@ -308,8 +315,10 @@ class Program(Portable):
         named = {x: Kernels(found.get(kernel_label(x, "nngp")), found.get(kernel_label(x, "ntk"))) for x in labels}
         return replace(named.pop(RESULT), outputs=named)
 
-    def _function(self, between: Between) -> Any:
-        """The jitted function for one kind of pairs."""
+    def _function(self, between: Between, series_alone: bool = False) -> Any:
+        """The jitted function for one kind of pairs, or what gives NaN where a series is not enough."""
+        if series_alone:
+            return jax.jit(emit(self.graphs[between], self.target, series_alone=True))
         if between not in self._functions:
             self._functions[between] = jax.jit(emit(self.graphs[between], self.target))
         return self._functions[between]
@@ -327,10 +336,18 @@ class Program(Portable):
         """Runs one computation. The precision is set here as well: it belongs to a thread."""
         with precision(self.dtype):
             given, placed = {**flags, **self._hyper(between, hyper)}, jax.device_put(arrays, self._device)
-            key = between, *given, *(x.shape for x in arrays)
-            computation = self._executables.get(key, partial(self._function, between), *placed, **given)
-            outputs = computation(*placed, **given)
-            return {name: np.asarray(value) for name, value in outputs.items()}
+            found = self._run(between, placed, given)
+            if self._series_alone and any(np.isnan(np.sum(x)) for x in found.values()):
+                self._series_alone = False  # from now on: what one tile needs, others do
+                found = self._run(between, placed, given)
+            return found
+
+    def _run(self, between: Between, arrays: Any, given: dict[str, Any]) -> Values:
+        """By the program that takes less time to compile, as long as it was enough."""
+        key = between, self._series_alone, *given, *(x.shape for x in arrays)
+        function = partial(self._function, between, self._series_alone)
+        outputs = self._executables.get(key, function, *arrays, **given)(*arrays, **given)
+        return {name: np.asarray(value) for name, value in outputs.items()}
 
     def _tiled(
         self,
