@@ -111,5 +111,3 @@ def test_errors_say_what_is_wrong() -> None:
         network(nn.aggregate((0,)), nn.aggregate((1,))).graph()
     with pytest.raises(ShapeError, match="axes"):
         network(nn.flatten(), nn.aggregate()).graph()
-    with pytest.raises(UnsupportedError, match="masked"):
-        network(nn.mask(), nn.aggregate()).graph()

@@ -67,3 +67,16 @@ def test_axes_of_vertices_are_in_the_order_of_the_array(axes: Any, rule: str, sh
     scales = RANDOM.normal(size=3).astype(np.float32)
     wanted = top(X1, None, "nngp") * np.multiply.outer(scales, scales)[:, :, None, None, None, None]
     assert_close(top(X1, None, "nngp", pattern=(scales, scales)), wanted, "float32")
+
+
+def test_masked_vertices_take_no_part() -> None:
+    """Protects graphs of different sizes filled up with masked vertices, and patterns behind the channels of masked
+    inputs: vertices that are missing neither give nor take."""
+    x, there = X1.copy(), np.ones(X1.shape[:-1], bool)
+    there[0, 1], there[2, :, 1] = False, False
+    x[~there] = 9
+    y = np.where(there[..., None], aggregated(np.where(there[..., None], x, 0), P1), 0)
+    _, apply_fn, kernel_fn = stax.Aggregate()
+    assert_close(apply_fn((), jnp.asarray(x), pattern=P1, mask_constant=9.0), y, "float32")
+    found = kernel_fn(x, None, "nngp", pattern=(P1, P1), mask_constant=9.0)
+    assert_close(found, gram(y, y), "float32")
