@@ -24,9 +24,9 @@ LOGISTIC: list[Elementwise] = [ops.Tanh(), ops.Sigmoid(), ops.Swish(), ops.Softp
 EVERY: list[Elementwise] = [*LOGISTIC, ops.Mish(), ops.GeluTanh(), ops.CustomActivation("x * sigmoid(1.5 * x)")]
 every = pytest.mark.parametrize("activation", EVERY, ids=str)
 
-K = np.array([0.0, 1.5e3, -999.0, 1e6 * (1 - 2.0**-20), 1e8])
-V1 = np.array([300.0, 2e3, 1e6, 1e6, 1e8])
-V2 = np.array([40.0, 2e3, 1.0, 1e6, 1e8])
+K = np.array([0.0, 1.5e3, -999.0, 1234567.0 * (1 - 2.0**-20), 1e8])
+V1 = np.array([300.0, 2e3, 1e6, 1234567.0, 1e8])
+V2 = np.array([40.0, 2e3, 1.0, 1234567.0, 1e8])
 """Independent, correlated, opposite and of other scale, nearly equal, and equal."""
 
 

@@ -130,7 +130,7 @@ def _integral(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
     first, second = scope.marginals(node)
     if isinstance(op, kernel.Covariance) or op.reads == "distance":
         return distances.integral(scope, op, type_, _aligned(operands[0], type_), (first, second))
-    integrals = family(op.phi)
+    integrals = family(op.phi, scope.series_alone)
     if isinstance(op, kernel.DualMean):
         k = _aligned(operands[0], type_)
         return jnp.broadcast_to(integrals.dual(op.phi, jnp.zeros_like(k), first, second, None), k.shape)

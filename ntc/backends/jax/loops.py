@@ -32,12 +32,13 @@ from ntc.schedule import Chunk, Group, Item, Run, is_cross, roll, schedule
 Outputs = dict[str, jax.Array]
 
 
-def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
+def emit(graph: Graph, target: Target = "cpu", series_alone: bool = False) -> Callable[..., Outputs]:
     """The function (x1, x2) -> outputs by label that computes a kernel graph, to be traced by `jax.jit`.
 
     Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal. `equal` is a scalar, which may be given
     for a graph between two inputs: whether they are the same examples in the same order. `hyper` are values of all
     hyperparameters of the graph (default: those written in it), and `given` the covariances that it does not compute.
+    With `series_alone`, entries are NaN of which a series in the correlation is not enough.
     """
     groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
     margins = margins_of(graph, [item for _, items in groups for item in items])
@@ -52,7 +53,7 @@ def emit(graph: Graph, target: Target = "cpu") -> Callable[..., Outputs]:
     ) -> Outputs:
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
             arrays = tuple(without_masked(read.masked, x, read.channels) for x in arrays)
-            program = _Program.start(graph, target, margins, arrays, equal, hyper, given or {})
+            program = _Program.start(graph, target, margins, arrays, equal, hyper, given or {}, series_alone)
             for group, items in groups:
                 program.group(group, items)
             return {x.label: program.output(x.value) for x in graph.outputs}
@@ -71,6 +72,7 @@ class _Program:
       given: covariances that the caller gives, by key.
       roots: what integrals take of marginals.
       values: whole values by name.
+      series_alone: whether entries are NaN of which a series is not enough.
     """
 
     graph: Graph
@@ -84,6 +86,7 @@ class _Program:
     given: Mapping[str, jax.Array]
     roots: Roots
     values: dict[str, Block]
+    series_alone: bool
 
     @classmethod
     def start(
@@ -95,11 +98,14 @@ class _Program:
         equal: jax.Array | None,
         hyper: Mapping[str, jax.Array] | None,
         given: Mapping[str, jax.Array],
+        series_alone: bool,
     ) -> _Program:
         """With the marginals of every input."""
         keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
         ends = arrays[0], arrays[-1]
-        program = cls(graph, target, Boundary(target), margins, *ends, equal, hyper, given, Roots(keys), {})
+        program = cls(
+            graph, target, Boundary(target), margins, *ends, equal, hyper, given, Roots(keys), {}, series_alone
+        )
         twins = _twins(graph)
         if twins:
             program._marginals("N", jnp.concatenate(arrays), twins)
@@ -118,6 +124,7 @@ class _Program:
         )
         scope = Scope(self.graph.types, self.boundary, x, x, hyper=self.hyper, given=self._given_to(twins))
         scope.margins, scope.readers = margins_of(self.graph, items), readers_of(nodes)
+        scope.series_alone = self.series_alone
         for item in items:
             block = item.blocks[1] if isinstance(item, Run) else (item,)
             blocks = item.blocks if isinstance(item, Run) else (block,)
@@ -181,7 +188,7 @@ class _Program:
         """For all examples and lanes."""
         scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, self.margins, equal=self.equal)
         scope.readers, scope.hyper, scope.given = readers_of(self.graph.nodes), self.hyper, self.given
-        scope.kept = frozenset(kept(group))
+        scope.kept, scope.series_alone = frozenset(kept(group)), self.series_alone
         for name in read_from_outside(group):
             if name in self.values:
                 scope.values[name] = self.values[name].with_margins(self.margins.get(name, ()))

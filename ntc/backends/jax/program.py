@@ -16,6 +16,7 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from ntc.backends.jax import finite
+from ntc.backends.jax.duals import has_series
 from ntc.backends.jax.executables import Executables, device_of
 from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
@@ -40,18 +41,14 @@ from ntc.schedule.tiles import Tiling, default_memory
 _FEW_PAIRS = 16
 """Fewer pairs of examples are never worth a test."""
 
-Emitted = Callable[..., Mapping[str, jax.Array]]
-
 
 class Program(Portable):
     """The NNGP and NTK of one network as a jitted JAX function.
 
-    Calling it with x1 of shape (n1, *spatial, channels) and x2 of shape (n2, *spatial, channels) gives
-    `Kernels` of shape (n1, n2), or (n1, n2, H, H', W, W', ...) for a network that keeps spatial axes.
-    Without x2 it gives k(x1, x1), symmetric to the last bit. It may be called inside `jax.jit`, `jax.grad`
-    and `jax.vmap`; then the matrix is part of one XLA computation. A matrix that is large for the machine is computed
-    in tiles of examples, and so is every one outside of transformations, so that memory is bounded by a few tiles and
-    the result.
+    Calling it with x1 (n1, *spatial, channels) and x2 (n2, *spatial, channels) gives `Kernels` of shape (n1, n2), or
+    (n1, n2, H, H', W, W', ...) for a network that keeps spatial axes; without x2 k(x1, x1), symmetric to the last bit.
+    It may be called inside `jax.jit`, `jax.grad` and `jax.vmap`; then the matrix is part of one XLA computation. Else,
+    and where it is large for the machine, it is computed in tiles of examples, so that memory is bounded.
 
     Attributes:
       network: the tensor graph.
@@ -80,6 +77,7 @@ class Program(Portable):
         self._long: dict[tuple[int, int | None], bool] = {}
         self._tilings = cache(lambda *given: Tiling.choose(self.graphs["cross"], *given))
         self._stored = functions is not None
+        self._has_series = not self._stored and any(has_series(node.op) for node in network.nodes)
         self._functions: dict[Between, Any] = dict(functions or {})
 
     @cached_property
@@ -140,11 +138,10 @@ class Program(Portable):
           hyper: values of hyperparameters, by name (default: those written in the network). They are arguments of the
             compiled program, which another value does not compile again, and kernels can be differentiated by them.
           progress: called with the number of tiles done and the number of all, before the first and after each.
-          memory: about how many bytes all that is computed at a time may use, without inputs and result
-            (default: a quarter of the machine's). At least one pair of examples is computed at a time.
-          self_test: compares three small random tiles with the float64 reference first. Default: where the computation
-            is predicted to take over a minute. Not where the images are too large for the reference to take seconds,
-            nor within JAX transformations.
+          memory: about how many bytes all that is computed at a time may use, without inputs and result; at least one
+            pair of examples is (default: a quarter of the machine's).
+          self_test: compares three small random tiles with the float64 reference first. Default: where over a minute is
+            predicted. Not where images are too large for the reference, nor within JAX transformations.
           refine: computes entries between nearly equal examples in float64 where float32 would lose digits: those at a
             distance of a thirty-second of their norm, of networks that average positions before a nonlinearity with a
             kink (docs/accuracy.md). Not within JAX transformations.
@@ -173,8 +170,8 @@ class Program(Portable):
 
     def _finite_check(self, scales: dict[str, Any]) -> FiniteCheck:
         graph = self.graphs["diagonal"]
-        graph = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
-        return FiniteCheck(graph, self.target, self._device, self.dtype)
+        known = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
+        return FiniteCheck(known, self.target, self._device, self.dtype)
 
     def _self_test(
         self,
@@ -308,8 +305,10 @@ class Program(Portable):
         named = {x: Kernels(found.get(kernel_label(x, "nngp")), found.get(kernel_label(x, "ntk"))) for x in labels}
         return replace(named.pop(RESULT), outputs=named)
 
-    def _function(self, between: Between) -> Any:
+    def _function(self, between: Between, series_alone: bool = False) -> Any:
         """The jitted function for one kind of pairs."""
+        if series_alone:
+            return jax.jit(emit(self.graphs[between], self.target, series_alone=True))
         if between not in self._functions:
             self._functions[between] = jax.jit(emit(self.graphs[between], self.target))
         return self._functions[between]
@@ -324,13 +323,19 @@ class Program(Portable):
         return str(self._device.device_kind)
 
     def _on_device(self, between: Between, *arrays: npt.NDArray[Any], hyper: dict[str, Any], **flags: bool) -> Values:
-        """Runs one computation. The precision is set here as well: it belongs to a thread."""
+        """Runs one computation: first the one that takes less time to compile, where a network has series, which gives
+        NaN if they are not enough. The precision is set here as well: it belongs to a thread."""
         with precision(self.dtype):
             given, placed = {**flags, **self._hyper(between, hyper)}, jax.device_put(arrays, self._device)
-            key = between, *given, *(x.shape for x in arrays)
-            computation = self._executables.get(key, partial(self._function, between), *placed, **given)
-            outputs = computation(*placed, **given)
-            return {name: np.asarray(value) for name, value in outputs.items()}
+            found: Values = {}
+            for series_alone in (True, False) if self._has_series else (False,):
+                key = between, series_alone, *given, *(x.shape for x in arrays)
+                function = partial(self._function, between, series_alone)
+                outputs = self._executables.get(key, function, *placed, **given)(*placed, **given)
+                found = {name: np.asarray(value) for name, value in outputs.items()}
+                if not any(np.isnan(np.sum(x)) for x in found.values()):
+                    break
+            return found
 
     def _tiled(
         self,
@@ -341,13 +346,12 @@ class Program(Portable):
         memory: int | None,
     ) -> Values:
         n1, n2 = len(x1), len(x1 if x2 is None else x2)
+        result: Values = {k: np.empty(shape_of(self.graphs["cross"], k, n1, n2), x1.dtype) for k in self._labels}
         if not n1 or not n2:
-            empty: Values = {k: np.zeros(shape_of(self.graphs["cross"], k, n1, n2), x1.dtype) for k in self._labels}
-            return empty
+            return result
         tiling = self._tiling(n1, n2, memory)
         if x2 is None and tiling.rows * tiling.columns < n1 * n2:
             tiling = tiling.squares
-        result: Values = {k: np.empty(shape_of(self.graphs["cross"], k, n1, n2), x1.dtype) for k in self._labels}
         if self.devices > 1:
             tiling = even(tiling, self.devices, n1, n2, x2 is None)
             self._shard(TiledMatrix(x1, x2, tiling, result), scales, progress)
@@ -362,20 +366,17 @@ class Program(Portable):
         graph = self.graphs["cross"]
         return NearPairs(graph, self.target, self._device) if loses_digits(graph) else None
 
-    @cached_property
-    def _mesh(self) -> Mesh:
-        return device_mesh(self._devices, self.target)
-
     def _shard(self, matrix: TiledMatrix, scales: dict[str, Any], progress: Progress | None) -> None:
         """Fills a matrix on all devices."""
+        mesh = device_mesh(self._devices, self.target)
 
         def compiled(*arguments: Any) -> Any:
             key = "sharded", matrix.symmetric, *(x.shape for x in arguments[:2]), matrix.tiling
             tile = emit(self.graphs["cross"], self.target)
-            function = partial(sharded, tile, self._mesh, matrix.tiling, matrix.symmetric)
+            function = partial(sharded, tile, mesh, matrix.tiling, matrix.symmetric)
             return self._executables.get(key, function, *arguments)
 
-        ShardedMatrix(self._mesh, matrix, self._hyper("cross", scales)).compute(compiled, progress)
+        ShardedMatrix(mesh, matrix, self._hyper("cross", scales)).compute(compiled, progress)
 
     def _tile_functions(
         self, symmetric: bool, hyper: dict[str, Any]

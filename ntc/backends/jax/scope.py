@@ -73,6 +73,7 @@ class Scope:
       tables: from which `shifted` is sliced.
       values: blocks by name.
       found: what integrals take of marginals among the values.
+      series_alone: whether entries are NaN of which a series is not enough.
     """
 
     types: Mapping[str, Any]
@@ -97,6 +98,7 @@ class Scope:
     given: Mapping[str, jax.Array] = field(default_factory=dict)
     values: Values = field(default_factory=Values)
     found: dict[Key, jax.Array] = field(default_factory=dict)
+    series_alone: bool = False
 
     @property
     def rows(self) -> Any:

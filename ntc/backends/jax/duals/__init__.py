@@ -38,6 +38,19 @@ FAMILIES: Mapping[type[Any], Family] = {
 }
 
 
-def family(phi: Activation) -> Family:
+SERIES_ALONE: Mapping[type[Any], Family] = {
+    ops.Analytic: series.ALONE,
+    ops.CustomActivation: custom.ALONE,
+}
+"""Rows that give NaN where their series are not enough, for programs that are run again if they did."""
+
+
+def family(phi: Activation, series_alone: bool = False) -> Family:
     """The row of a nonlinearity, or of the family it belongs to."""
-    return next(FAMILIES[cls] for cls in type(phi).__mro__ if cls in FAMILIES)
+    rows = {**FAMILIES, **SERIES_ALONE} if series_alone else FAMILIES
+    return next(rows[cls] for cls in type(phi).__mro__ if cls in rows)
+
+
+def has_series(op: Any) -> bool:
+    """Whether the op is a nonlinearity that has a row of its series alone."""
+    return any(cls in SERIES_ALONE for cls in type(op).__mro__)

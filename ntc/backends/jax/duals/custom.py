@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import pi, sqrt
 from typing import Any
 
@@ -17,8 +18,8 @@ from ntc.ir.ops import CustomActivation
 from ntc.ir.ops.custom import Straight
 
 
-def _family(phi: CustomActivation) -> Family:
-    return hinges.FAMILY if isinstance(phi.form, Straight) else series.FAMILY
+def _family(phi: CustomActivation, analytic: Family) -> Family:
+    return hinges.FAMILY if isinstance(phi.form, Straight) else analytic
 
 
 def _mean(form: Straight, own: jax.Array) -> jax.Array:
@@ -32,14 +33,16 @@ def _mean(form: Straight, own: jax.Array) -> jax.Array:
     return total
 
 
-def _dual(phi: CustomActivation, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same) -> jax.Array:
+def _dual(phi: CustomActivation, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same, analytic: Family) -> jax.Array:
     form, b = phi.form, phi.offset
-    found = _family(phi).dual(form, k, m1, m2, same)
+    found = _family(phi, analytic).dual(form, k, m1, m2, same)
     return found + b * (_mean(form, m1) + _mean(form, m2)) + b**2 if b and isinstance(form, Straight) else found
 
 
-def _dual_dot(phi: CustomActivation, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same) -> jax.Array:
-    return _family(phi).dual_dot(phi.form, k, m1, m2, same)
+def _dual_dot(
+    phi: CustomActivation, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same, analytic: Family
+) -> jax.Array:
+    return _family(phi, analytic).dual_dot(phi.form, k, m1, m2, same)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,11 @@ class Custom(Family):
     """The family whose marginals are those of the form."""
 
     def marginal_of(self, phi: Any, slope: bool) -> Callable[[jax.Array], jax.Array]:
-        return _family(phi).marginal_of(phi.form, slope)
+        return _family(phi, series.FAMILY).marginal_of(phi.form, slope)
 
 
-FAMILY = Custom(root, _dual, _dual_dot)
+def _of(analytic: Family) -> Custom:
+    return Custom(root, partial(_dual, analytic=analytic), partial(_dual_dot, analytic=analytic))
+
+
+FAMILY, ALONE = _of(series.FAMILY), _of(series.ALONE)
