@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,10 +11,12 @@ from jax import export as jax_export
 
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
-from ntc.backends.jax.program import Emitted, Program
+from ntc.backends.jax.program import Program
 from ntc.errors import ArtifactError
 from ntc.ir.graph import Graph
 from ntc.ir.types import ArrayType, Between, Target
+
+Emitted = Callable[..., Mapping[str, jax.Array]]
 
 
 def export(program: Program, between: Between) -> jax_export.Exported:
