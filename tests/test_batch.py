@@ -38,6 +38,14 @@ def test_dropout_is_on_the_diagonal_alone() -> None:
     assert_close(ntc.batch(kernel_fn, 3)(X1, None, "nngp"), kernel_fn(X1, None, "nngp"), "float32")
 
 
+def test_networks_that_keep_some_examples_are_not_cut() -> None:
+    """Protects examples by their numbers, which those of a tile are not."""
+    kernel_fn = stax.serial(stax.Flatten(), stax.Index(stax.Slice[::2]), stax.Dense(1), stax.Relu(), stax.Dense(1))[2]
+    for other in (X2, None):
+        found, whole = ntc.batch(kernel_fn, 3)(X1, other, "ntk"), kernel_fn(X1, other, "ntk")
+        assert_close(found, whole, "float32")
+
+
 def test_functions_of_other_kinds() -> None:
     """Protects empirical kernels: functions of x1, x2 and further arguments, without examples, and calls inside jit."""
 

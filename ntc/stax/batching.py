@@ -17,6 +17,7 @@ from ntc.finite.arguments import second_of
 from ntc.stax.compose import is_kernels
 from ntc.stax.covariances import Kernel, joined
 from ntc.stax.kernel import KernelFunction, are_matrices, chosen, given_once
+from ntc.stax.part import chooses_examples
 
 
 def batch(
@@ -31,7 +32,7 @@ def batch(
       kernel_fn: `kernel_fn(x1, x2, ...)`, whose results, or all arrays in them, begin with axes of x1 and x2, or which
         are of `Kernel`. A `Kernel` in place of x1 is not cut into tiles, as all of it is there. The first
         axis of x1 and x2, or of all arrays in them, is that of examples, as it is of both graphs in `pattern`.
-      batch_size: examples of a tile on either side; 0 for all.
+      batch_size: examples of a tile on either side; 0 for all, as for a network that keeps some examples (`Index`).
       device_count: over how many devices kernels of `ntc.stax` are split, -1 for all there are, 0 for one. Other
         functions run where JAX runs them.
       store_on_device: whether results are JAX arrays; else they are NumPy arrays, and the device holds one tile.
@@ -103,7 +104,8 @@ class _Tiles:
 
     def _sides(self, x: Any) -> Iterator[_Side]:
         count = jax.tree.leaves(x)[0].shape[0]
-        size = min(self.size or count, count)
+        whole = isinstance(self.function, KernelFunction) and chooses_examples(self.function.part)  # by their numbers
+        size = count if whole else min(self.size or count, count)
         for first in range(0, count, size) if count else (0,):
             yield _Side(first, min(size, count - first), size)
 

@@ -75,6 +75,10 @@ class Filters:
     taps: tuple[tuple[int, int], ...] | None = None
 
 
+def every_example(layout: Layout) -> None:
+    """No choice of examples."""
+
+
 @dataclass(frozen=True, eq=False)
 class Single(Part):
     """Ops on one value, one after another; those with weights are alone.
@@ -101,7 +105,7 @@ class Single(Part):
     dense: Callable[[Any, tuple[int, ...]], Any] | None = None
     hyper: Mapping[str, Any] = field(default_factory=dict)
     entrywise: bool = False
-    examples: Callable[[Layout], slice | None] = lambda layout: None
+    examples: Callable[[Layout], slice | None] = every_example
 
     @property
     def placed(self) -> Placed:
@@ -252,6 +256,11 @@ def singles(part: Part) -> Iterator[Single]:
                 yield from singles(inner)
         case Repeat():
             yield from singles(part.part)
+
+
+def chooses_examples(part: Part) -> bool:
+    """Whether a layer of it keeps some of the examples of its input."""
+    return any(single.examples is not every_example for single in singles(part))
 
 
 def kept(value: Value) -> tuple[slice, ...]:
