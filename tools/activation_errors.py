@@ -38,9 +38,9 @@ Closed forms hold at any variance. A series converges where the function bends o
 standard deviation: `tanh` up to variances of about ten. Beyond, an entry takes another path. `tanh`, `sigmoid`,
 `softplus` and `swish` are steps and ramps smoothed by logistic noise, which is a mixture of Gaussians: a sum of closed
 forms over pairs of 20 in float64, of 9 in float32. Others are computed by quadrature in two dimensions whose nodes are
-close where functions bend, at zero: 10 to 50 microseconds per entry in float32 and a millisecond in float64, so that
-inputs of a smaller scale are worth having. The largest errors at variances from a thousand to a hundred million, of
-equal and of different scales:
+close where functions bend, at zero: a quarter of a millisecond per entry in float32 and two milliseconds in float64,
+so that inputs of a smaller scale are worth having. The largest errors at variances from a thousand to a hundred
+million, of equal and of different scales:
 
 LARGE
 A series costs one multiplication and addition per term, entry and layer, 512 terms in float64 and 256 in float32, and
