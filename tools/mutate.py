@@ -679,8 +679,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/kernel/inputs.py",
-        "x[:, self.start : self.start + prod(self.shape)]",
-        "x[:, : prod(self.shape)]",
+        "[:, self.start : self.start + prod(self.shape)]",
+        "[:, : prod(self.shape)]",
         "several inputs: where each begins",
     ),
     Mutation(
@@ -721,7 +721,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/stax/kernel.py",
-        "key = (shapes, axes, precision, kernels, repr(mask_constant))",
+        "key = (shapes, axes, dtype, kernels, repr(mask_constant))",
         "key = (shapes, axes, kernels, repr(mask_constant))",
         "stax: programs are kept by precision",
     ),

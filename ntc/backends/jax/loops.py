@@ -37,12 +37,11 @@ def emit(graph: Graph, target: Target = "cpu", series_alone: bool = False) -> Ca
 
     Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal. `equal` is a scalar, which may be given
     for a graph between two inputs: whether they are the same examples in the same order. `hyper` are values of all
-    hyperparameters of the graph (default: those written in it), and `given` the covariances that it does not compute.
-    With `series_alone`, entries are NaN of which a series in the correlation is not enough.
+    hyperparameters of the graph (default: those written in it), `given` the covariances that it does not compute. With
+    `series_alone`, entries are NaN of which a series is not enough.
     """
     groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
     margins = margins_of(graph, [item for _, items in groups for item in items])
-
     read = next((node.op for node in graph.nodes if isinstance(node.op, Gram)), Gram())
 
     def function(
@@ -85,8 +84,8 @@ class _Program:
     hyper: Mapping[str, jax.Array] | None
     given: Mapping[str, jax.Array]
     roots: Roots
-    values: dict[str, Block]
     series_alone: bool
+    values: dict[str, Block] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -103,9 +102,7 @@ class _Program:
         """With the marginals of every input."""
         keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
         ends = arrays[0], arrays[-1]
-        program = cls(
-            graph, target, Boundary(target), margins, *ends, equal, hyper, given, Roots(keys), {}, series_alone
-        )
+        program = cls(graph, target, Boundary(target), margins, *ends, equal, hyper, given, Roots(keys), series_alone)
         twins = _twins(graph)
         if twins:
             program._marginals("N", jnp.concatenate(arrays), twins)
