@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ntc import errors, finite, predict, stax
+    from ntc import errors, finite, nn, predict, stax
     from ntc.artifact import load, save
     from ntc.backends.jax.formulas import formula_of
     from ntc.backends.jax.inputs import adjacency
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         monte_carlo_kernel_fn,
         taylor_expand,
     )
-    from ntc.frontend import nn
     from ntc.frontend.elaborate import load_graph, read_graph
     from ntc.stax.batching import batch
     from ntc.stax.covariances import Kernel
@@ -43,7 +42,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "errors": "ntc.errors",
     "finite": "ntc.finite",
-    "nn": "ntc.frontend.nn",
+    "nn": "ntc.nn",
     "predict": "ntc.predict",
     "stax": "ntc.stax",
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ntc.errors import ParameterError
 from ntc.frontend.layers import Network
@@ -84,9 +84,7 @@ def build(
     if isinstance(devices, int) and (devices < 1 or isinstance(devices, bool)):
         raise ParameterError(f"devices should be a whole number from 1, got {devices}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
-    graphs = _Lowered(
-        lambda between: lower(graph, between, kernels, dtype, observer, True, target, conv_lowering, form)
-    )
+    graphs = _Lowered(graph, (tuple(kernels), dtype, observer, True, target, conv_lowering, form))
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]
@@ -94,15 +92,15 @@ def build(
 
 
 class _Lowered(Mapping[Between, Graph]):
-    """The kernel graphs of a program, each lowered when it is first asked for."""
+    """The kernel graphs of a program, each lowered when it is first asked for, by the options of `lower`."""
 
-    def __init__(self, lowered: Callable[[Between], Graph]) -> None:
-        self._lowered = lowered
+    def __init__(self, graph: Graph, options: tuple[Any, ...]) -> None:
+        self._graph, self._options = graph, options
         self._known: dict[Between, Graph] = {}
 
     def __getitem__(self, between: Between) -> Graph:
         if between not in self._known:
-            self._known[between] = self._lowered(between)
+            self._known[between] = lower(self._graph, between, *self._options)
         return self._known[between]
 
     def __iter__(self) -> Iterator[Between]:

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from ntc import predict
 from ntc.backends.jax.program import Program
 from ntc.compiler import build
-from ntc.errors import InputError
+from ntc.errors import InputError, ParameterError
 from ntc.frontend import nn
 from ntc.frontend.elaborate import load_graph, read_graph
 from ntc.frontend.layers import Layer, Network
@@ -132,6 +132,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         law = self._ensemble(self.t, x, self._kernel, True)
         return np.asarray(law.mean), np.maximum(np.diagonal(law.covariance), 0)
 
+    def _joint(self, x: Any) -> tuple[Any, Any]:
+        """Mean (n, outputs) and covariance (n, n), which all outputs share, of targets as they were fitted."""
+        check_is_fitted(self)
+        x = self._shaped(validate_data(self, x, dtype=np.float64, reset=False))
+        law = self._ensemble(self.t, x, self._kernel, True)
+        return np.asarray(law.mean), np.asarray(law.covariance)
+
     def __getstate__(self) -> dict[str, Any]:
         """What was compiled or factorised is made again where it is unpickled."""
         state = dict(super().__getstate__())
@@ -182,8 +189,11 @@ class _Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         self._fit(x, (y - self._offset) / self._scale)
         return self
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
-        """Means like y, and standard deviations of the same shape if `return_std`, without observation noise."""
+    def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:  # noqa: N803
+        """Means like y, without observation noise; with standard deviations of the same shape if `return_std`, or with
+        covariances (n, n) or (n, n, outputs) if `return_cov`. Raises ParameterError for both."""
+        if return_cov:
+            return self._covariance(X, return_std)
         posterior = self._posterior(X)
         mean = posterior.mean * self._scale + self._offset
         mean = mean[:, 0] if self._single else mean
@@ -192,13 +202,17 @@ class _Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         deviation = np.sqrt(np.maximum(posterior.variance, 0))[:, None] * self._scale
         return mean, deviation[:, 0] if self._single else deviation
 
+    def _covariance(self, x: Any, return_std: bool) -> Any:
+        if return_std:
+            raise ParameterError("return_std and return_cov cannot both be true", hint="the diagonal of the covariance")
+        mean, covariance = self._joint(x)
+        mean, scaled = mean * self._scale + self._offset, covariance[..., None] * self._scale**2
+        return (mean[:, 0], scaled[..., 0]) if self._single else (mean, scaled)
+
     def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> Any:  # noqa: N803
         """Functions drawn from the law of predictions, jointly over X: (n, n_samples) or (n, outputs, n_samples)."""
-        check_is_fitted(self)
-        x = self._shaped(validate_data(self, X, dtype=np.float64, reset=False))
-        law = self._ensemble(self.t, x, self._kernel, True)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        drawn = np.asarray(predict.sample(law.mean, law.covariance, n_samples, seed)) * self._scale + self._offset
+        drawn = np.asarray(predict.sample(*self._joint(X), n_samples, seed)) * self._scale + self._offset
         drawn = np.moveaxis(drawn, 0, -1)
         return drawn[:, 0] if self._single else drawn
 

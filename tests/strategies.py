@@ -216,10 +216,22 @@ class _Growing:
         self.spatial[name] = self.types[name].spatial
         return name
 
-    def other(self, x: str, without: Sequence[type[TensorOp]]) -> str:
+    def grow(self, kind: str, x: str, classes: Sequence[type[TensorOp]]) -> str:
+        """A value computed from x by a step of one of the `families`, with ops of the classes."""
+        match kind:
+            case "activation":
+                return self.activation(x, classes)
+            case "fan":
+                return self.fan(x, joins=classes)
+            case "other":
+                return self.other(x, classes)
+            case _:
+                return self.step(x, classes)
+
+    def other(self, x: str, classes: Sequence[type[TensorOp]] = OTHERS) -> str:
         """A value computed from x by a layer of no family; attention once, as each raises variances to a power."""
         once = [ops.SelfAttention] if any(name.startswith(ops.SelfAttention.name) for name in self.spatial) else []
-        return self.step(x, [op for op in OTHERS if op not in (*without, *once)])
+        return self.step(x, [op for op in classes if op not in once])
 
     def step(self, x: str, classes: Sequence[type[TensorOp]]) -> str:
         """A value computed from x by one op of the classes; x itself if it does not fit."""
@@ -229,9 +241,9 @@ class _Growing:
         op = self.draw(own[cls](spatial) if cls in own else ops_of(cls, len(spatial), self.extreme))
         return self.add(op, x) or x
 
-    def activation(self, x: str) -> str:
+    def activation(self, x: str, classes: Sequence[type[TensorOp]] = ()) -> str:
         """An activation after x, with a layer in between if x is not Gaussian; any if nothing is computed."""
-        classes = ACTIVATIONS if self.extreme else DEEP
+        classes = classes or families(self.extreme)["activation"]
         op = self.draw(ops_of(self.draw(st.sampled_from(classes)), 0, self.extreme))
         y = self.add(op, x)
         return y or self.add(op, self.step(x, LAYERS)) or x
@@ -282,18 +294,28 @@ def tensor_graphs(
     if draw(st.sampled_from([False, False, True])):
         x = growing.add(draw(ops_of(ops.Mask, 0)), x) or x
     for _ in range(draw(st.integers(least_steps, most_steps))):
-        match draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation", "other"])):
-            case "layer":
-                x = growing.step(x, LAYERS)
-            case "activation":
-                x = growing.activation(x)
-            case "fan":
-                x = growing.fan(x)
-            case "other":
-                x = growing.other(x, without)
-            case _:
-                x = growing.step(x, WEIGHTLESS_LINEAR)
+        kind = draw(st.sampled_from(["layer", "activation", "fan", "linear", "activation", "other"]))
+        x = growing.grow(kind, x, [op for op in families(extreme)[kind] if op not in without])
     return growing.builder.finish("random", x)
+
+
+def families(extreme: bool = False) -> dict[str, Sequence[type[TensorOp]]]:
+    """What `tensor_graphs` draws from at a step, by the name of the step; `fan` ends in one of its ops."""
+    return {
+        "layer": LAYERS,
+        "activation": ACTIVATIONS if extreme else DEEP,
+        "fan": JOINS,
+        "linear": WEIGHTLESS_LINEAR,
+        "other": OTHERS,
+    }
+
+
+@st.composite
+def graphs_of_step(draw: DrawFn, kind: str, op: type[TensorOp], extreme: bool = False) -> Graph:
+    """The step of `tensor_graphs` of this kind, with this op alone to draw, on a layer with weights on the input."""
+    growing = _Growing(draw, *draw(input_shapes()), extreme)
+    x = growing.step(growing.builder.input, LAYERS)
+    return growing.builder.finish("step", growing.grow(kind, x, [op]))
 
 
 @st.composite

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntc import nn
+from ntc import nn, stax
 from ntc.backends.jax.duals import family
 from ntc.backends.reference import interpret
 from ntc.compiler import build
-from ntc.errors import ParameterError
+from ntc.errors import ParameterError, UnsupportedError
 from ntc.frontend.layers import Apply, Network
 from ntc.ir import ops
 from ntc.ir.op import Array
@@ -223,10 +223,30 @@ def test_kernels_of_special_inputs_are_finite(activation: Elementwise) -> None:
             assert np.isfinite(np.asarray(value)).all()
 
 
-def test_a_growing_gaussian_is_refused() -> None:
-    """Protects from integrals that are infinite."""
-    with pytest.raises(ParameterError, match="b = 0\\.5"):
-        nn.gaussian(1.0, 0.5)
+def test_a_growing_gaussian_has_kernels_where_they_exist() -> None:
+    """Protects b > 0: the integrals at small variances, and an error with layer, variance and example beyond, where one
+    of them is infinite. The oracle is a Gauss-Hermite rule, which is exact to rounding this far below the limit."""
+    net = nn.input(2) >> nn.dense(3, w_std=0.8) >> nn.gaussian(0.9, 0.3) >> nn.dense(1)
+    program = build(net, dtype="float64")
+    x = np.array([[0.3, -0.4], [0.2, 0.5], [0.7, 0.1]])
+    found = program(x)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    weights = weights / weights.sum()
+    root = np.linalg.cholesky(0.64 * np.array([x[0] @ x[0], x[0] @ x[1], x[0] @ x[1], x[1] @ x[1]]).reshape(2, 2) / 2)
+    u, v = root[0, 0] * nodes[:, None], root[1, 0] * nodes[:, None] + root[1, 1] * nodes
+    both = weights[:, None] * weights * 0.81 * np.exp(0.3 * (u**2 + v**2))
+    assert_close(np.asarray(found.nngp)[0, 1], both.sum(), "exact")
+    slopes = 0.64 * (x[0] @ x[1]) / 2 * (0.36 * u * v * both).sum()
+    assert_close(np.asarray(found.ntk - found.nngp)[0, 1], slopes, "exact")
+    x[1] *= 4
+    for refused in (lambda: program(x), lambda: program(x[1:], x), lambda: program.diagonal(x)):
+        with pytest.raises(UnsupportedError, match=r"gaussian: .* variance of 0\.833333 .* x., is 1\.48"):
+            refused()
+    assert np.isfinite(program(x[:1], x[1:]).nngp).all()
+    with jax.enable_x64(True):
+        assert np.isnan(jax.jit(lambda x: program(x).nngp)(x)[1, 1])
+    with pytest.raises(UnsupportedError, match="gaussian from 0"):
+        stax.serial(stax.Gaussian(0.9, 0.3))[2](stax.Dense(1, 0.8)[2](x, None))
 
 
 def test_degrees_are_bounded() -> None:

@@ -35,13 +35,21 @@ IMAGE = nn.input(2, 3, 3)
 _conv = nn.conv(8, 3, w_std=1.2, b_std=0.3)
 
 
-def attentions(axes: int) -> st.SearchStrategy[ops.SelfAttention]:
-    """Layers with any parameters for which there are rules, on eight channels."""
-    return ops_of(ops.SelfAttention, axes).map(_fitted).filter(lambda op: op.closed_form)  # type: ignore[no-any-return]
+@st.composite
+def attentions(draw: st.DrawFn, spatial: tuple[int, ...]) -> ops.SelfAttention:
+    """Layers with any parameters for which there are rules, on eight channels and positions of these sizes."""
+    op: ops.SelfAttention = draw(ops_of(ops.SelfAttention, len(spatial)).filter(lambda op: op.closed_form))
+    if op.embedding == "added":
+        op = replace(op, embedding_channels=None)
+    if not draw(st.integers(0, 2)):
+        return replace(op, decay_values=draw(st.builds(covariance_of, st.just(spatial), *[st.floats(0.1, 2)] * 2)))
+    return replace(op, decay_values=None)
 
 
-def _fitted(op: ops.SelfAttention) -> ops.SelfAttention:
-    return replace(op, embedding_channels=None) if op.embedding == "added" else op
+def covariance_of(spatial: tuple[int, ...], power: float, rate: float) -> tuple[float, ...]:
+    """exp(-rate sum |p - p'|^power) at all distances, a covariance for powers up to 2 (Schoenberg 1938)."""
+    along = np.ix_(*(np.arange(size) ** power for size in spatial))
+    return tuple(np.exp(-rate * sum(along)).ravel().tolist())
 
 
 def rules(network: Network, *x: Array) -> dict[str, Array]:
@@ -79,6 +87,9 @@ class Written:
         return self.own * k + self.other * self.op.embedding_std**2 * covariance
 
     def similarity(self, p: tuple[int, ...], q: tuple[int, ...]) -> float:
+        if self.op.decay_values is not None:
+            apart = np.abs(np.subtract(p, q))
+            return float(np.reshape(self.op.decay_values, np.max(self.positions, 0) + 1)[tuple(apart)])
         power = 1 if self.op.distance == "manhattan" else 2
         distance = sum(abs(a - b) ** power for a, b in zip(p, q, strict=True))
         match self.op.decay:
@@ -123,7 +134,7 @@ class Written:
 @pytest.mark.parametrize("below", [LINE, IMAGE], ids=["line", "image"])
 def test_rules_are_the_sums(below: Network, data: st.DataObject) -> None:
     """Protects every parameter of the rules: K and T of each pair of examples by the formulas, position by position."""
-    op = data.draw(attentions(len(below.first.spatial)))
+    op = data.draw(attentions(below.first.spatial))
     below = below >> _conv >> nn.relu()
     x1, x2 = random_inputs(below, 2), random_inputs(below, 1, seed=1)
     written = Written(op, 8, below.first.spatial)
@@ -143,7 +154,7 @@ def test_programs_give_the_rules(data: st.DataObject) -> None:
     repeat, poolings and filters below and above; any chunk of lanes and rows."""
     draw = data.draw
     network = draw(st.sampled_from([LINE, IMAGE, nn.input(5, 3)])) >> _conv
-    op = draw(attentions(len(network.first.spatial)))
+    op = draw(attentions(network.first.spatial))
     head = draw(st.sampled_from([nn.flatten(), nn.global_avg_pool(), nn.avg_pool(2), nn.index(), nn.identity()]))
     between = draw(st.sampled_from([nn.relu(), nn.identity(), nn.sum_pool(2, 1, "same")]))
     network = network >> between >> Apply(op) >> head
@@ -239,7 +250,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 @trials(15)
 def test_embeddings_have_a_covariance(data: st.DataObject) -> None:
     """Protects R: symmetric, one on the diagonal and positive for any decay, so that there are such embeddings."""
-    op = data.draw(ops_of(EmbedPositions, 2))
+    op = data.draw(ops_of(EmbedPositions, 2).map(lambda op: replace(op, values=(), sizes=())))
     r = matrices(op.covariance((3, 4)), 0)
     assert np.array_equal(r, r.T)
     assert np.array_equal(np.diag(r), np.ones(12))
@@ -254,4 +265,4 @@ def test_finite_embeddings_have_the_covariance_of_the_rule(decay: Any) -> None:
         draws = np.asarray(jax.random.normal(jax.random.key(0), (4000, 6, 2)))
         made = jax.vmap(lambda e: embedded(op, {"embedding": 0.7 * e}, jnp.zeros((1, 6, 2)), (2, 3))[0])(draws)
     samples = np.einsum("spc,sqc->spq", made, made) / 2
-    assert_unbiased(samples, 0.49 * matrices(op.embeddings().covariance((2, 3)), 0))
+    assert_unbiased(samples, 0.49 * matrices(op.embeddings((2, 3)).covariance((2, 3)), 0))

@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ntc import build, estimators, nn, predict
-from ntc.errors import InputError
+from ntc.errors import InputError, ParameterError
 
 ALL = [
     estimators.NTKRegressor(),
@@ -49,6 +49,12 @@ def test_predictions_are_those_of_inference(kernel: str, time: float | None) -> 
     np.testing.assert_allclose(mean, np.asarray(law.mean) * scale + Y.mean(axis=0), rtol=1e-8)
     expected = np.sqrt(np.diagonal(law.covariance))[:, None] * scale
     np.testing.assert_allclose(deviation, expected, rtol=1e-5)
+    joint = model.predict(x_test, return_cov=True)[1]
+    np.testing.assert_allclose(joint, np.asarray(law.covariance)[..., None] * scale**2, rtol=1e-8, atol=1e-12)
+    one = class_(LAYERS, diag_reg=1e-3, t=time).fit(X, Y[:, 0])
+    np.testing.assert_allclose(one.predict(x_test, return_cov=True)[1], joint[..., 0], rtol=1e-8, atol=1e-12)
+    with pytest.raises(ParameterError, match="cannot both"):
+        one.predict(x_test, return_std=True, return_cov=True)
     restored = copy.deepcopy(model)  # by the protocol of pickling
     np.testing.assert_allclose(restored.predict(x_test), mean, rtol=1e-12)
     assert model.sample_y(x_test, 4).shape == (3, 2, 4)

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given, seed, settings
-from hypothesis.strategies import SearchStrategy
+from hypothesis import Phase, find, settings
 
 import ntc
 from ntc.backends.jax.duals import FAMILIES
 from ntc.backends.jax.emit import EMITTERS
 from ntc.backends.jax.finite import FORWARD
 from ntc.frontend import nn
+from ntc.ir import ops
 from ntc.ir.graph import Graph
 from ntc.ir.kernel import KERNEL_OPS
-from ntc.ir.ops import TENSOR_OPS, Elementwise
+from ntc.ir.ops import TENSOR_OPS, Elementwise, GivenActivation
 from ntc.passes.pipeline import PASSES
-from tests.strategies import JOINS, ONE_DEEP, tensor_graphs
+from tests.strategies import JOINS, ONE_DEEP, families, graphs_of_step, tensor_graphs
 from tools import mutate
 
 PACKAGE = Path(ntc.__file__).parent
@@ -94,7 +96,8 @@ def test_tables_are_complete() -> None:
     assert set(EMITTERS) == set(KERNEL_OPS.values())
     activations = [op for op in TENSOR_OPS.values() if issubclass(op, Elementwise)]
     assert [op.name for op in activations if not covered(op, FAMILIES)] == []
-    assert all(any(issubclass(op, row) for op in TENSOR_OPS.values()) for row in (*FORWARD, *FAMILIES))
+    defined = (*TENSOR_OPS.values(), GivenActivation)  # which is in no front end
+    assert all(any(issubclass(op, row) for op in defined) for row in (*FORWARD, *FAMILIES))
 
 
 def test_the_builder_has_every_layer() -> None:
@@ -111,27 +114,32 @@ def test_names_are_those_of_the_classes() -> None:
     assert not set(TENSOR_OPS) & set(KERNEL_OPS)
 
 
-def test_random_networks_hold_every_op() -> None:
-    """Protects the random tests: every layer occurs in the networks they draw, those that are computed or those that
-    are only written; but for `aggregate`, whose patterns belong to the inputs: `tests/test_aggregate.py` has those."""
+@pytest.mark.parametrize("extreme", [False, True], ids=["computed", "written"])
+def test_random_networks_hold_every_op(extreme: bool) -> None:
+    """Protects the random tests: every layer is among those that a step of a random network, of those that are computed
+    or those that are only written, is drawn from, and fits into a network there; but for `aggregate`, whose patterns
+    belong to the inputs: `tests/test_aggregate.py` has those."""
+    wanted = {op for op in TENSOR_OPS.values() if extreme or not issubclass(op, ONE_DEEP)} - {ops.Aggregate, ops.Mask}
+    drawn = [(kind, op) for kind, classes in families(extreme).items() for op in classes]
+    assert {op for _, op in drawn} == wanted
+    for kind, op in drawn:
+        find(graphs_of_step(kind, op, extreme), partial(holds, classes=(op,)), settings=FIRST)
 
-    def seen(graphs: SearchStrategy[Graph], wanted: set[str]) -> set[str]:
-        found: set[str] = set()
 
-        @settings(max_examples=60, database=None)
-        @given(graphs)
-        def collect(graph: Graph) -> None:
-            found.update(node.op.name for node in graph.nodes)
+@pytest.mark.parametrize("extreme", [False, True], ids=["computed", "written"])
+def test_random_networks_hold_every_family(extreme: bool) -> None:
+    """Protects the random tests: steps of every kind, and masks, occur in the networks that are drawn."""
+    for classes in (*families(extreme).values(), (ops.Mask,)):
+        find(tensor_graphs(extreme=extreme), partial(holds, classes=tuple(classes)), settings=FIRST)
 
-        for number in range(30):
-            if not wanted <= found:
-                seed(number)(collect)()
-        return found
 
-    deep = {name for name, op in TENSOR_OPS.items() if not issubclass(op, ONE_DEEP)} - {"aggregate"}
-    assert seen(tensor_graphs(least_steps=10, most_steps=12), deep) == deep
-    every = set(TENSOR_OPS) - {"aggregate"}
-    assert seen(tensor_graphs(least_steps=10, most_steps=12, extreme=True), every) == every
+FIRST = settings(phases=[Phase.generate], max_examples=300, database=None, derandomize=True)
+"""The first graph that is found will do."""
+
+
+def holds(graph: Graph, classes: tuple[type[Any], ...]) -> bool:
+    """Whether an op of one of the classes is in the graph."""
+    return any(type(node.op) in classes for node in graph.nodes)
 
 
 def room(module: str) -> str:
@@ -246,6 +254,17 @@ def test_every_public_name_is_importable() -> None:
         assert getattr(ntc, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         ntc.nothing  # noqa: B018
+
+
+def test_names_in_the_pages_exist() -> None:
+    """Protects scripts written from the pages: every `ntc.name` in them is there, and each that is a module, as all in
+    the package are, can be imported as one: `import ntc.nn`, `from ntc.nn import dense`."""
+    pages = [PACKAGE.parent / "README.md", *(PACKAGE.parent / "docs").rglob("*.md")]
+    named = {name for page in pages for name in re.findall(r"\bntc\.(\w+)", page.read_text())} - {"NAME"}
+    modules = {x for x in {*ntc.__all__, *named} if not hasattr(ntc, x) or isinstance(getattr(ntc, x), ModuleType)}
+    assert {"errors", "estimators", "finite", "nn", "predict", "stax"} <= modules
+    code = [f"import ntc.{x}; assert ntc.{x} is sys.modules['ntc.{x}']" for x in sorted(modules)]
+    subprocess.run([sys.executable, "-c", "\n".join(["import sys", *code, "from ntc.nn import dense"])], check=True)
 
 
 def test_mutations_fit_the_code() -> None:

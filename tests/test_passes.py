@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ntc import nn
 from ntc.backends.reference import interpret
+from ntc.compiler import build
 from ntc.errors import ParameterError, VerifyError
 from ntc.frontend.layers import Network
 from ntc.ir import kernel
@@ -152,6 +153,40 @@ def test_merge_joins_poolings(kind: Any) -> None:
     whole = run(translated(conv >> kind(2) >> kind(2) >> kind(2) >> nn.flatten()), [Merge(), DeadCode()])
     assert "window2" not in names(whole)
     assert {"mean", "sum"} & {getattr(node.op, "reduction", "") for node in whole.nodes}
+
+
+@pytest.mark.parametrize(
+    ("readout", "read"),
+    [
+        (nn.flatten(), {"shape": (24,)}),
+        (nn.global_avg_pool(), {"pooled": "mean"}),
+        (nn.global_sum_pool(), {"pooled": "sum"}),
+    ],
+    ids=["flatten", "mean", "sum"],
+)
+def test_merge_reads_the_input_out_in_its_gram(readout: Any, read: dict[str, Any]) -> None:
+    """Protects images of fully connected networks: a product of vectors, no covariance of positions; and its value."""
+    network = nn.input(3, 4, 2) >> readout >> nn.dense(1) >> nn.relu()
+    graph = run(translated(network), [Fold(), Merge(), DeadCode()])
+    x1, x2 = (np.random.default_rng(seed).standard_normal((seed + 2, 3, 4, 2)) for seed in (0, 1))
+    expected = interpret(translated(network), x1, x2)["ntk"]
+    assert_close(interpret(graph, x1, x2)["ntk"], expected, "float64")
+    assert_close(build(network, dtype="float64")(x1, x2).ntk, expected, "float64")
+    grams = [node for node in graph.nodes if isinstance(node.op, kernel.Gram)]
+    assert len(grams) == 3
+    assert not any(graph.covariance_of(node.name).spatial for node in graph.nodes)
+    for node in grams:
+        assert read.items() <= vars(node.op).items()
+
+
+def test_merge_leaves_readouts_of_what_is_missing() -> None:
+    """Protects masks and patterns: which positions are read is not known before, and some channels are no data."""
+    for network in (
+        nn.input(5, 2) >> nn.mask(7.0) >> nn.flatten() >> nn.dense(1),
+        nn.input(5, 2) >> nn.aggregate() >> nn.flatten() >> nn.dense(1),
+    ):
+        graph = run(translated(network), [Merge(), DeadCode()])
+        assert any(graph.covariance_of(x.name).spatial for x in graph.nodes if isinstance(x.op, kernel.Gram))
 
 
 def test_merge_leaves_poolings_that_leave_something_over() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
+from pathlib import Path
 from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
+import joblib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -256,6 +259,22 @@ def test_gradients_are_finite_at_special_inputs(name: str, dtype: str) -> None:
             gradient = jax.grad(lambda x, other=other: total(x, other))(array)
             assert np.isfinite(np.asarray(gradient)).all()
             assert np.abs(np.asarray(gradient)).max() > 0
+
+
+def test_programs_are_stored_and_copied(tmp_path: Path) -> None:
+    """Protects workers and searches that send programs about: after a call, with other values of hyperparameters."""
+    network = (
+        nn.input(4, 4, 2) >> nn.conv(3, 2, w_std=nn.hyper(1.2, "scale")) >> nn.relu() >> nn.flatten() >> nn.dense(1)
+    )
+    first = build(network, dtype="float64").with_hyper({"scale": 0.7})
+    x = np.random.default_rng(0).standard_normal((3, 4, 4, 2))
+    expected = first(x).ntk
+    joblib.dump(first, tmp_path / "program")
+    for other in (joblib.load(tmp_path / "program"), deepcopy(first)):
+        assert np.array_equal(other(x).ntk, expected)
+        assert other.hyper == {"scale": 0.7}
+    assert deepcopy(first) is first
+    assert first.with_self_test(False)._executables is first._executables
 
 
 def test_repr_names_the_network() -> None:

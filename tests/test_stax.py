@@ -235,6 +235,17 @@ def test_decays_are_recognised(decay: Callable[[Any], Any], wanted: dict[str, An
     assert {name: getattr(op, name) for name in wanted} == pytest.approx(wanted)
 
 
+def test_embeddings_have_any_covariance() -> None:
+    """Protects pos_emb_decay_fn, of the distance in any norm: R of embeddings is the function at every pair."""
+    layer = stax.GlobalSelfAttention(
+        4, 4, 4, 1, pos_emb_type="SUM", pos_emb_p_norm=1.5, pos_emb_decay_fn=lambda d: jnp.exp(-d) / (1 + d)
+    )
+    op = graph_of(layer, (1, 3, 2, 3)).nodes[-1].op
+    assert isinstance(op, SelfAttention)
+    distances = [a**1.5 + b**1.5 for a in range(3) for b in range(2)]
+    assert op.decay_values == pytest.approx([np.exp(-d) / (1 + d) for d in distances], rel=1e-14)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
@@ -247,6 +258,11 @@ def test_decays_are_recognised(decay: Callable[[Any], Any], wanted: dict[str, An
         (lambda: stax.Dropout(0.0), ParameterError, "keep"),
         (lambda: stax.Dense(1, parameterization="mean_field"), ParameterError, "parameterization"),
         (stax.serial, ParameterError, "one or more"),
+        (lambda: stax.serial(stax.Dense(1), stax.Relu), ParameterError, r"write Relu\(\) in place of Relu"),
+        (lambda: stax.parallel(stax.Dense(1), stax.Relu), ParameterError, r"write Relu\(\) in place of Relu"),
+        (lambda: stax.serial([stax.Dense(1), stax.Relu()]), ParameterError, r"write serial\(\*layers\)"),
+        (lambda: stax.repeat(stax.Dense(1)[2], 2), ParameterError, "Dense: its kernel_fn is given"),
+        (lambda: stax.serial(5), ParameterError, "a layer is wanted, got 5"),
         (lambda: stax.FanInSum()[2](X1), ParameterError, "tuple"),
         (lambda: stax.Index(stax.Slice[0])[2](IMAGES), UnsupportedError, "examples"),
         (
@@ -262,9 +278,11 @@ def test_decays_are_recognised(decay: Callable[[Any], Any], wanted: dict[str, An
             "no closed form",
         ),
         (
-            lambda: stax.GlobalSelfAttention(1, 1, 1, 1, pos_emb_type="SUM", pos_emb_decay_fn=lambda d: 1 - 0.1 * d),
-            NotImplementedError,
-            "covariance",
+            lambda: stax.GlobalSelfAttention(1, 1, 1, 1, pos_emb_type="SUM", pos_emb_decay_fn=lambda d: 1 - 0.1 * d)[2](
+                IMAGES
+            ),
+            ParameterError,
+            "no covariance",
         ),
     ],
 )

@@ -221,6 +221,32 @@ def test_layers_of_ones_own() -> None:
         own[2](X1, None, mask_constant=0.0)
 
 
+def test_a_flag_is_believed_less_than_numbers() -> None:
+    """Protects against symmetrised kernels of other examples: x1_is_x2 is not believed beside cov2, nor beside an entry
+    that says otherwise; and what is of one batch stays exact."""
+    below, above = stax.Dense(4, 1.1, 0.2)[2], stax.serial(stax.Relu(), stax.Dense(1))[2]
+    kernel, own = below(X1, X1[::-1] * 1.5), below(X1)
+    wanted = above(kernel)
+    flagged = kernel.replace(x1_is_x2=True)
+    assert_same(above(flagged), wanted)
+    assert_same(jax.jit(above)(flagged), wanted)
+    rows = slice(0, 2)
+    assert_same(above(flagged.slice(rows, rows)), above(kernel.slice(rows, rows)))
+    for wrong in (
+        flagged.replace(cov2=None),
+        own.replace(ntk=kernel.ntk),
+        below(X1, X2).replace(x1_is_x2=True, cov2=None),
+    ):
+        with pytest.raises(InputError, match="needs cov2"):
+            above(wrong)
+    noisy = own.replace(cov1=own.cov1 + 1)
+    assert_same(above(noisy), above(noisy.replace(x1_is_x2=False, cov2=noisy.cov1)))
+    assert_same(above(own.replace(cov2=own.cov1)), above(own))
+    images = stax.Conv(3, (2, 2))[2](IMAGES1)
+    for stored in (images, images.reverse()):
+        assert stax.Relu()[2](stored).x1_is_x2
+
+
 def test_transformations_of_composed_networks() -> None:
     """Protects scripts that differentiate, map and compile through kernels: the numbers of the network in one piece."""
     own, known = (stax.serial(stax.Dense(4, 1.3, 0.2), relu(), stax.Dense(2))[2] for relu in (OwnRelu, stax.Relu))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pydantic import ValidationError
 
 from ntc.errors import NtcError, ParameterError
+from ntc.ir.given_function import GivenFunction
 from ntc.ir.hyper import Hyper
 from ntc.ir.op import Op
 
@@ -85,6 +86,8 @@ def literal(value: object) -> str:
             return f"{value.name}({inner})" if given else value.name
         case Hyper():
             return f"hyper({value.value}, {value.name})" if value.name else f"hyper({value.value})"
+        case GivenFunction():
+            return str(value)
         case str() if not value.isidentifier():
             return f'"{value}"'
         case float() | int() | str():

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ntc.errors import Location, VerifyError
+from ntc.ir.given_function import GivenFunction
 from ntc.ir.hyper import Hyper, hypers_of, joined
 from ntc.ir.op import KernelOp, Op, TensorOp
 from ntc.ir.types import CovarianceType, TensorType, Type
@@ -87,6 +88,11 @@ class Graph:
         """Hyperparameters by name. Raises ParameterError if one name has two values."""
         return joined({}, (hyper for node in self.nodes for hyper in hypers_of(node.op).values()))
 
+    @property
+    def holds_functions(self) -> bool:
+        """Whether an op holds a function that somebody gave, so that the text of the graph does not say all of it."""
+        return any(map(_holds_functions, (node.op for node in self.nodes)))
+
     def with_hypers(self, values: Mapping[str, float]) -> Graph:
         """With other values for some hyperparameters."""
 
@@ -133,6 +139,11 @@ class Graph:
             for position, operand in enumerate(node.operands):
                 graph.add_edge(operand, node.name, position=position)
         return graph
+
+
+def _holds_functions(op: Op) -> bool:
+    held = vars(op).values()
+    return any(isinstance(x, GivenFunction) or (isinstance(x, Op) and _holds_functions(x)) for x in held)
 
 
 def tensor_op(node: Node) -> TensorOp:

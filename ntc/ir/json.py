@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from ntc.errors import NtcError, ParseError
+from ntc.errors import NtcError, ParseError, UnsupportedError
 from ntc.ir.construct import attributes, construct
+from ntc.ir.given_function import GivenFunction
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
 from ntc.ir.hyper import Hyper
 from ntc.ir.kernel import KERNEL_OPS
@@ -50,7 +51,7 @@ class _Document(_Strict):
 
 
 def to_json(graph: Graph, indent: int | None = None) -> str:
-    """A JSON document that `from_json` turns back into an equal graph."""
+    """A JSON document that `from_json` turns back into an equal graph. Raises UnsupportedError for what is no data."""
     document = {
         "format": FORMAT,
         "kind": graph.kind,
@@ -111,6 +112,11 @@ def _encode(value: object) -> Any:
         return {"op": value.name, "attributes": {k: _encode(v) for k, v in attributes(value).items()}}
     if isinstance(value, Hyper):
         return {"hyper": value.name, "value": value.value}
+    if isinstance(value, GivenFunction):
+        raise UnsupportedError(
+            f"{value.name} is a function, and no data: the graph cannot be saved",
+            hint="activation(formula) has integrals that can",
+        )
     return [_encode(item) for item in value] if isinstance(value, tuple) else value
 
 

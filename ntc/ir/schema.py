@@ -37,8 +37,8 @@ Positive = Annotated[float, Field(ge=1e-100, le=1e100)]
 
 Finite = Annotated[float, Field(ge=-1e100, le=1e100)]
 
-Masked = Literal["nan"] | Finite
-"""What marks an entry of an input as missing: not a number, or a number."""
+Masked = Literal["nan", "inf"] | Finite
+"""What marks an entry of an input as missing: not a number, infinity, or a number."""
 
 Padding = Literal["same", "valid", "circular"]
 Parameterization = Literal["ntk", "standard"]

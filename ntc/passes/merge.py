@@ -1,16 +1,17 @@
-"""Poolings of poolings as one pooling, and poolings of a whole image as a mean."""
+"""Poolings of poolings as one pooling, poolings of a whole image as a mean, and readouts of the input in its gram."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import ClassVar
 
 from ntc.ir.graph import Graph, Node
-from ntc.ir.kernel import Reduce, Select, Window2
+from ntc.ir.kernel import Gram, Reduce, Select, Window2
 from ntc.ir.op import covariance
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import per_axis
-from ntc.ir.types import Spatial
+from ntc.ir.types import ArrayType, Spatial
 from ntc.passes.base import Pass
 from ntc.passes.rewrite import rewrite
 
@@ -18,8 +19,9 @@ from ntc.passes.rewrite import rewrite
 @frozen
 class Merge(Pass):
     """Needs: a kernel graph in which every offset is tracked. Does: replaces a pooling of a pooling by one pooling,
-    where windows do not overlap and leave nothing over; and a readout of a pooling that leaves one pixel by a mean or
-    sum over all pairs of positions. Leaves: values that nothing reads any more.
+    where windows do not overlap and leave nothing over; a readout of a pooling that leaves one pixel by a mean or sum
+    over all pairs of positions; and a readout of the input by the gram of what is read: of images as vectors, or of
+    their means. Leaves: values that nothing reads any more.
     """
 
     name: ClassVar[str] = "merge"
@@ -33,6 +35,9 @@ class Merge(Pass):
             if below is not None and isinstance(below.op, Window2):
                 spatial = graph.covariance_of(below.operands[0]).spatial
                 node = _merged(node, below, below.op, spatial)
+            if below is not None and isinstance(node.op, Reduce) and isinstance(below.op, Gram):
+                array = graph.type_of(below.operands[0])
+                node = _read_out(node, node.op, below, array) if isinstance(array, ArrayType) else node
             nodes[node.name] = node
             return node
 
@@ -50,6 +55,22 @@ def _merged(node: Node, below: Node, pool: Window2, spatial: Spatial) -> Node:
         window = tuple(a * b for a, b in zip(op.window, pool.window, strict=True))
         return replace(node, op=replace(op, window=window, stride=window), operands=below.operands)
     return node
+
+
+def _read_out(node: Node, readout: Reduce, below: Node, array: ArrayType) -> Node:
+    """The readout of a gram as the gram of what the data are then, if no mask says which positions count."""
+    gram = below.op
+    if type(gram) is not Gram or gram.masked is not None or gram.crop or gram.pooled or not _pools(readout, gram):
+        return node
+    if readout.reduction != "trace":
+        return replace(node, op=replace(gram, pooled=readout.reduction), operands=below.operands)
+    size = prod(gram.shape) if gram.shape else prod(array.spatial) * array.channels
+    return replace(node, op=replace(gram, shape=(size,)), operands=below.operands)
+
+
+def _pools(readout: Reduce, gram: Gram) -> bool:
+    """Whether positions can be read as more channels: not where further channels of the array are something else."""
+    return readout.reduction != "trace" or gram.channels is None
 
 
 def _apart(pool: Window2, axes: int) -> bool:

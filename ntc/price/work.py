@@ -98,7 +98,7 @@ def _entries_work(graph: Graph, node: Node) -> Work:
         counts = (2.0, 0.0, 0.0) if single else integral_work(op, type_.dtype)
         return Work(wide * counts[0], wide * counts[1], wide * counts[2]) * type_.entries
     if isinstance(op, Gram) and isinstance(operands[0], ArrayType):
-        channels = op.channels or operands[0].channels
+        channels = op.width(operands[0])
         if len(type_.batch) == 1 or (type_.spatial and channels <= _FEW_CHANNELS):
             return Work(additions=2 * wide * channels) * type_.entries
         return Work(products=wide * channels) * type_.entries

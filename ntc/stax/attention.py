@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, reduce
 from math import exp, inf, isclose, log, sqrt
 from typing import Any
 
+import jax
+import numpy as np
+
 from ntc import nn
-from ntc.errors import UnsupportedError
+from ntc.ir.op import TensorOp
+from ntc.ir.types import Spatial
 from ntc.stax.combinators import Layer, triple
 from ntc.stax.enums import AttentionMechanism, PositionalEmbedding
+from ntc.stax.layout import Layout
 from ntc.stax.part import Filters, Single, operation
 from ntc.stax.words import word
 
@@ -42,12 +49,13 @@ def GlobalSelfAttention(  # noqa: N802
 ) -> Layer:
     """Self-attention over all positions. See `ntc.ir.ops.SelfAttention`.
 
-    `pos_emb_decay_fn` may be any multiple of d -> 1 / (1 + r d), d -> exp(-r d) or d -> [d = 0], which are covariances
-    whatever r is, with `pos_emb_p_norm` 1 or 2. Raises UnsupportedError for others.
+    `pos_emb_decay_fn` is a function of the sum over axes of |p - p'|^pos_emb_p_norm. Multiples of d -> 1 / (1 + r d),
+    d -> exp(-r d) and d -> [d = 0] are recognised; of any other the values at the positions of the input are taken,
+    and ParameterError is raised where they are no covariance.
     """
     embedding = _EMBEDDINGS[word("pos_emb_type", pos_emb_type, PositionalEmbedding)]
     decay = _decay(pos_emb_decay_fn, pos_emb_p_norm) if embedding is not None else {}
-    scale = decay.pop("scale", 1.0)
+    scale = 1.0 if decay is None else decay.pop("scale", 1.0)
     layer = nn.self_attention(
         n_chan_out,
         n_chan_key,
@@ -64,13 +72,29 @@ def GlobalSelfAttention(  # noqa: N802
         embedding_channels=n_chan_pos_emb if embedding is not None else None,
         embedding_std=float(W_pos_emb_std) * scale,
         embed_values=val_pos_emb,
-        **decay,
+        **(decay or {}),
     )
-    ops = (operation(layer),)
-    filters = Filters(_SLOTS)
-    return triple(
-        Single("GlobalSelfAttention", lambda layout, spatial: ops, (batch_axis, channel_axis), filters=filters)
-    )
+    op = operation(layer)
+
+    @lru_cache(maxsize=4)
+    def on(spatial: Spatial) -> TensorOp:
+        if decay is not None or pos_emb_decay_fn is None:
+            return op
+        return replace(op, decay_values=_table(pos_emb_decay_fn, pos_emb_p_norm, spatial))  # type: ignore[type-var]
+
+    def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
+        return (on(spatial),)
+
+    return triple(Single("GlobalSelfAttention", ops, (batch_axis, channel_axis), filters=Filters(_SLOTS)))
+
+
+def _table(fn: Callable[[Any], Any], norm: float, spatial: Spatial) -> tuple[float, ...]:
+    """Its values at all distances along axes of these sizes, the last axis fastest."""
+    along = (np.arange(size, dtype=np.float64) ** norm for size in spatial)
+    distances = reduce(np.add.outer, along, np.zeros(())).ravel()
+    different, where = np.unique(distances, return_inverse=True)
+    with jax.enable_x64(True):
+        return tuple(np.array([float(fn(d)) for d in different])[where].tolist())
 
 
 _PROBES = (0, 1, 2, 3, 4, 5, 8, 13, 40)
@@ -78,8 +102,8 @@ _TOLERANCE = 1e-6
 """Relative, as the function may compute in float32."""
 
 
-def _decay(fn: Callable[[Any], Any] | None, norm: float) -> dict[str, Any]:
-    """Parameters of the covariance of embeddings of positions."""
+def _decay(fn: Callable[[Any], Any] | None, norm: float) -> dict[str, Any] | None:
+    """Parameters of the covariance of embeddings of positions, None for a function that is none of ours."""
     if fn is None:
         return {}
     at = {d: float(fn(d)) for d in _PROBES}
@@ -88,7 +112,7 @@ def _decay(fn: Callable[[Any], Any] | None, norm: float) -> dict[str, Any]:
     if scale > 0 and all(at[d] == 0 for d in _PROBES[1:]):
         return found
     if norm not in _DISTANCES:
-        raise UnsupportedError(f"pos_emb_p_norm = {norm}", hint="1 or 2")
+        return None
     found["distance"] = _DISTANCES[int(norm)]
     ratio = at[1] / scale if scale > 0 else inf
     if 0 < ratio <= 1:
@@ -99,6 +123,4 @@ def _decay(fn: Callable[[Any], Any] | None, norm: float) -> dict[str, Any]:
         for name, (rate, shape) in rates.items():
             if all(isclose(at[d], scale * shape(rate, d), rel_tol=_TOLERANCE, abs_tol=1e-30) for d in _PROBES):
                 return {**found, "decay": name, "decay_rate": rate}
-    raise UnsupportedError(
-        "pos_emb_decay_fn that is neither of 1 / (1 + r d) and exp(-r d)", hint="for others it may not be a covariance"
-    )
+    return None

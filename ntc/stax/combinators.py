@@ -9,7 +9,8 @@ from typing import Any
 from ntc import nn
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.frontend.layers import Layer as GraphLayer
-from ntc.ir.ops import Concat, ConcatSpatial, Product, Sum
+from ntc.ir.ops import Concat, ConcatSpatial, Elementwise, Product, Sum
+from ntc.ir.ops import Identity as IdentityOp
 from ntc.stax.custom import Custom
 from ntc.stax.finite import Apply, Init
 from ntc.stax.kernel import KernelFunction
@@ -28,7 +29,8 @@ def triple(part: Part) -> Layer:
 def single(name: str, layer: GraphLayer, axes: Axes | None = None) -> Layer:
     """The layer of one op of `ntc.nn`, whose parameters do not depend on its input."""
     ops = (operation(layer),)
-    return triple(Single(name, lambda layout, spatial: ops, axes))
+    entrywise = isinstance(ops[0], Elementwise | IdentityOp)
+    return triple(Single(name, lambda layout, spatial: ops, axes, entrywise=entrywise))
 
 
 def layer(layer_fn: Callable[..., Any]) -> Callable[..., Layer]:
@@ -50,11 +52,26 @@ def layer(layer_fn: Callable[..., Any]) -> Callable[..., Layer]:
 
 
 def part_of(layer: Layer) -> Part:
-    """What a layer is made of. Raises UnsupportedError for layers that are not of `ntc.stax`."""
-    kernel_fn = layer[2] if isinstance(layer, tuple) and len(layer) == 3 else None
-    if not isinstance(kernel_fn, KernelFunction):
-        raise UnsupportedError("layers with a kernel_fn of their own", hint="decorate what makes them by @stax.layer")
-    return kernel_fn.part
+    """What a layer is made of.
+
+    Raises ParameterError for what is no layer, UnsupportedError for layers that are not of `ntc.stax`.
+    """
+    if isinstance(layer, tuple) and len(layer) == 3 and all(map(callable, layer)):
+        if not isinstance(layer[2], KernelFunction):
+            raise UnsupportedError("layers with a kernel_fn of their own", hint="what makes them wants @stax.layer")
+        part: Part = layer[2].part
+        return part
+    if isinstance(layer, KernelFunction):
+        raise ParameterError(f"{layer.part.name}: its kernel_fn is given, where the layer is wanted")
+    if callable(layer):
+        name = getattr(layer, "__name__", type(layer).__name__)
+        raise ParameterError(f"{name} makes a layer, and is none itself", hint=f"write {name}() in place of {name}")
+    if isinstance(layer, list | tuple):
+        raise ParameterError(
+            f"a {type(layer).__name__} is given, where a layer is wanted",
+            hint="write serial(*layers) in place of serial(layers)",
+        )
+    raise ParameterError(f"a layer is wanted, got {layer!r:.60}", hint="layers are made by functions, as Dense(512)")
 
 
 def serial(*layers: Layer) -> Layer:

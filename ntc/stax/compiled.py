@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isnan
 from typing import Any, Literal
 
 import jax
@@ -17,10 +16,11 @@ from ntc.compiler import build
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import RESULT, Graph, tensor_op
-from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.ops import Aggregate
 from ntc.ir.types import Target
 from ntc.stax.facts import facts
 from ntc.stax.layout import Axes, Layout
+from ntc.stax.masked import mask_of
 from ntc.stax.part import Part, Tensor, Value, layouts, singles
 from ntc.stax.patterns import adjacent, vertices
 
@@ -38,14 +38,14 @@ class Compiled:
       program: for the graph of the part.
       layout: of the input, or a tuple of these.
       results: the names of the results in the program, nested as the results are.
-      adjacency: makes what the program takes of a pattern.
+      adjacency: makes what the program takes of a pattern of so many examples.
       facts: of the results, nested as they are.
     """
 
     program: Program
     layout: Any
     results: Any
-    adjacency: Callable[[Any], Any]
+    adjacency: Callable[[Any, int], Any]
     facts: Any
 
     @classmethod
@@ -62,16 +62,14 @@ class Compiled:
 
     def __call__(self, x1: Any, x2: Any, pattern: tuple[Any, Any] | None, hyper: Mapping[str, Any]) -> Any:
         """`Kernels`, or a nested tuple of them for a network of several results."""
-        given: dict[str, Any] = {}
-        if pattern is not None:
-            sides = ("pattern1",) if x2 is None else ("pattern1", "pattern2")
-            given = {side: self.adjacency(own) for side, own in zip(sides, pattern, strict=False) if own is not None}
-        kernels = self.program(self._packed(x1), None if x2 is None else self._packed(x2), hyper=hyper, **given)
+        first, second = pattern or (None, None)
+        graphs = {"pattern1": self._graphs(x1, first), "pattern2": None if x2 is None else self._graphs(x2, second)}
+        kernels = self.program(self._packed(x1), None if x2 is None else self._packed(x2), hyper=hyper, **graphs)
         return self._nested(kernels, self.results)
 
     def variances(self, x: Any, pattern: Any, hyper: Mapping[str, Any]) -> Any:
         """NNGP kernels of each example with itself, nested as the results are."""
-        packed, graphs = self._packed(x), None if pattern is None else self.adjacency(pattern)
+        packed, graphs = self._packed(x), self._graphs(x, pattern)
         if not (is_staged() or is_traced((packed, graphs, hyper))):
             return self._nested(self.program.diagonal(packed, pattern=graphs, hyper=hyper), self.results, "nngp")
 
@@ -90,6 +88,10 @@ class Compiled:
         first, second = pattern or (None, None)
         own = [self.variances(x, graphs, hyper) for x, graphs in ((x1, first), (x2, second))]
         return _nested_kernels(self.facts, found, *own)
+
+    def _graphs(self, x: Any, pattern: Any) -> Any:
+        """The pattern of the examples as the program takes it."""
+        return self.adjacency(pattern, _leaves(x, self.layout)[0].shape[0])
 
     def _packed(self, x: Any) -> Any:
         """What the program takes: one array in standard order, or a tuple of them."""
@@ -128,7 +130,7 @@ def _written(part: Part, shapes: Shapes, layout: Any, mask: float | None) -> tup
     builder = TensorGraphBuilder(sizes[0][:-1], sizes[0][-1], None, names[0])
     entered = [builder.add_input(size[:-1], size[-1], None, name) for size, name in zip(sizes, names, strict=True)]
     if mask is not None:
-        op = Mask("nan" if isnan(mask) else float(mask))
+        op = mask_of(mask)
         entered = [builder.append(op, [name]) for name in entered]
     return builder, part.write(builder, _filled(layout, iter(entered)))
 
@@ -166,16 +168,19 @@ def without_examples(shapes: Shapes, layout: Any) -> Shapes:
     return tuple(1 if axis == layout.batch else size for axis, size in enumerate(shapes))
 
 
-def _adjacency(part: Part, graph: Graph) -> Callable[[Any], Any]:
-    """What makes adjacency matrices of a pattern. Raises UnsupportedError if layers take different patterns."""
+def _adjacency(part: Part, graph: Graph) -> Callable[[Any, int], Any]:
+    """What makes adjacency matrices of a pattern, which a network without `Aggregate` does not read.
+
+    Raises UnsupportedError if layers take different patterns.
+    """
     found = list({single.dense for single in singles(part) if single.dense is not None})
     ops = [op for op in map(tensor_op, graph.nodes) if isinstance(op, Aggregate)]
     if not ops:
-        return lambda pattern: pattern
+        return lambda pattern, count: None
     sizes = vertices(ops[0], graph.tensor_of(graph.inputs[0].name).spatial)
     if len(found) > 1:
         raise UnsupportedError("layers that take patterns of different kinds")
-    return lambda pattern: adjacent(found[0](pattern, sizes), sizes)
+    return lambda pattern, count: adjacent(found[0](pattern, sizes), sizes, count)
 
 
 def _pairs(shapes: Shapes, layout: Any) -> list[tuple[Any, Layout]]:

@@ -9,7 +9,7 @@ import jax
 from ntc.errors import InputError, UnsupportedError
 from ntc.stax.compiled import precision_of
 from ntc.stax.covariances import Kernel
-from ntc.stax.custom import Custom
+from ntc.stax.custom import Custom, shaped
 from ntc.stax.given import Continued, Kernels, leaves
 from ntc.stax.part import Chain, Parallel, Part, Repeat, singles
 
@@ -44,7 +44,7 @@ class Composition:
     def _apply(self, part: Part, kernels: Kernels, kwargs: dict[str, Any]) -> Kernels:
         match part:
             case Custom():
-                return _checked(part, part.kernel(kernels, **kwargs))
+                return shaped(part, kernels, _checked(part, part.kernel(kernels, **kwargs)))
             case _ if not has_custom(part):
                 return self._continue(part, kernels)
             case Chain():

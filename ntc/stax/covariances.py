@@ -39,7 +39,7 @@ class Kernel:
       nngp, ntk: (n1, n2), then of every spatial axis its size twice, or once if `diagonal_spatial`. ntk may be None.
       cov1, cov2: of every example of x1, and of x2, with itself: (n1,) and the same axes; (n1, n1) and the same axes
         unless `diagonal_batch`. cov2 is None if x2 is x1.
-      x1_is_x2: whether both are the same examples.
+      x1_is_x2: whether both are the same examples. Numbers that say otherwise, and cov2, are believed more.
       is_gaussian: whether channels are independent Gaussians of mean zero.
       is_reversed: whether spatial axes are in reverse order, if not `diagonal_spatial`.
       is_input: whether channels are those of the data, and not infinitely many.
@@ -81,7 +81,7 @@ class Kernel:
         """Of some examples of x1 and some of x2, which are different inputs unless these are the same."""
         cov2 = self.cov1 if self.cov2 is None else self.cov2
         shape2 = self.shape1 if self.shape2 is None else self.shape2
-        same = self.x1_is_x2 and n1_slice == n2_slice
+        same = self.x1_is_x2 and self.cov2 is None and n1_slice == n2_slice
         return self.replace(
             nngp=self.nngp[n1_slice, n2_slice],
             ntk=None if self.ntk is None else self.ntk[n1_slice, n2_slice],
@@ -186,6 +186,12 @@ class Kernel:
             return x.transpose(*range(first), *(first + size * axis + side for axis in axes for side in range(size)))
 
         return self._of_batches(moved)
+
+    def has_spatial(self, sizes: Sequence[int]) -> bool:
+        """Whether matrices have spatial axes of these sizes."""
+        pairs = sizes if self.diagonal_spatial else [size for size in sizes for _ in range(2)]
+        ordered = pairs[::-1] if self.is_reversed and not self.diagonal_spatial else pairs
+        return tuple(self.nngp.shape[2:]) == tuple(ordered)
 
     def _known_shape(self) -> tuple[int, ...]:
         if self.shape1 is None:

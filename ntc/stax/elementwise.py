@@ -9,15 +9,17 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntc import nn
 from ntc.backends.jax.formulas import formula_of
-from ntc.errors import ParameterError, UnsupportedError
+from ntc.errors import NtcError, ParameterError
+from ntc.ir.given_function import GivenFunction
 from ntc.ir.op import TensorOp
-from ntc.ir.types import Spatial
+from ntc.ir.ops import GivenActivation
 from ntc.stax.combinators import Layer, single, triple
-from ntc.stax.layout import Layout
 from ntc.stax.part import Single, operation
 
 
@@ -126,7 +128,7 @@ def ElementwiseNumerical(  # noqa: N802
     """
     if isinstance(deg, bool) or not isinstance(deg, int) or deg < 1:
         raise ParameterError(f"ElementwiseNumerical: deg should be a whole number from 1, got {deg!r:.60}")
-    return triple(_of_function("ElementwiseNumerical", fn))
+    return triple(_of_function("ElementwiseNumerical", fn, lru_cache(maxsize=1)(lambda: _of_formula(fn))))
 
 
 def Elementwise(  # noqa: N802
@@ -134,43 +136,77 @@ def Elementwise(  # noqa: N802
     nngp_fn: Callable[[Any, Any, Any], Any] | None = None,
     d_nngp_fn: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Layer:
-    """`fn`, a JAX function of one real number, whose kernels are found from its formula: see `nn.activation`.
+    """`fn`, a JAX function of one real number, and its kernels.
 
-    `nngp_fn(cov12, var1, var2)` and `d_nngp_fn`, which are E[fn fn] and E[fn' fn'], are not needed. Where they are
-    given, they are compared with the integrals of `fn` at a few points, and refused if they differ.
+    `nngp_fn(cov12, var1, var2)` and `d_nngp_fn`, which are E[fn fn] and E[fn' fn'] as JAX functions of three numbers,
+    are the kernels where they are given; without `d_nngp_fn`, it is the derivative of `nngp_fn` by its first argument
+    (Price 1958), by `jax.grad`. Where the integrals of `fn` are known as well, they are compared with them at a few
+    points. Without `nngp_fn`, kernels are found from the formula of `fn`: see `nn.activation`. Without `fn` there are
+    no finite networks.
+
+    Raises ParameterError where neither is given, or, when kernels are asked for, where they contradict each other.
     """
+    if fn is None and nngp_fn is None:
+        raise ParameterError("Elementwise needs fn or nngp_fn")
+
+    @lru_cache(maxsize=1)
+    def op() -> TensorOp:
+        formula = _compared(fn, nngp_fn, d_nngp_fn)
+        return formula if nngp_fn is None else _of_integrals(nngp_fn, d_nngp_fn)
+
+    return triple(_of_function("Elementwise", fn, op))
+
+
+def _of_function(name: str, fn: Callable[[Any], Any] | None, op: Callable[[], TensorOp]) -> Single:
+    """The op is made when kernels are first asked for."""
     if fn is None:
-        raise UnsupportedError("Elementwise without fn", hint="give fn; nngp_fn alone says nothing of the function")
-    return triple(_of_function("Elementwise", fn, (nngp_fn, d_nngp_fn)))
+        return Single(name, lambda layout, spatial: (op(),))
+    applied = jnp.vectorize(fn)
+    return Single(name, lambda layout, spatial: (op(),), forward=lambda layout, x: applied(x), entrywise=True)
 
 
-_POINTS = ((0.3, 0.7, 0.9), (-0.2, 0.5, 1.3), (0.0, 1.1, 0.4), (0.6, 0.8, 0.7))
-"""Covariance and both variances."""
+def _of_formula(fn: Callable[[Any], Any]) -> TensorOp:
+    return operation(nn.activation(formula_of(fn)))
+
+
+def _of_integrals(nngp_fn: Callable[..., Any], d_nngp_fn: Callable[..., Any] | None) -> TensorOp:
+    """The op whose integrals are these functions, of numbers."""
+    slope = jax.grad(nngp_fn) if d_nngp_fn is None else d_nngp_fn
+    return GivenActivation(
+        GivenFunction("nngp_fn", jnp.vectorize(nngp_fn), nngp_fn),
+        GivenFunction("d_nngp_fn", jnp.vectorize(slope), nngp_fn if d_nngp_fn is None else d_nngp_fn),
+    )
+
+
+_POINTS = np.array([(0.3, 0.7, 0.9), (-0.2, 0.5, 1.3), (0.0, 1.1, 0.4), (0.6, 0.8, 0.7)]).T
+"""Covariances and both variances."""
 
 _TOLERANCE = 1e-3
 """Relative: the functions may compute in float32, or by a quadrature."""
 
 
-def _of_function(name: str, fn: Callable[[Any], Any], given: tuple[Any, ...] = ()) -> Single:
-    @lru_cache(maxsize=1)
-    def op() -> TensorOp:
-        activation = operation(nn.activation(formula_of(fn)))
-        for integral, wanted in zip(given, ("dual", "dual_dot"), strict=False):
-            if integral is not None:
-                _check(name, integral, activation, wanted)
-        return activation
+def _compared(fn: Callable[[Any], Any] | None, nngp_fn: Any, d_nngp_fn: Any) -> Any:
+    """The op of the formula of fn, None if it has none. Raises the errors of `_of_formula` if nothing else is given."""
+    if fn is None:
+        return None
+    try:
+        activation: Any = _of_formula(fn)
+        known = [activation.dual(*_POINTS), activation.dual_dot(*_POINTS)]
+    except NtcError:
+        if nngp_fn is None:
+            raise
+        return None
+    for name, integral, mine in zip(("nngp_fn", "d_nngp_fn"), (nngp_fn, d_nngp_fn), known, strict=True):
+        if integral is not None:
+            _check(name, integral, mine)
+    return activation
 
-    def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
-        return (op(),)
 
-    applied = jnp.vectorize(fn)
-    return Single(name, ops, forward=lambda layout, x: applied(x))
-
-
-def _check(name: str, integral: Callable[[Any, Any, Any], Any], activation: Any, wanted: str) -> None:
-    for point in _POINTS:
-        mine = float(getattr(activation, wanted)(*map(jnp.asarray, point)))
-        theirs = float(integral(*point))
-        if not abs(mine - theirs) <= _TOLERANCE * max(1.0, abs(mine)):
-            what = "nngp_fn" if wanted == "dual" else "d_nngp_fn"
-            raise ParameterError(f"{name}: {what}{point} is {theirs:.6g}, but the integral of fn is {mine:.6g}")
+def _check(name: str, integral: Callable[..., Any], known: Any) -> None:
+    """Raises ParameterError where the integral is not what is known of it."""
+    with jax.ensure_compile_time_eval():
+        given = np.asarray(jnp.vectorize(integral)(*map(jnp.asarray, _POINTS)))
+    for point, mine, theirs in zip(_POINTS.T, known, given, strict=True):
+        if np.isfinite(mine) and not abs(mine - theirs) <= _TOLERANCE * max(1.0, abs(mine)):
+            at = tuple(map(float, point))
+            raise ParameterError(f"Elementwise: {name}{at} is {theirs:.6g}, but the integral of fn is {mine:.6g}")

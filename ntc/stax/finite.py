@@ -18,10 +18,12 @@ import jax.numpy as jnp
 from ntc.backends.jax.finite import FORWARD, masking
 from ntc.errors import InputError, ParameterError, ShapeError, UnsupportedError
 from ntc.ir.op import TensorOp
-from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.ops import Aggregate
 from ntc.ir.types import Distribution, TensorType
 from ntc.stax.custom import Custom
+from ntc.stax.entrywise import entries, is_entrywise
 from ntc.stax.layout import Layout
+from ntc.stax.masked import marked, mask_of
 from ntc.stax.part import Chain, FanOut, Join, Parallel, Part, Repeat, Single, is_shape, layouts
 from ntc.stax.patterns import adjacent, vertices
 from ntc.stax.weights import drawn, scaled
@@ -74,13 +76,15 @@ class Apply(Finite):
           params: as `init_fn` makes them.
           inputs: an array, or a tuple of arrays, with axes where the layers say they are.
           rng: what dropout draws from.
-          pattern: graphs of the examples, for `Aggregate`.
+          pattern: graphs of the examples, for `Aggregate`, which without them returns its input.
           mask_constant: entries of this value are missing. Masked positions of the output are zero.
           ignored: whatever else may be given to layers.
 
         Raises:
           NtcError: the network does not fit the arrays.
         """
+        if not isinstance(inputs, tuple | list) and jnp.ndim(inputs) < 2 and is_entrywise(self.part):
+            return entries(self.part, jnp.asarray(inputs))
         placed = layouts(_array_shapes(inputs), self.part.placed)
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
             entered = _enter(inputs, placed, mask_constant)
@@ -235,6 +239,8 @@ def _apply_repeat(part: Repeat, params: Any, value: Any, call: _Call) -> Any:
 def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
     value: _Array = part.check(given)
     layout = value.layout
+    if part.dense is not None and call.pattern is None:
+        return value
     if part.forward is not None:
         y = part.forward(layout, value.x)
         mask = value.mask if y.ndim == value.x.ndim else None
@@ -285,7 +291,7 @@ def _with_pattern(op: Aggregate, x: jax.Array, pattern: Any) -> jax.Array:
     """The input with the rows of the pattern in further channels."""
     spatial = x.shape[1:-1]
     rule = op.kernel_op(spatial)
-    dense = adjacent(pattern, vertices(op, spatial)).astype(x.dtype)
+    dense = adjacent(pattern, vertices(op, spatial), x.shape[0]).astype(x.dtype)
     if dense.shape[0] != x.shape[0]:
         raise InputError(f"the pattern is of {dense.shape[0]} examples, the input of {x.shape[0]}")
     sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]
@@ -305,8 +311,9 @@ def _enter(inputs: Any, layout: Any, mask_constant: float | None) -> Any:
     value = _Array(layout.standard(jnp.asarray(inputs)), layout)
     if mask_constant is None:
         return value
-    op = Mask("nan" if mask_constant != mask_constant else float(mask_constant))
-    return _apply_op(op, {}, (value,), _Call(None, None), layout)
+    x = value.x if jnp.issubdtype(value.x.dtype, jnp.inexact) else value.x.astype(float)
+    constant, x = marked(mask_constant, x, x.dtype)
+    return _apply_op(mask_of(constant), {}, (replace(value, x=x),), _Call(None, None), layout)
 
 
 def _leave(value: Any) -> Any:

@@ -7,7 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.limits import limited
 from ntc.backends.jax.loops import emit
 from ntc.compiler import lower
 from ntc.errors import InputError, UnsupportedError
@@ -21,6 +24,7 @@ from ntc.ir.types import Kernel as KernelName
 from ntc.stax.compiled import Precision, default_target, finished
 from ntc.stax.covariances import Kernel
 from ntc.stax.facts import facts
+from ntc.stax.itself import is_of_itself, is_symmetric
 from ntc.stax.layout import Layout
 from ntc.stax.part import Part, Tensor, Value
 
@@ -47,7 +51,7 @@ class Continued:
     def __call__(self, kernels: Kernels, hyper: Mapping[str, Any]) -> Kernels:
         """The kernels of the results, nested as they are. Raises InputError, UnsupportedError for what is not given."""
         every = list(map(_in_order, leaves(kernels)))
-        same = all(kernel.x1_is_x2 for kernel in every)
+        same = all(map(is_of_itself, every))
         first = {f"nngp{i}.N": _own(kernel, kernel.cov1) for i, kernel in enumerate(every)}
         second = {f"nngp{i}.N": _own(x, x.cov1 if x.cov2 is None else x.cov2) for i, x in enumerate(every)}
         given = {**first, **_between(every)}
@@ -69,7 +73,19 @@ class Continued:
         examples = [jnp.zeros((count, 1), dtype) for count in counts]
         cast = {key: jnp.asarray(x, dtype) for key, x in given.items()}
         outputs: Arrays = function(*examples, given=cast, **({"hyper": own} if own else {}))
+        self._check_finite(graph, outputs)
         return outputs
+
+    def _check_finite(self, graph: Graph, outputs: Arrays) -> None:
+        """Raises UnsupportedError where what is known is not finite as the integral of a nonlinearity is infinite."""
+        if not (phis := limited(graph)) or is_traced(outputs):
+            return
+        if not all(np.isfinite(x).all() for x in outputs.values()):
+            listed = ", ".join(f"{phi.name} from {phi.largest_variance:.6g} on" for phi in phis.values())
+            raise UnsupportedError(
+                f"kernels are infinite or not numbers, as integrals are at these variances: of {listed}",
+                hint="scale the inputs, or the weights of the layer before",
+            )
 
     def _lowered(self, between: Between) -> Graph:
         names: tuple[KernelName, ...] = ("nngp",) if between == "diagonal" else ("nngp", "ntk")
@@ -98,8 +114,9 @@ def _in_order(kernel: Kernel) -> Kernel:
         raise InputError("a kernel that a network continues from needs cov1 and shape1")
     if kernel.mask1 is not None or kernel.mask2 is not None:
         raise UnsupportedError("kernels with masks", hint="give mask_constant with the inputs of one kernel_fn")
-    if kernel.cov2 is None and not kernel.x1_is_x2:
-        raise InputError("a kernel of different x1 and x2 needs cov2")
+    if kernel.cov2 is None and not (kernel.x1_is_x2 and is_symmetric(kernel)):
+        contradicted = ": x1_is_x2 is true, but nngp or ntk is not symmetric" if kernel.x1_is_x2 else ""
+        raise InputError(f"a kernel of different x1 and x2 needs cov2{contradicted}")
     return kernel.reverse() if kernel.is_reversed else kernel
 
 

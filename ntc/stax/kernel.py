@@ -17,7 +17,7 @@ from ntc.stax.compiled import Compiled, precision_of, shapes_of, without_example
 from ntc.stax.compose import Composition, divided, has_custom, is_kernels, refuse_masks
 from ntc.stax.covariances import Kernel
 from ntc.stax.layout import LAST, Axes
-from ntc.stax.masked import masked_kernels
+from ntc.stax.masked import marked, masked_kernels
 from ntc.stax.part import Part, layouts, singles
 
 KERNELS: tuple[KernelName, ...] = ("nngp", "ntk")
@@ -78,6 +78,8 @@ class KernelFunction:
         if is_kernels(x1) or self._is_composed:
             refuse_masks(mask_constant, pattern)
             return chosen(self._composed(x1, x2, axes, ignored), get, bool(diagonal_spatial))
+        if mask_constant is not None:
+            mask_constant, (x1, x2) = marked(mask_constant, (x1, x2), precision_of(jax.tree.leaves((x1, x2))))
         if are_matrices(get):
             kernels = tuple(kernel for kernel in KERNELS if kernel in wanted)
             found = self.compiled(x1, x2, kernels, mask_constant, axes)(x1, x2, pattern, self._hyper)

@@ -78,6 +78,7 @@ class Single(Part):
       forward: what the layer does at finite width to an array in standard order, where it is not what the ops do.
       dense: the adjacency of a pattern as the layer takes it, given the sizes of the axes of vertices.
       hyper: values of hyperparameters of the ops, by name: scales that are traced.
+      entrywise: whether entries are mapped one by one, so that inputs of finite networks may have any axes.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Single(Part):
     forward: Callable[[Layout, Any], Any] | None = None
     dense: Callable[[Any, tuple[int, ...]], Any] | None = None
     hyper: Mapping[str, Any] = field(default_factory=dict)
+    entrywise: bool = False
 
     @property
     def placed(self) -> Placed:

@@ -36,10 +36,13 @@ def vertices(op: Any, spatial: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(spatial[axis] for axis in op.kernel_op(spatial).axes) if isinstance(op, Aggregate) else ()
 
 
-def adjacent(pattern: Any, sizes: tuple[int, ...]) -> jax.Array:
-    """Adjacency matrices (n, vertices, vertices) of a pattern (n, *sizes, *sizes). Raises InputError."""
+def adjacent(pattern: Any, sizes: tuple[int, ...], count: int) -> jax.Array:
+    """Adjacency matrices (count, vertices, vertices) of a pattern (count, *sizes, *sizes); without one, identities.
+
+    Raises InputError.
+    """
     if pattern is None:
-        raise InputError("Aggregate needs the graphs of the examples", hint="apply_fn(params, x, pattern=adjacency)")
+        return jnp.broadcast_to(jnp.eye(prod(sizes)), (count, prod(sizes), prod(sizes)))
     dense = jnp.asarray(pattern)
     if dense.shape[1:] != (*sizes, *sizes):
         raise InputError(f"the pattern should have shape (n, {', '.join(map(str, sizes * 2))}), got {dense.shape}")

@@ -49,19 +49,19 @@ def Aggregate(  # noqa: N802
 ) -> Layer:
     """Sums over neighbours in the graph of each example: `kernel_fn(x1, x2, pattern=(p1, p2))`.
 
-    See `ntc.ir.ops.Aggregate`. Patterns are adjacency matrices (n, *vertices, *vertices), which `to_dense` may make of
-    what is given; or, with `implementation="SPARSE"`, edges (n, count, axes, 2).
+    See `ntc.ir.ops.Aggregate`. Patterns are adjacency matrices (n, *vertices, *vertices), with axes in the order of the
+    array's, which `to_dense` may make of what is given; or, with `implementation="SPARSE"`, edges (n, count, axes, 2).
+    Without a pattern the layer returns its input.
     """
     named = (aggregate_axis,) if isinstance(aggregate_axis, int) else aggregate_axis
     patterns = Patterns(word("implementation", implementation, AggregateImplementation) == "SPARSE", to_dense)
 
     def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
-        if named is None:
-            return (operation(nn.aggregate()),)
-        found = tuple(layout.position("Aggregate", axis) - 1 for axis in named)
+        axes = layout.spatial if named is None else named
+        found = tuple(sorted({layout.position("Aggregate", axis) - 1 for axis in axes}))
         if not all(0 <= axis < len(spatial) for axis in found):
             raise ParameterError(f"Aggregate: axes {named} should be neither that of examples nor that of channels")
-        return (operation(nn.aggregate(found)),)
+        return (operation(nn.aggregate(None if len(found) == len(spatial) > 0 else found)),)
 
     return triple(Single("Aggregate", ops, (batch_axis, channel_axis), dense=patterns))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ntc.backends.jax.block import Lanes, along_axis
@@ -46,12 +47,16 @@ def attended(k: jax.Array, g1: jax.Array, g2: jax.Array, single: bool) -> jax.Ar
 def position_covariance(op: Any, lanes: Lanes) -> jax.Array:
     """R[p, p'] of the embeddings of positions in the lanes at hand: (*positions, lanes)."""
     rank = len(lanes.type.spatial)
-    order = 1 if op.distance == "manhattan" else 2
-    distances = [
-        along_axis(jnp.abs(jnp.asarray(lanes.partners(i)) - jnp.arange(size)[:, None]) ** order, i, rank)
+    dtype = jnp.float32 if lanes.type.dtype == "f32" else jnp.float64
+    apart = [
+        along_axis(jnp.abs(jnp.asarray(lanes.partners(i)) - jnp.arange(size)[:, None]), i, rank)
         for i, size in enumerate(lanes.type.spatial)
     ]
-    distance: jax.Array = reduce(add, distances).astype(jnp.float32 if lanes.type.dtype == "f32" else jnp.float64)
+    if op.values:
+        table = jnp.asarray(np.reshape(op.values, op.sizes), dtype)
+        return table.at[tuple(apart)].get(mode="clip")  # entries that are dead have partners outside of the image
+    order = 1 if op.distance == "manhattan" else 2
+    distance: jax.Array = reduce(add, [d**order for d in apart]).astype(dtype)
     if op.decay is None:
         return (distance == 0).astype(distance.dtype)
     decayed: jax.Array = 1 / (1 + op.rate * distance) if op.decay == "inverse" else jnp.exp(-op.rate * distance)

@@ -239,7 +239,7 @@ def _edge_sum(scope: Scope, node: Node, type_: CovarianceType, operands: list[Bl
     moved = [2 + 2 * axis + side for side in (0, 1) for axis in op.axes]
     last = list(range(dense.ndim - len(moved), dense.ndim))
     x = jnp.moveaxis(dense, moved, last)
-    matrices = x.reshape(*x.shape[: -len(moved)], first.shape[1], first.shape[1])
+    matrices = x.reshape(*x.shape[: x.ndim - len(moved)], first.shape[1], first.shape[1])
     rule = "mij,nm...iI,mIJ->nm...jJ" if len(type_.batch) == 1 else "nij,nm...iI,mIJ->nm...jJ"
     products = jnp.einsum(rule, first, matrices, second, precision=jax.lax.Precision.HIGHEST)
     return from_dense(jnp.moveaxis(products.reshape(x.shape), last, moved), type_)

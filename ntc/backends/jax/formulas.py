@@ -54,7 +54,8 @@ def formula_of(function: Callable[[Any], Any]) -> str:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"activation: JAX cannot trace the function: {reason}") from None
         found = _formula(closed)
-        _check_derivative(function, found)
+        with jax.ensure_compile_time_eval():  # the caller may be traced itself
+            _check_derivative(function, found)
     return show(found)
 
 

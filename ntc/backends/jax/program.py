@@ -21,6 +21,7 @@ from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.limits import limited, refuse_infinite
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.near import NearPairs, loses_digits
 from ntc.backends.jax.precision import precision, require
@@ -150,7 +151,8 @@ class Program:
         Raises:
           SelfTestError: the program is wrong for some examples.
           InputError: the arrays do not fit the network, or are not real numbers.
-          UnsupportedError: there is no device of the program's target here.
+          UnsupportedError: there is no device of the program's target here; or the integral of a nonlinearity is
+            infinite at the variance of an example (within JAX transformations, such kernels are NaN).
           LimitError: not even one pair of examples fits into memory.
         """
         scales = values_of(self.network.hypers, hyper, self._array_type)
@@ -164,7 +166,13 @@ class Program:
             result = self._tiled(first, other, scales, progress, memory)
             if refine and self._near is not None and len(first) and (other is None or len(other)):
                 self._near.refine(first, other, result, self._hyper("cross", scales).get("hyper", {}))
+            self._refuse_infinite(result, scales, first, *second)
             return self._kernels(result)
+
+    def _refuse_infinite(self, found: Values, scales: dict[str, Any], *inputs: npt.NDArray[Any]) -> None:
+        """Raises UnsupportedError where the integral of a nonlinearity is infinite."""
+        if limited(self.graphs["cross"]):
+            refuse_infinite(self.graphs["diagonal"], found, *inputs, hyper={k: float(x) for k, x in scales.items()})
 
     def _self_test(
         self,
@@ -218,6 +226,7 @@ class Program:
                 for i in range(0, max(1, len(array)), size)
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self._labels}
+            self._refuse_infinite(joined, scales, array)
             return self._kernels(joined)
 
     def cost(self, n1: int, n2: int | None = None, memory: int | None = None) -> Cost:
@@ -243,6 +252,25 @@ class Program:
         changed.network = self.network.with_hypers(numbers)
         changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
         return changed
+
+    def __copy__(self) -> Program:
+        """Another program that shares what is compiled."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Program:
+        """Itself: nothing of it changes but what has been compiled."""
+        return self
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Graphs and options. What is compiled is made again where it is unpickled, on as many devices."""
+        return self.network, self.graphs, self.target, self.devices, self._tested
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        network, graphs, target, devices, tested = state
+        Program.__init__(self, network, graphs, target, devices=devices)
+        self._tested = tested
 
     def with_self_test(self, wanted: bool | None) -> Program:
         """The same program, with another default of `self_test`: None is where a computation is long."""

@@ -12,7 +12,7 @@ from ntc.ir.kernel.dense import spread_positions
 from ntc.ir.kernel.pointwise import Pointwise
 from ntc.ir.offsets import DIAGONAL, Offsets
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance, same_type
-from ntc.ir.schema import Scale, frozen
+from ntc.ir.schema import Count, Finite, Scale, frozen
 from ntc.ir.types import CovarianceType, Spatial, Type
 
 Mechanism = Literal["softmax", "linear", "absolute", "rectified"]
@@ -111,7 +111,8 @@ class EmbedPositions(Pointwise):
 
     With d = |p - p'| (manhattan) or |p - p'|^2 (squared_euclidean), R is 1 / (1 + rate d) (inverse) or e^(-rate d)
     (exponential); without a decay it is 1 where p = p' and else 0. Both are positive definite (Schoenberg 1938).
-    Source: Hron et al. 2020 (arXiv:2006.10540).
+    Where `values` are given, R is values[|p - p'|] instead: one for every distance along axes of these `sizes`, the
+    last axis fastest. Source: Hron et al. 2020 (arXiv:2006.10540).
     """
 
     name: ClassVar[str] = "embed_positions"
@@ -120,6 +121,14 @@ class EmbedPositions(Pointwise):
     decay: Decay | None = None
     rate: Scale = 1.0
     distance: Distance = "squared_euclidean"
+    values: tuple[Finite, ...] = ()
+    sizes: tuple[Count, ...] = ()
+
+    def result(self, *operands: Type) -> CovarianceType:
+        k = same_type(operands)
+        if self.values and (len(self.values) != prod(self.sizes) or not fits(k.spatial, self.sizes)):
+            raise VerifyError(f"embed_positions: {len(self.values)} values for sizes {self.sizes} on positions of {k}")
+        return k
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return self.weight * operands[0] + self.scale**2 * self.covariance(result.spatial)
@@ -127,6 +136,10 @@ class EmbedPositions(Pointwise):
     def covariance(self, spatial: Spatial) -> Array:
         """R, (H, H', W, W', ...)."""
         offsets = [np.arange(size)[None, :] - np.arange(size)[:, None] for size in spatial]
+        if self.values:
+            along = (spread_positions(np.abs(offset), axis, spatial) for axis, offset in enumerate(offsets))
+            entries: Array = np.reshape(self.values, self.sizes)[tuple(along)]
+            return entries
         order = 1 if self.distance == "manhattan" else 2
         distance = sum(spread_positions(np.abs(offset) ** order, axis, spatial) for axis, offset in enumerate(offsets))
         match self.decay:
@@ -160,6 +173,11 @@ class Spread(KernelOp):
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         (k,) = operands
         return np.expand_dims(k, tuple(range(k.ndim, k.ndim + 2 * len(result.spatial))))
+
+
+def fits(spatial: Spatial, sizes: Spatial) -> bool:
+    """Whether images of these spatial axes are no larger than the sizes."""
+    return len(spatial) == len(sizes) and all(own <= size for own, size in zip(spatial, sizes, strict=True))
 
 
 def matrices(x: Array, batch_axes: int) -> Array:

@@ -31,7 +31,7 @@ class EdgeSum(KernelOp):
         arrays = [x for x in operands[1:] if isinstance(x, ArrayType)]
         if tuple(x.batch for x in arrays) not in (k.batch, (k.batch[0],) if len({*k.batch}) == 1 else k.batch):
             raise VerifyError(f"edge_sum: the arrays should be those of the examples of {k}")
-        inside = all(axis < len(k.spatial) for axis in self.axes) and len({*self.axes}) == len(self.axes) > 0
+        inside = all(axis < len(k.spatial) for axis in self.axes) and len({*self.axes}) == len(self.axes)
         if not inside or any(x.spatial != k.spatial or x.channels <= self.size(k.spatial) for x in arrays):
             raise VerifyError(f"edge_sum: axes {self.axes} do not fit {k}, or its arrays hold no pattern")
         return CovarianceType.dense(k.dtype, k.batch, k.spatial)
@@ -61,7 +61,7 @@ class EdgeSum(KernelOp):
         last = list(range(k.ndim - len(moved), k.ndim))
         x = np.moveaxis(k, moved, last)
         shape = x.shape
-        x = x.reshape(*shape[: -len(moved)], size, size)
+        x = x.reshape(*shape[: k.ndim - len(moved)], size, size)
         others = (1,) * (x.ndim - batch - 2)
         first = first.reshape(len(first), *(1,) * (batch - 1), *others, size, size)
         second = second.reshape(*(1,) * (batch - 1), len(second), *others, size, size)

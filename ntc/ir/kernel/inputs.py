@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,40 +17,52 @@ from ntc.ir.types import ArrayType, CovarianceType, DType, Form, Kernel, Spatial
 
 _Start = Annotated[int, Field(ge=0, le=MAX_EXTENT)]
 
+Pooled = Literal["mean", "sum"]
+
 
 @frozen
 class Part:
     """Which entries of the array of an example a gram reads.
 
     Attributes:
-      shape, start: (*spatial, channels) of one of several inputs that lie one after another in the array, and where it
-        begins; an empty shape is the whole array.
+      shape, start: (*spatial, channels) of what lies one after another in the array, as one of several inputs or an
+        image as a vector, and where it begins; an empty shape is the whole array as it is.
       crop: of its positions those from start to stop, (start, stop) of every axis; empty for all.
+      pooled: their mean or sum in place of all positions.
     """
 
     shape: tuple[Count, ...] = ()
     start: _Start = 0
     crop: tuple[_Start, ...] = ()
+    pooled: Pooled | None = None
 
     def of(self, x: Any) -> Any:
         """The entries (examples, *spatial, channels) of an array, NumPy's or JAX's."""
         if self.shape:
-            x = x[:, self.start : self.start + prod(self.shape)].reshape(x.shape[0], *self.shape)
-        return x[(slice(None), *map(slice, self.crop[::2], self.crop[1::2]))]
+            entries = x.reshape(x.shape[0], -1)[:, self.start : self.start + prod(self.shape)]
+            x = entries.reshape(x.shape[0], *self.shape)
+        x = x[(slice(None), *map(slice, self.crop[::2], self.crop[1::2]))]
+        positions = tuple(range(1, x.ndim - 1))
+        match self.pooled:
+            case "mean":
+                return x.mean(positions)
+            case "sum":
+                return x.sum(positions)
+        return x
 
     def spatial(self, array: ArrayType) -> Spatial:
         """Sizes of the axes of what is read. Raises VerifyError."""
         spatial = self.shape[:-1] if self.shape else array.spatial
-        if self.shape and (array.spatial or self.start + prod(self.shape) > array.channels):
+        if self.shape and self.start + prod(self.shape) > prod(array.spatial) * array.channels:
             raise VerifyError(f"gram: an input of shape {self.shape} from {self.start} on does not fit into {array}")
         if not self.crop:
-            return spatial
+            return () if self.pooled else spatial
         lows, highs = self.crop[::2], self.crop[1::2]
         inside = all(low < high for low, high in zip(lows, highs, strict=False))
         fits = all(high <= size for high, size in zip(highs, spatial, strict=False))
         if len(self.crop) != 2 * len(spatial) or not inside or not fits:
             raise VerifyError(f"gram: crop {self.crop} does not fit into {array}")
-        return tuple(high - low for low, high in zip(lows, highs, strict=True))
+        return () if self.pooled else tuple(high - low for low, high in zip(lows, highs, strict=True))
 
 
 @frozen
@@ -59,6 +71,7 @@ class Gram(KernelOp):
 
     Of the input at `shape` and `start`, and of its positions in `crop`; see `Part`. Entries that are `masked` count as
     zeros. If `channels` is given, further channels of the arrays are something else: the pattern of a graph.
+    With `pooled`, of the mean or the sum of x over its positions, which are then none.
     With `gives` distance, |x1[n, p] - x2[m, p]|^2 / (2 channels) where p' = p. Source: Novak et al. 2019, eq. 5.
     """
 
@@ -69,6 +82,7 @@ class Gram(KernelOp):
     channels: Count | None = None
     shape: tuple[Count, ...] = ()
     start: _Start = 0
+    pooled: Pooled | None = None
     gives: Form = "covariance"
 
     def form(self, *operands: CovarianceType) -> Form:
@@ -77,7 +91,7 @@ class Gram(KernelOp):
     @property
     def part(self) -> Part:
         """What is read of the array of an example."""
-        return Part(self.shape, self.start, self.crop)
+        return Part(self.shape, self.start, self.crop, self.pooled)
 
     def result(self, *operands: Type) -> CovarianceType:
         arrays = [x for x in operands if isinstance(x, ArrayType)]
@@ -89,10 +103,13 @@ class Gram(KernelOp):
         spatial = self.part.spatial(arrays[0])
         return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), spatial)
 
+    def width(self, array: ArrayType) -> int:
+        """Over how many channels of the array products are summed."""
+        return self.shape[-1] if self.shape else self.channels or array.channels
+
     def operations(self, *operands: Type) -> int:
         (first, *_) = operands
-        channels = self.shape[-1] if self.shape else first.channels if isinstance(first, ArrayType) else 0
-        return 2 * channels
+        return 2 * self.width(first) if isinstance(first, ArrayType) else 0
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return ()
@@ -122,9 +139,9 @@ class Gram(KernelOp):
         return np.isnan(x) if self.masked == "nan" else np.isin(x, markers(self.masked))
 
 
-def markers(value: float) -> tuple[float, float]:
-    """A number, and what it becomes in an array of single precision: either marks an entry as missing."""
-    return value, float(np.float32(value))
+def markers(value: float | str) -> tuple[float, float]:
+    """A number or `inf`, and what it becomes in an array of single precision: either marks an entry as missing."""
+    return float(value), float(np.float32(value))
 
 
 @frozen

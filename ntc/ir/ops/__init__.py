@@ -18,6 +18,7 @@ from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
 from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
+from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
 from ntc.ir.ops.layer_norm import LayerNorm
@@ -125,6 +126,7 @@ __all__ = [
     "Gaussian",
     "Gelu",
     "GeluTanh",
+    "GivenActivation",
     "GlobalAvgPool",
     "GlobalSumPool",
     "GroupedConv",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from math import pi
+from math import inf, pi
 from typing import ClassVar
 
 import numpy as np
@@ -27,6 +27,11 @@ class Elementwise(TensorOp, Activation):
     def odd(self) -> bool:
         """Whether phi(-x) = -phi(x), so that the mean stays zero."""
         return False
+
+    @property
+    def largest_variance(self) -> float:
+        """Of an input, from which on E[phi phi] is infinite."""
+        return inf
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs

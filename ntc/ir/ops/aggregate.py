@@ -21,7 +21,8 @@ class Aggregate(TensorOp):
     K'[j, j'] = sum over i, i' of A1[i, j] A2[i', j'] K[i, i'],  T' likewise.
     Source: Du et al. 2019 (arXiv:1905.13192), eq. 4; as in Novak et al. 2020 (arXiv:1912.02803), Aggregate.
 
-    Parameters: axes (numbers of the spatial axes; none is all).
+    Parameters: axes (numbers of the spatial axes; none is all). Along no axis, (), an example has one vertex, and its
+    pattern is a number that it is multiplied by.
     """
 
     name: ClassVar[str] = "aggregate"
@@ -30,7 +31,7 @@ class Aggregate(TensorOp):
     def kernel_op(self, spatial: Spatial) -> kernel.EdgeSum:
         """The map on covariances. Raises ShapeError."""
         axes = tuple(range(len(spatial))) if self.axes is None else self.axes
-        if not axes or len({*axes}) < len(axes) or any(axis >= len(spatial) for axis in axes):
+        if (not axes and self.axes is None) or len({*axes}) < len(axes) or any(axis >= len(spatial) for axis in axes):
             raise ShapeError(
                 f"aggregate: axes {axes} of an input with {len(spatial)} spatial axes",
                 parameter="axes",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod, sqrt
 from typing import ClassVar, Literal
 
-from ntc.errors import ShapeError, UnsupportedError
+import numpy as np
+
+from ntc.errors import ParameterError, ShapeError, UnsupportedError
 from ntc.ir.kernel import Add, Affine, Attend, AttentionWeights, EmbedPositions, Mul, Reduce, Spread
-from ntc.ir.kernel.attention import Decay, Distance, Mechanism
+from ntc.ir.kernel.attention import Decay, Distance, Mechanism, matrices
 from ntc.ir.op import Emit, Pair, TensorOp, Value, Weight
-from ntc.ir.schema import Count, Scale, frozen
+from ntc.ir.schema import Count, Finite, Scale, frozen
 from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
+
+_ROUNDING = 2e-7
+"""Of an eigenvalue, times the root of the number of positions: values may have been computed in float32."""
 
 
 @frozen
@@ -31,7 +37,8 @@ class SelfAttention(TensorOp):
     Source: Hron et al. 2020 (arXiv:2006.10540); Neural Tangents 0.6.5, GlobalSelfAttention.
 
     Parameters: channels of the output, of keys and of the values of each head; heads; embedding and its m channels
-    (default: n, those of the input), whether values have it, and decay of R with distance (see `embed_positions`).
+    (default: n, those of the input), whether values have it, and decay of R with distance (see `embed_positions`), or
+    in its place `decay_values`, R at every distance |p - p'| along all axes of the input, which must be a covariance.
     """
 
     name: ClassVar[str] = "self_attention"
@@ -53,6 +60,7 @@ class SelfAttention(TensorOp):
     decay: Decay | None = None
     decay_rate: Scale = 1.0
     distance: Distance = "squared_euclidean"
+    decay_values: tuple[Finite, ...] | None = None
 
     @property
     def has_weights(self) -> bool:
@@ -66,12 +74,8 @@ class SelfAttention(TensorOp):
         (x,) = xs
         if not x.spatial:
             raise ShapeError("self_attention: its input has no spatial axes", hint="attend before flatten or pooling")
-        if self.embedding == "added" and self.embedding_channels not in (None, x.channels):
-            raise ShapeError(
-                f"self_attention: embeddings of {self.embedding_channels} channels cannot be added to {x}",
-                hint=f"embedding_channels = {x.channels}, or embedding = concatenated",
-                parameter="embedding_channels",
-            )
+        if self.embedding:
+            self._check_embeddings(x)
         return x.spatial, self.channels
 
     def distribution(self, *xs: TensorType) -> Distribution:
@@ -158,8 +162,44 @@ class SelfAttention(TensorOp):
             return k
         share = self.embedding_width(x.type) / (self.embedding_width(x.type) + x.type.channels)
         own, others = (1.0, 1.0) if self.embedding == "added" else (share, 1 - share)
-        return emit(self.embeddings(others, sqrt(own) * self.embedding_std), k, name="embedded")
+        return emit(self.embeddings(x.type.spatial, others, sqrt(own) * self.embedding_std), k, name="embedded")
 
-    def embeddings(self, weight: float = 1.0, scale: float = 1.0) -> EmbedPositions:
-        """weight K + scale^2 R."""
+    def embeddings(self, spatial: Spatial, weight: float = 1.0, scale: float = 1.0) -> EmbedPositions:
+        """weight K + scale^2 R on images of these sizes."""
+        if self.decay_values is not None:
+            return EmbedPositions(weight, scale, values=self.decay_values, sizes=spatial)
         return EmbedPositions(weight, scale, self.decay, self.decay_rate, self.distance)
+
+    def _check_embeddings(self, x: TensorType) -> None:
+        """Raises ShapeError or ParameterError where there are no such embeddings of the positions of x."""
+        if self.embedding == "added" and self.embedding_channels not in (None, x.channels):
+            raise ShapeError(
+                f"self_attention: embeddings of {self.embedding_channels} channels cannot be added to {x}",
+                hint=f"embedding_channels = {x.channels}, or embedding = concatenated",
+                parameter="embedding_channels",
+            )
+        if self.decay_values is None:
+            return
+        if len(self.decay_values) != prod(x.spatial):
+            raise ShapeError(
+                f"self_attention: {len(self.decay_values)} decay_values for {prod(x.spatial)} positions",
+                hint="one for every distance |p - p'| along all spatial axes, the last axis fastest",
+                parameter="decay_values",
+            )
+        least = least_eigenvalue(self.decay_values, x.spatial)
+        if least < 0:
+            raise ParameterError(
+                "self_attention: decay_values are no covariance of embeddings: the matrix of all pairs of positions "
+                f"has an eigenvalue of {least:.2g} times its diagonal",
+                hint="a positive semi-definite function of the distance, as 1 / (1 + d) or exp(-d)",
+                parameter="decay_values",
+            )
+
+
+@lru_cache(maxsize=8)
+def least_eigenvalue(values: tuple[float, ...], spatial: Spatial) -> float:
+    """That of the matrix values[|p - p'|] of all pairs of positions, over its diagonal; zero where it is rounding."""
+    r = matrices(EmbedPositions(values=values, sizes=spatial).covariance(spatial), 0)
+    size = max(float(np.abs(r).max()), 1e-300)
+    least = float(np.linalg.eigvalsh(r / size)[0])
+    return 0.0 if least >= -sqrt(len(r)) * _ROUNDING else least

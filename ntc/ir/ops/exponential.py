@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from math import pi
-from typing import Annotated, ClassVar
+from math import inf, pi
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise, ErrorFunction
 from ntc.ir.schema import Finite, Scale, frozen
-
-NotPositive = Annotated[float, Field(ge=-1e100, le=0)]
 
 
 @frozen
@@ -64,16 +61,21 @@ class ExpNormalized(Elementwise):
 
 @frozen
 class Gaussian(Elementwise):
-    """phi(x) = a exp(b x^2), b not above zero.
+    """phi(x) = a exp(b x^2).
 
     E[phi phi] = a^2 / sqrt(d),  E[phi' phi'] = 4 a^2 b^2 K / d^(3/2),  d = 1 - 2 b (v1 + v2) + 4 b^2 (v1 v2 - K^2).
-    (Of b > 0 the integrals are infinite at variances of 1 / (4 b) and more.)
+    Of b > 0 the integrals are infinite, here NaN, unless d > 0, 2 b v1 < 1 and 2 b v2 < 1; of an example with itself,
+    at variances of 1 / (4 b) and more.
     Source: Williams 1997, equation 13 (Gaussian hidden units about zero).
     """
 
     name: ClassVar[str] = "gaussian"
     a: Finite = 1.0
-    b: NotPositive = -1.0
+    b: Finite = -1.0
+
+    @property
+    def largest_variance(self) -> float:
+        return 1 / (4 * self.b) if self.b > 0 else inf
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         height: Array = self.a**2 / np.sqrt(self._determinant(k, v1, v2))
@@ -84,7 +86,9 @@ class Gaussian(Elementwise):
         return slope
 
     def _determinant(self, k: Array, v1: Array, v2: Array) -> Array:
-        return 1 - 2 * self.b * (v1 + v2) + 4 * self.b**2 * np.maximum(v1 * v2 - k**2, 0.0)
+        found = 1 - 2 * self.b * (v1 + v2) + 4 * self.b**2 * np.maximum(v1 * v2 - k**2, 0.0)
+        exists = (found > 0) & (2 * self.b * np.maximum(v1, v2) < 1)
+        return np.where(exists, found, np.nan)
 
 
 @frozen

@@ -20,7 +20,7 @@ class Mask(TensorOp):
     that moves no positions. After a window of stride s, an output position is masked if the middle of its window is.
     Source: definition; the conventions are those of Novak et al. 2020 (arXiv:1912.02803), section 2.1 (masking).
 
-    Parameters: value, a number or `nan`.
+    Parameters: value, a number, `nan` or `inf`.
     """
 
     name: ClassVar[str] = "mask"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ntc.backends.jax.duals import custom, elu, erf, exponential, hinges, layer_norm, polynomial, relu, series
+from ntc.backends.jax.duals import custom, elu, erf, exponential, given, hinges, layer_norm, polynomial, relu, series
 from ntc.backends.jax.duals.family import Family
 from ntc.ir import ops
 from ntc.ir.op import Activation
@@ -34,6 +34,7 @@ FAMILIES: Mapping[type[Any], Family] = {
     ops.ExponentialLinear: elu.FAMILY,
     ops.CustomActivation: custom.FAMILY,
     ops.LayerNorm: layer_norm.FAMILY,
+    ops.GivenActivation: given.FAMILY,
 }
 
 

@@ -62,14 +62,22 @@ def _gabor_dual_dot(phi: Gabor, k: jax.Array, v1: jax.Array, v2: jax.Array, same
     return (p / d * cosines + q / d * sines) / (d * jnp.sqrt(d))
 
 
+def _determinant(phi: Gaussian, gap: jax.Array, v1: jax.Array, v2: jax.Array) -> jax.Array:
+    """NaN where there is no integral, which is so for b > 0 alone."""
+    found = 1 - 2 * phi.b * (v1 + v2) + 4 * phi.b**2 * gap
+    if phi.b <= 0:
+        return found
+    return jnp.where((found > 0) & (2 * phi.b * jnp.maximum(v1, v2) < 1), found, jnp.nan)
+
+
 def _gaussian_dual(phi: Gaussian, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
     _, gap = settled(k, v1, v2, same)
-    return phi.a**2 / jnp.sqrt(1 - 2 * phi.b * (v1 + v2) + 4 * phi.b**2 * gap)
+    return phi.a**2 / jnp.sqrt(_determinant(phi, gap, v1, v2))
 
 
 def _gaussian_dual_dot(phi: Gaussian, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
     k, gap = settled(k, v1, v2, same)
-    determinant = 1 - 2 * phi.b * (v1 + v2) + 4 * phi.b**2 * gap
+    determinant = _determinant(phi, gap, v1, v2)
     return 4 * (phi.a * phi.b) ** 2 * k / (determinant * jnp.sqrt(determinant))
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ntc.errors import UnsupportedError
 from ntc.ir import ops
 from ntc.ir.expression import evaluate
 from ntc.ir.ops.activation import PiecewiseLinear
@@ -151,6 +152,10 @@ def _custom(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
     return jnp.broadcast_to(jnp.asarray(evaluate(op.body, x, EXPRESSIONS), x.dtype), x.shape)
 
 
+def _given(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
+    raise UnsupportedError(f"{op.name} has no finite networks: only its integrals are given")
+
+
 def row_of(op: Any) -> Callable[..., jax.Array]:
     """The forward pass of a nonlinearity, or of the family it belongs to."""
     return _custom if isinstance(op, Smooth) else next(ROWS[cls] for cls in type(op).__mro__ if cls in ROWS)
@@ -187,4 +192,5 @@ ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     ops.Hinges: _hinges,
     ops.ExponentialLinear: _exponential_linear,
     ops.CustomActivation: _custom,
+    ops.GivenActivation: _given,
 }

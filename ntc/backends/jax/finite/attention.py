@@ -46,7 +46,7 @@ _MECHANISMS: Mapping[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 def embedded(op: Any, weights: Mapping[str, jax.Array], x: jax.Array, spatial: tuple[int, ...]) -> jax.Array:
     """x with random embeddings of positions, whose covariance is R as they are independent before a root of R."""
-    values, vectors = np.linalg.eigh(matrices(op.embeddings().covariance(spatial), 0))
+    values, vectors = np.linalg.eigh(matrices(op.embeddings(spatial).covariance(spatial), 0))
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     embeddings = _einsum("pq,qi->pi", jnp.asarray(root, x.dtype), weights["embedding"])
     if op.embedding == "added":
