@@ -11,7 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ntc.backends.jax.duals import custom, elu, erf, exponential, given, hinges, layer_norm, polynomial, relu, series
+from ntc.backends.jax.duals import (
+    custom,
+    elu,
+    erf,
+    exponential,
+    given,
+    hinges,
+    kinked,
+    layer_norm,
+    polynomial,
+    power,
+    relu,
+    series,
+)
 from ntc.backends.jax.duals.family import Family
 from ntc.ir import ops
 from ntc.ir.op import Activation
@@ -32,7 +45,9 @@ FAMILIES: Mapping[type[Any], Family] = {
     ops.Analytic: series.FAMILY,
     ops.Hinges: hinges.FAMILY,
     ops.ExponentialLinear: elu.FAMILY,
-    ops.CustomActivation: custom.FAMILY,
+    ops.Kinked: kinked.FAMILY,
+    ops.PowerLaw: power.FAMILY,
+    ops.CustomActivation: custom.of_forms(lambda phi: family(phi)),  # noqa: PLW0108  # defined below
     ops.LayerNorm: layer_norm.FAMILY,
     ops.GivenActivation: given.FAMILY,
 }
