@@ -51,7 +51,9 @@ def _reads_angle(op: Op) -> bool:
         return op.reads == "covariance" and isinstance(
             op.phi, PiecewiseLinear | Hinges | ExponentialLinear | CustomActivation
         )
-    return isinstance(op, Dual) and isinstance(op.phi, Sign)
+    if not isinstance(op, Dual):
+        return False
+    return isinstance(op.phi, Sign) or (isinstance(op.phi, CustomActivation) and op.phi.is_steep)
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,17 @@ entries.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 import jax
 import numpy as np
-import numpy.typing as npt
 
+from ntc.backends.jax.entries import FUNCTIONS, Values, entrywise, expression, reduced, simplified, total
 from ntc.errors import LimitError, UnsupportedError
 from ntc.ir.expression import Expression, apply, number
 
-Values = npt.NDArray[Any]
-
 MAX_STEPS = 200
-"""Of all loops together that run one in another."""
+"""Of a loop."""
 
 _NAMED: Mapping[str, str] = {
     "add": "+",
@@ -130,11 +127,11 @@ def _results(equation: Any, operands: list[Values]) -> list[Values]:
     if name in _MOVES:
         return [_moved(equation, operands)]
     if name in _REDUCTIONS:
-        return [_reduced(_REDUCTIONS[name], operands[0], equation.params["axes"])]
+        return [reduced(_REDUCTIONS[name], operands[0], equation.params["axes"])]
     if name in _SPECIAL:
         return _SPECIAL[name](equation, operands)
     if name in _NAMED:
-        return [_entrywise(lambda *x: simplified(_NAMED[name], *x), *operands)]
+        return [entrywise(lambda *x: simplified(_NAMED[name], *x), *operands)]
     raise UnsupportedError(
         f"activation: the JAX primitive `{name}` has no place in a formula",
         hint="write the function with + - * / **, jnp.where, and exp, tanh, jnp.maximum and such, or give the formula "
@@ -150,30 +147,13 @@ def _computed(equation: Any, operands: list[Values]) -> list[Values]:
     return [np.asarray(x) for x in (found if equation.primitive.multiple_results else [found])]
 
 
-def expression(x: Any) -> Expression:
-    """An entry as an expression."""
-    if isinstance(x, Expression):
-        return x
-    if not np.isfinite(float(x)):
-        raise UnsupportedError("activation: the function computes with infinity, or with what is not a number")
-    return number(float(x))
-
-
-def _entrywise(function: Callable[..., Expression], *operands: Values) -> Values:
-    arrays = np.broadcast_arrays(*operands)
-    found = np.empty(arrays[0].shape, object)
-    for index in np.ndindex(found.shape):
-        found[index] = function(*(expression(x[index]) for x in arrays))
-    return found
-
-
 def _truncated(equation: Any, x: Values) -> Values:
     """A conversion, which rounds towards zero if it is one of real numbers to whole ones."""
     aval = equation.invars[0].aval
     if np.issubdtype(equation.outvars[0].aval.dtype, np.integer) and np.issubdtype(aval.dtype, np.floating):
-        return _entrywise(_towards_zero, x)
+        return entrywise(_towards_zero, x)
     if equation.outvars[0].aval.dtype == bool and aval.dtype != bool:
-        return _entrywise(lambda y: apply("!=", y, number(0.0)), x)
+        return entrywise(lambda y: apply("!=", y, number(0.0)), x)
     return x
 
 
@@ -184,8 +164,8 @@ def _towards_zero(x: Expression) -> Expression:
 def _called(equation: Any, operands: list[Values]) -> list[Values]:
     parameters = equation.params
     name = str(parameters.get("name", ""))
-    if name in _FUNCTIONS:
-        found = _FUNCTIONS[name](operands)
+    if name in FUNCTIONS:
+        found = FUNCTIONS[name](operands)
         if found is not None:
             return found
     return outputs(parameters.get("jaxpr") or parameters.get("call_jaxpr"), operands)
@@ -223,36 +203,18 @@ def _chosen(equation: Any, operands: list[Values]) -> Values:
     return np.array([total([number(float(row[0])), *terms])], object)
 
 
-def total(terms: Sequence[Expression]) -> Expression:
-    """A sum, as a balanced tree."""
-    if len(terms) == 1:
-        return terms[0]
-    half = len(terms) // 2
-    return simplified("+", total(terms[:half]), total(terms[half:]))
-
-
-def _reduced(name: str, x: Values, axes: Sequence[int]) -> Values:
-    kept = [i for i in range(x.ndim) if i not in axes]
-    rows = x.transpose(*kept, *axes).reshape(*(x.shape[i] for i in kept), -1)
-    found = np.empty(rows.shape[:-1], object)
-    for index in np.ndindex(found.shape):
-        entries = [expression(y) for y in rows[index]]
-        found[index] = total(entries) if name == "+" else reduce(lambda a, b: simplified(name, a, b), entries)
-    return found
-
-
 def _selected(equation: Any, operands: list[Values]) -> list[Values]:
     which, *cases = operands
     if which.dtype != object:
         return [np.choose(which.astype(int), [x.astype(object) for x in cases])]
     if len(cases) != 2:
         raise UnsupportedError("activation: `select_n` of more than two cases has no place in a formula")
-    return [_entrywise(lambda c, no, yes: no if no == yes else simplified("where", c, yes, no), which, *cases)]
+    return [entrywise(lambda c, no, yes: no if no == yes else simplified("where", c, yes, no), which, *cases)]
 
 
 def _power(equation: Any, operands: list[Values]) -> list[Values]:
     exponent = np.asarray(equation.params["y"]) if "y" in equation.params else operands[1]
-    return [_entrywise(lambda a, b: simplified("**", a, b), operands[0], exponent)]
+    return [entrywise(lambda a, b: simplified("**", a, b), operands[0], exponent)]
 
 
 def _product(equation: Any, operands: list[Values]) -> list[Values]:
@@ -318,13 +280,13 @@ def _branched(equation: Any, operands: list[Values]) -> list[Values]:
     cases = [outputs(branch, inputs) for branch in branches]
     chosen = apply("!=", expression(which.item()), number(0.0))
     return [
-        _entrywise(lambda no, yes: no if no == yes else simplified("where", chosen, yes, no), *pair)
+        entrywise(lambda no, yes: no if no == yes else simplified("where", chosen, yes, no), *pair)
         for pair in zip(*cases, strict=True)
     ]
 
 
 def _each(function: Callable[..., Expression]) -> Callable[[Any, list[Values]], list[Values]]:
-    return lambda equation, operands: [_entrywise(function, *operands)]
+    return lambda equation, operands: [entrywise(function, *operands)]
 
 
 def _cube_root(x: Expression) -> Expression:
@@ -353,75 +315,3 @@ _SPECIAL: Mapping[str, Callable[[Any, list[Values]], list[Values]]] = {
 }
 """Primitives that are written by others."""
 
-
-def simplified(name: str, *operands: Expression) -> Expression:
-    """An operation; sums with zero, products with one and zero, and what else is plain without it."""
-    first, last = operands[0], operands[-1]
-    zero, one = number(0.0), number(1.0)
-    match name:
-        case "!=" if first == last:  # whether it is not a number
-            return zero
-        case "==" if first == last:
-            return one
-        case "+" | "-" if last == zero:
-            return first
-        case "+" if first == zero:
-            return last
-        case "*" if zero in operands:
-            return zero
-        case "*" | "/" | "**" if last == one:
-            return first
-        case "*" if first == one:
-            return last
-        case "/" if first.name == "sin" and first.operands[0] == last:
-            return apply("sinc", last)
-        case "where" if first.constant:
-            return operands[1] if first.value else operands[2]
-    if name == "+" and first.name == "max" and first.operands[1] == zero and not first.operands[0].constant:
-        argument = first.operands[0]
-        if last == apply("log1p", apply("exp", apply("negative", apply("abs", argument)))):
-            return apply("softplus", argument)
-    return apply(name, *operands)
-
-
-def _log_of_sum(operands: list[Values]) -> list[Values] | None:
-    """log(exp(a) + exp(b)) without a kink: b + softplus(a - b)."""
-    if len(operands) != 2:
-        return None
-    return [_entrywise(lambda a, b: simplified("+", b, apply("softplus", simplified("-", a, b))), *operands)]
-
-
-def _interpolated(operands: list[Values]) -> list[Values] | None:
-    """jnp.interp(x, places, values) of numbers in order: straight pieces, and constant beyond."""
-    if len(operands) != 3 or any(x.dtype == object or x.ndim != 1 for x in operands[1:]):
-        return None
-    places, values = (x.astype(np.float64) for x in operands[1:])
-    if len(places) < 2 or not np.all(np.diff(places) > 0):
-        return None
-    slopes = np.concatenate([[0.0], np.diff(values) / np.diff(places), [0.0]])
-    kept = [(t, change) for t, change in zip(places, np.diff(slopes), strict=True) if change]
-
-    def function(x: Expression) -> Expression:
-        terms = [
-            simplified("*", number(float(c)), apply("relu", simplified("-", x, number(float(t))))) for t, c in kept
-        ]
-        return total([number(float(values[0])), *terms])
-
-    return [_entrywise(function, operands[0])]
-
-
-def _counted(operands: list[Values]) -> list[Values] | None:
-    """jnp.searchsorted(places, x) of numbers in order: how many are below x."""
-    if len(operands) != 2 or operands[0].dtype == object or operands[0].ndim != 1:
-        return None
-    places = operands[0].astype(np.float64)
-    return [_entrywise(lambda x: total([apply(">", x, number(float(t))) for t in places]), operands[1])]
-
-
-_FUNCTIONS: Mapping[str, Callable[[list[Values]], list[Values] | None]] = {
-    "logaddexp": _log_of_sum,
-    "interp": _interpolated,
-    "_interp": _interpolated,
-    "searchsorted": _counted,
-}
-"""Functions of JAX by their names in traced programs: where theirs is another, the values are found not to be."""

@@ -22,6 +22,7 @@ from ntc.ir.ops.activation import Elementwise
 from ntc.ir.ops.analytic import Analytic
 from ntc.ir.ops.hinges import Hinge, Hinges
 from ntc.ir.ops.kinked import Kinked
+from ntc.ir.ops.power import PowerLaw
 from ntc.ir.ops.recognised import power_law, recognised, straight
 from ntc.ir.piecewise import Piecewise, piecewise
 from ntc.ir.schema import frozen
@@ -129,6 +130,14 @@ class CustomActivation(Elementwise):
         """phi(0) of straight pieces, which their integrals leave out; else zero."""
         found = _straight_pieces(self.body) if isinstance(self.form, Straight) else None
         return found.value if found is not None else 0.0
+
+    @property
+    def is_steep(self) -> bool:
+        """Whether the slope of E[phi phi] is infinite at correlation one: phi jumps, or is steep without bound."""
+        form = self.form
+        if isinstance(form, PowerLaw):
+            return form.exponent <= 0.5
+        return isinstance(form, Kinked) and any(term.coefficients[0] for term in kinks(form.form).terms)
 
     @property
     def odd(self) -> bool:
