@@ -79,7 +79,6 @@ Where phi jumps its derivative counts as zero, as that of `sign` and `rectified_
 above, and of the slopes of the pieces. `exp_normalized` is not elementwise but at unit variance; its dual is its
 definition.
 
-
 Near correlation one, dual_dot of a function with a kink (and dual of one with a jump) is as accurate as the angle,
 which is known to the root of the precision: 1e-8 in float64, 3e-4 in float32. Of an example with itself it is exact.
 
