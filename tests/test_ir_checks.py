@@ -203,6 +203,8 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "axis": 0,
         "keep": 0.5,
         "spatial": (1,),
+        "outputs": (1,),
+        "sizes": (1,),
         "key_channels": 1,
         "value_channels": 1,
         "heads": 1,
