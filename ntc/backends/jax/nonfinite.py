@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -18,7 +19,7 @@ from ntc.ir.graph import Graph, Node, Output
 from ntc.ir.kernel import Dual, DualDot, Gram
 from ntc.ir.kernel.pointwise import GaussianIntegral
 from ntc.ir.ops import Elementwise
-from ntc.ir.types import DType, Target
+from ntc.ir.types import Between, DType, Target
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
@@ -32,15 +33,22 @@ class FiniteCheck:
     """Looks for entries that are not finite though both of their examples are.
 
     Attributes:
-      graph: the kernel graph of examples with themselves, with the hyperparameters of the call.
+      graphs: the kernel graphs of the program; that of examples with themselves is lowered where it is needed.
+      hyper: hyperparameters of the call.
       target, device: the platform of the program, and where it runs.
       dtype: of the program.
     """
 
-    graph: Graph
+    graphs: Mapping[Between, Graph]
+    hyper: Mapping[str, Any]
     target: Target
     device: jax.Device
     dtype: DType
+
+    @cached_property
+    def _graph(self) -> Graph:
+        graph = self.graphs["diagonal"]
+        return graph.with_hypers({name: float(self.hyper[name]) for name in graph.hypers})
 
     def matrices(self, x1: Array, x2: Array | None, result: Values) -> None:
         """Checks k(x1, x2), or k(x1, x1). Raises NonFiniteError, which names layer and variance if it is known."""
@@ -59,14 +67,14 @@ class FiniteCheck:
     def diagonal(self, x: Array, result: Values) -> None:
         """Checks kernels of every example with itself, (n, ...). Raises NonFiniteError."""
         for label, values in result.items():
-            bad = self._known(x) & ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-            if bad.any():
+            bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+            if bad.any() and (bad := bad & self._known(x)).any():
                 first = int(np.argmax(bad))
                 self._explain(label, f"example {first} with itself", x[first : first + 1])
 
     def _known(self, x: Array) -> npt.NDArray[np.bool_]:
         """Which examples are finite, but for what marks masked entries."""
-        gram = next((node.op for node in self.graph.nodes if isinstance(node.op, Gram)), Gram())
+        gram = next((node.op for node in self._graph.nodes if isinstance(node.op, Gram)), Gram())
         known: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(_rows(x)) | gram.is_masked(_rows(x)), 1)
         return known
 
@@ -88,7 +96,7 @@ class FiniteCheck:
         named: Any = op.phi if isinstance(node.op, GaussianIntegral) else op
         name = f"{named.name} (%{node.name})"
         integral = f"{'E[phi phi]' if isinstance(op, Dual) else 'the integral'} of " if variance is not None else ""
-        if limit := limited(self.graph).get(node.name):
+        if limit := limited(self._graph).get(node.name):
             at += f", and infinite from {limit.largest_variance:.6g} on"
         raise NonFiniteError(
             f"the {label} kernel of {pair} is not finite: {integral}{name} is not{at}",
@@ -99,11 +107,11 @@ class FiniteCheck:
     def _first(self, examples: Array) -> tuple[Node | None, float | None]:
         """The first value of the graph that is not finite for these examples, and the largest variance that it reads
         if it is an integral."""
-        every = replace(self.graph, outputs=tuple(Output(node.name, node.name) for node in self.graph.nodes))
+        every = replace(self._graph, outputs=tuple(Output(node.name, node.name) for node in self._graph.nodes))
         with precision(self.dtype):
             given = jax.device_put(examples, self.device)
             values = {name: np.asarray(x) for name, x in jax.jit(emit(every, self.target))(given).items()}
-        for node in self.graph.nodes:
+        for node in self._graph.nodes:
             if not np.isfinite(_tracked(values[node.name])).all():
                 if not isinstance(node.op, GaussianIntegral):
                     return node, None

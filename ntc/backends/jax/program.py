@@ -169,9 +169,7 @@ class Program(Portable):
             return self._kernels(result)
 
     def _finite_check(self, scales: dict[str, Any]) -> FiniteCheck:
-        graph = self.graphs["diagonal"]
-        known = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
-        return FiniteCheck(known, self.target, self._device, self.dtype)
+        return FiniteCheck(self.graphs, scales, self.target, self._device, self.dtype)
 
     def _self_test(
         self,
