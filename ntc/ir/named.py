@@ -12,10 +12,15 @@ from ntc.errors import InputError
 Get = str | Sequence[str] | None
 
 
+def names_of(get: Get, default: Sequence[str]) -> tuple[Any, ...]:
+    """What `get` asks for, each once: names in lower case, and what is no name as it is."""
+    given = tuple(default) if get is None else (get,) if isinstance(get, str) else tuple(get)
+    return tuple(dict.fromkeys(name.lower() if isinstance(name, str) else name for name in given))
+
+
 def asked(get: Get, known: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
     """The names in lower case, each once. Raises InputError for one that is not known, and for none."""
-    given = tuple(default) if get is None else (get,) if isinstance(get, str) else tuple(get)
-    names = tuple(dict.fromkeys(name.lower() if isinstance(name, str) else name for name in given))
+    names = names_of(get, default)
     if not names or not set(names) <= set(known):
         raise InputError(f"get should be {', '.join(known)}, or a tuple of them, got {get!r:.60}")
     return names

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ntc.errors import InputError, ParameterError
 from ntc.finite.arguments import second_of
-from ntc.ir.named import answered
+from ntc.ir.named import answered, names_of
 from ntc.ir.types import Kernel as KernelName
 from ntc.stax.compiled import Compiled, precision, shapes_of, without_examples
 from ntc.stax.compose import Composition, divided, has_custom, is_kernels, takes_pattern
@@ -190,9 +190,8 @@ def given_once(x1: Any, x1_or_kernel: Any) -> Any:
 
 def _wanted(get: str | Sequence[str] | None) -> frozenset[str]:
     """The names of fields. Raises ParameterError."""
-    names = FIELDS if get is None else (get,) if isinstance(get, str) else tuple(get)
-    found = frozenset(name.lower() for name in names if isinstance(name, str))
-    if len(found) == 0 or not all(isinstance(name, str) for name in names) or not found <= set(FIELDS):
+    found = frozenset(names_of(get, FIELDS))
+    if not found or not found <= set(FIELDS):
         raise ParameterError(
             f"get should be a field of a Kernel, a tuple of them, or None; got {get!r:.60}", hint=", ".join(FIELDS)
         )
