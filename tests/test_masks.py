@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -97,3 +98,53 @@ def test_errors_say_what_is_wrong() -> None:
         program(padded(), mask1=np.zeros((3, 6), bool))
     with pytest.raises(InputError, match="true or false in shape"):
         ntc.build(network(nn.dense(3)))(padded(), mask1=np.zeros((3, 5), bool))
+
+
+BRANCH = nn.serial(nn.conv(8, 3, b_std=0.3), nn.relu(), nn.global_avg_pool(), nn.dense(4))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_input_has_a_mask_of_its_own(dtype: str) -> None:
+    """Protects networks of several inputs: branches that are masked, by values of their own, or not at all, have the
+    kernels that they have alone, of near examples too; and the reference reads what programs read."""
+    inputs = {"a": padded(), "b": padded(value=7.0)[..., ::-1] * 1.0, "c": padded(value=7.0)}
+    inputs["a"][1, :4] = inputs["a"][0, :4] * (1 + 1e-5)  # near, as far as both are there
+    masks = {"a": nn.mask(), "b": nn.mask(7.0), "c": nn.identity()}
+    branches = {name: nn.input(6, 2, name=name) >> mask >> BRANCH for name, mask in masks.items()}
+    joined = nn.sum(*branches.values())
+    found = ntc.build(joined, dtype=dtype)(inputs)
+    alone = [ntc.build(branch, dtype="float64")(inputs[name]) for name, branch in branches.items()]
+    assert_close(found.nngp, sum(np.asarray(one.nngp) for one in alone), dtype)
+    assert_close(found.ntk, sum(np.asarray(one.ntk) for one in alone), dtype)
+    flat = np.concatenate([x.reshape(3, -1) for x in inputs.values()], axis=1)
+    expected = interpret(Translate(dtype="f64", between="self")(joined.graph()), flat)
+    assert_close(found.nngp, expected["nngp"], dtype)
+
+
+def test_a_sum_is_masked_where_all_of_it_is() -> None:
+    """Protects positions of which one branch has something: only where both lack it, it is missing; and finite
+    networks of such, whose mean square is the variance of one layer on each."""
+    x = padded(value=7.0)
+    both = nn.sum(
+        nn.input(6, 2, name="a") >> nn.mask(7.0) >> nn.dense(4096), nn.input(6, 2, name="b") >> nn.dense(4096)
+    )
+    network = both >> nn.dense(4096, b_std=1.0)
+    kernels = interpret(Translate(dtype="f64", between="self")(network.graph()), np.hstack([x.reshape(3, -1)] * 2))
+    variance = np.einsum("nnpp->np", kernels["nngp"])
+    there = (x != 7.0).all(-1)
+    expected = (x**2).mean(-1) * (1 + there) + 1.0
+    assert_close(variance, expected, "rounding")
+    params = ntc.finite.init(network.graph(), jax.random.key(0))
+    y = ntc.finite.apply(network.graph(), params, (x, x))
+    np.testing.assert_allclose((np.asarray(y) ** 2).mean(-1), variance, rtol=5 * np.sqrt(2 / 2048))
+
+
+def test_joins_of_different_masks_are_refused() -> None:
+    """Protects against values of which nobody knows where they are: products and sums of different masks."""
+    a, b = (nn.input(6, 2, name=name) for name in "ab")
+    masked = a >> nn.mask() >> nn.dense(4)
+    for join, other in ((nn.product, b >> nn.dense(4)), (nn.sum, b >> nn.mask() >> nn.dense(4))):
+        with pytest.raises(UnsupportedError, match="mask different positions"):
+            join(masked, other).graph()
+    with pytest.raises(UnsupportedError, match="first layer"):
+        nn.sum(a >> nn.dense(4) >> nn.mask(), b >> nn.dense(4)).graph()

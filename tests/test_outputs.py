@@ -180,13 +180,13 @@ MISTAKES: dict[str, tuple[Any, type[NtcError], str]] = {
     "output name": (lambda: nn.output("a.b"), ParameterError, "letters, digits and underscores"),
     "twice": ((WORDS >> nn.output("a") >> nn.output("a")).graph, ParameterError, "another output"),
     "reserved": ((WORDS >> nn.output("y")).graph, ParameterError, "another output"),
-    "mask": (
-        lambda: nn.sum(nn.input(3) >> nn.mask() >> nn.dense(2), WORDS >> nn.dense(2)).graph(),
+    "pattern": (
+        lambda: nn.sum(nn.input(4, 3) >> nn.aggregate() >> nn.dense(2), WORDS >> nn.dense(2)).graph(),
         UnsupportedError,
         "networks of one input",
     ),
-    "mask later": (
-        lambda: nn.sum(WORDS >> nn.dense(2), nn.input(3) >> nn.mask() >> nn.dense(2)).graph(),
+    "pattern later": (
+        lambda: nn.sum(WORDS >> nn.dense(2), nn.input(4, 3) >> nn.aggregate() >> nn.dense(2)).graph(),
         UnsupportedError,
         "networks of one input",
     ),

@@ -239,3 +239,13 @@ def test_layers_without_nonlinearities_in_between() -> None:
     graph = (nn.input(4, 4, 2) >> nn.repeat(8, nn.conv(4, 3)) >> nn.global_avg_pool()).graph()
     x1, x2 = (np.random.default_rng(seed).normal(size=(2, 4, 4, 2)) for seed in (0, 1))
     assert_program_agrees(graph, "float64", x1, x2, "float64", "float64", "cross", "self")
+
+
+@pytest.mark.parametrize("between", get_args(Between))
+def test_values_are_read_at_fewer_offsets_than_they_have(between: Between) -> None:
+    """Protects entrywise ops on a value that another reader needs at more offsets: a layer with a bias, whose reader
+    needs positions with themselves alone."""
+    alone = nn.serial(nn.dense(3, 1.3, 0.7), nn.relu(), nn.conv_local(2, 1))
+    network = nn.input(4, 2) >> nn.sum(alone, nn.conv(2, 3))
+    x = np.random.default_rng(0).normal(size=(5, 4, 2))
+    assert_program_agrees(network.graph(), "float64", x[:3], x[3:], "float64", "float64", between)

@@ -187,3 +187,27 @@ def test_masked_arrays_of_users() -> None:
     found = stax.unmask_fn(lambda x: (stax.MaskedArray(x, x > 2), x, stax.MaskedArray(x)))(np.arange(4.0))
     np.testing.assert_array_equal(found[0], [0, 1, 2, 0])
     np.testing.assert_array_equal(found[1], found[2])
+
+
+def test_several_inputs_are_masked_each() -> None:
+    """Protects networks of several masked inputs: kernels, their masks and finite networks are those of each."""
+    pairs = [(sequences(9.0, "float32")[i], 2 * sequences(4.5, "float32")[i][:, :4]) for i in (0, 1)]
+    layers = NETWORK, stax.serial(stax.Conv(3, (2,)), stax.Relu())
+    several = stax.parallel(*layers)
+    kernels = several[2](*pairs, mask_constant=9.0)
+    _, params = several[0](jax.random.key(0), (pairs[0][0].shape, pairs[0][1].shape))
+    outputs = several[1](params, pairs[0], mask_constant=9.0)
+    for number, layer in enumerate(layers):
+        wanted = layer[2](*(pair[number] for pair in pairs), mask_constant=9.0)
+        assert_close(kernels[number].ntk, wanted.ntk, "float32")
+        for name in ("mask1", "mask2"):
+            found, expected = getattr(kernels[number], name), getattr(wanted, name)
+            assert found is expected is None or np.array_equal(found, expected)
+        y = layer[1](params[number], pairs[0][number], mask_constant=9.0)
+        assert_close(outputs[number], y, "float32")
+    joined = stax.serial(
+        stax.parallel(NETWORK, stax.serial(layers[1], stax.GlobalSumPool(), stax.Dense(1))), stax.FanInSum()
+    )
+    found = joined[2](*pairs, "nngp", mask_constant=9.0)
+    assert found.shape == (3, 2)
+    assert np.isfinite(found).all()

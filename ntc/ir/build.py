@@ -23,6 +23,7 @@ from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import Elementwise
 from ntc.ir.ops.aggregate import Aggregate
 from ntc.ir.ops.given import Given
+from ntc.ir.ops.join import Sum
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.shape import Identity
 from ntc.ir.sliding import Strided
@@ -34,12 +35,9 @@ Positions = tuple[Strided, ...]
 Seen = tuple[Hashable, Positions]
 """Which positions of a mask, per spatial axis: that of an input, by name, or what a layer made of a mask."""
 
-_OF_ONE_INPUT = (Mask, Aggregate)
-"""Layers whose masks or patterns belong to the only input."""
-
 
 def _several_inputs(location: Location | None) -> UnsupportedError:
-    return UnsupportedError("masks and patterns are for networks of one input; this one has several", location)
+    return UnsupportedError("patterns are for networks of one input; this one has several", location)
 
 
 class TensorGraphBuilder:
@@ -95,7 +93,7 @@ class TensorGraphBuilder:
             return name
         if name in self._types:
             raise ShapeError(f"{name} is the name of another value", location, hint="call the input otherwise")
-        if self._inputs and any(isinstance(node.op, _OF_ONE_INPUT) for node in self._nodes):
+        if self._inputs and any(isinstance(node.op, Aggregate) for node in self._nodes):
             raise _several_inputs(location)
         self._inputs[name] = Input(name, type_)
         self._types[name], self._locations[name] = type_, location
@@ -214,11 +212,13 @@ class TensorGraphBuilder:
             return operands[0], Strided.every(self._types[operands[0]].spatial)
         if isinstance(op, Given):
             return (Given.name, Strided.every(op.spatial)) if op.masked else None
-        found = {self._seen_after(op, x) for x in operands if x in self._visible}
+        found = {self._seen_after(op, x) if x in self._visible else None for x in operands}
+        if isinstance(op, Sum) and None in found:
+            return None  # something is at every position
         if len(found) > 1:
             raise UnsupportedError(
                 f"{op.name}: its branches mask different positions",
-                hint="give windows in all branches the same strides and paddings",
+                hint="mask all of them, as one input, and give windows the same strides and paddings",
             )
         return found.pop() if found else None
 
@@ -230,12 +230,11 @@ class TensorGraphBuilder:
         return None if positions is None else (mask, tuple(map(Strided.of, positions, seen)))
 
     def _check_mask(self, op: TensorOp, operands: Sequence[str]) -> None:
-        """A mask belongs to the input: everything that reads the input reads it through one mask."""
-        if isinstance(op, _OF_ONE_INPUT) and len(self._inputs) > 1:
-            raise _several_inputs(None)
-        if isinstance(op, Mask) and list(operands) != [self.input]:
+        """A mask belongs to an input: everything that reads the input reads it through one mask."""
+        inputs = [x for x in operands if x in self._inputs]
+        if isinstance(op, Mask) and not inputs:
             raise UnsupportedError("mask: what it marks is in the input", hint="make it the first layer")
-        below = [node.op for node in self._nodes if self.input in node.operands] if self.input in operands else []
+        below = [node.op for x in inputs for node in self._nodes if x in node.operands]
         if any(op != other for other in below if Mask in (type(op), type(other))):
             raise UnsupportedError(
                 f"{op.name} reads the input, which another branch masks differently",
@@ -246,6 +245,8 @@ class TensorGraphBuilder:
         """All layers that aggregate read one pattern, which is between positions of the input."""
         if not isinstance(op, Aggregate):
             return
+        if len(self._inputs) > 1:
+            raise _several_inputs(None)
         spatial = self._types[self.input].spatial
         if self._types[operands[0]].spatial != spatial:
             raise ShapeError(

@@ -83,6 +83,17 @@ class Graph:
         """Node of every computed value by name."""
         return {node.name: node for node in self.nodes}
 
+    @property
+    def live(self) -> tuple[Node, ...]:
+        """Nodes that an output depends on."""
+        read = {output.value for output in self.outputs}
+        kept = []
+        for node in reversed(self.nodes):
+            if node.name in read:
+                read.update(node.operands)
+                kept.append(node)
+        return tuple(reversed(kept))
+
     @cached_property
     def hypers(self) -> Mapping[str, Hyper]:
         """Hyperparameters by name. Raises ParameterError if one name has two values."""

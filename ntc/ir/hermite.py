@@ -75,10 +75,11 @@ def series(function: Callable[[Array], Array], k: Array, v1: Array, v2: Array, c
     k, v1, v2 = np.broadcast_arrays(k, v1, v2)
     norm = np.sqrt(v1) * np.sqrt(v2)
     cosine = np.where(norm > 0, np.clip(k / np.where(norm > 0, norm, 1), -1, 1), 1)
-    first, second = (_coefficients(function, v, checked) for v in (v1, v2))
+    (own1, which1), (own2, which2) = (np.unique(v, return_inverse=True) for v in (v1, v2))
+    first, second = (_coefficients(function, own, checked).T for own in (own1, own2))
     total = np.zeros(k.shape)
     for level in reversed(range(TERMS)):
-        total = total * cosine + first[..., level] * second[..., level]
+        total = total * cosine + (first[level][which1] * second[level][which2]).reshape(k.shape)
     far = np.isnan(total) & np.isfinite(k) & (v1 < np.inf) & (v2 < np.inf)
     if checked:
         far &= _resolved(function, v1) & _resolved(function, v2)

@@ -80,6 +80,7 @@ class Pair:
       v2: NNGP covariance of the second example with itself.
       mask, mask1, mask2: which pairs of positions are not masked, as 1 and 0, for k, v1 and v2; None without a mask.
       arrays: the input arrays of the examples.
+      gram: of an input, the op that reads it in these arrays; None of other values.
       function: of a value phi(x), phi and what is known of x; None of other values.
     """
 
@@ -93,6 +94,7 @@ class Pair:
     mask2: Value | None = None
     arrays: tuple[Value, ...] = ()
     function: tuple[Activation, Pair] | None = None
+    gram: KernelOp | None = None
 
 
 class Emit(Protocol):

@@ -18,10 +18,4 @@ class DeadCode(Pass):
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph without dead values."""
-        live = {output.value for output in graph.outputs}
-        kept = []
-        for node in reversed(graph.nodes):
-            if node.name in live:
-                live.update(node.operands)
-                kept.append(node)
-        return replace(graph, nodes=tuple(reversed(kept)))
+        return replace(graph, nodes=graph.live)

@@ -73,7 +73,7 @@ class Translate(Pass):
         k = v1 if self.between == "diagonal" else emit(gram, x1, x2, name="k")
         t = emit(Constant(0.0, self.dtype, covariance(k.type).batch, type_.spatial), name="t")
         arrays = (x1,) if self.between == "diagonal" else (x1, x2)
-        return Pair(type_, k, t, v1, v2, arrays=arrays)
+        return Pair(type_, k, t, v1, v2, arrays=arrays, gram=gram)
 
     def _finish(self, writer: _Writer, label: str, value: Value) -> str:
         if self.between != "self":
@@ -112,7 +112,7 @@ def _own(x: Pair, index: int) -> Pair:
     """A pair of one example, the first or the second, with itself."""
     v, mask, arrays = (x.v1, x.mask1, x.arrays[:1]) if index == 0 else (x.v2, x.mask2, x.arrays[-1:])
     function = None if x.function is None else (x.function[0], replace(_own(x.function[1], index), function=None))
-    return Pair(x.type, v, v, v, v, mask, mask, mask, arrays, function)
+    return Pair(x.type, v, v, v, v, mask, mask, mask, arrays, function, x.gram)
 
 
 class _Writer:
@@ -145,6 +145,8 @@ class _Writer:
         op, emit = tensor_op(node), self.scope(node.name, node.location, "mask")
         if isinstance(op, Mask) or (isinstance(op, Given) and op.masked):
             return op.unmasked(emit, x)
+        if any(other.mask is None for other in others):
+            return None  # a sum has something at every position
         if x.mask is not None and op.reads(x.type.spatial) is not None:
             return emit(Positive(), op.reached(emit, x))
         positions = None if x.mask is None else op.visible(x.type)

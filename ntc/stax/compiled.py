@@ -21,7 +21,7 @@ from ntc.ir.graph import RESULT, Graph, tensor_op
 from ntc.ir.ops import Aggregate
 from ntc.ir.types import Target
 from ntc.stax.facts import facts
-from ntc.stax.layout import Axes, Layout
+from ntc.stax.layout import Axes, Layout, in_order, input_names
 from ntc.stax.masked import mask_of
 from ntc.stax.part import Part, Tensor, Value, kept, layouts, singles
 from ntc.stax.patterns import adjacent, vertices
@@ -95,13 +95,13 @@ class Compiled:
 
     def _graphs(self, x: Any, pattern: Any) -> Any:
         """The pattern of the examples as the program takes it."""
-        given = _leaves(x, self.layout)[0]
+        given = in_order(x, self.layout)[0]
         graphs = self.adjacency(pattern, given.shape[0])
         return graphs if graphs is None or graphs.shape[0] != given.shape[0] else self._examples(graphs)
 
     def _packed(self, x: Any) -> Any:
         """What the program takes: one array in standard order, or a tuple of them."""
-        arrays = list(map(self._examples, _leaves(x, self.layout)))
+        arrays = list(map(self._examples, in_order(x, self.layout)))
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
     def _examples(self, x: Any) -> Any:
@@ -136,7 +136,7 @@ def network(part: Part, shapes: Shapes, layout: Any, mask: float | None = None) 
 def _written(part: Part, shapes: Shapes, layout: Any, mask: float | None) -> tuple[TensorGraphBuilder, Value]:
     """The graph of the part, and its result there."""
     sizes = [own.standard(tuple(shape))[1:] for shape, own in _pairs(shapes, layout)]
-    names = ["x"] if len(sizes) == 1 else [f"x{number}" for number in range(len(sizes))]
+    names = input_names(len(sizes))
     builder = TensorGraphBuilder(sizes[0][:-1], sizes[0][-1], None, names[0])
     entered = [builder.add_input(size[:-1], size[-1], None, name) for size, name in zip(sizes, names, strict=True)]
     if mask is not None:
@@ -196,15 +196,6 @@ def _pairs(shapes: Shapes, layout: Any) -> list[tuple[Any, Layout]]:
     if isinstance(layout, tuple):
         return [pair for each in zip(shapes, layout, strict=True) for pair in _pairs(*each)]
     return [(shapes, layout)]
-
-
-def _leaves(x: Any, layout: Any) -> list[Any]:
-    """The arrays in standard order."""
-    if not isinstance(layout, tuple):
-        return [layout.standard(x)]
-    if not isinstance(x, tuple | list) or len(x) != len(layout):
-        raise InputError(f"the network has {len(layout)} inputs", hint="give a tuple with an array for each")
-    return [array for each in zip(x, layout, strict=True) for array in _leaves(*each)]
 
 
 def _filled(layout: Any, names: Iterator[str]) -> Value:

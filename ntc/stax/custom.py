@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial, wraps
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ class Custom(Part):
       kernel: `kernel_fn(kernel, **kwargs)`, of Kernels.
     """
 
+    moves_axes: ClassVar[bool] = True
     name: str
     init: Callable[..., Any]
     apply: Callable[..., Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ from ntc.ir.types import Distribution
 from ntc.stax.covariances import Kernel
 from ntc.stax.layout import Layout
 from ntc.stax.part import Value
+
+Present = Mapping[str, Any]
+"""Which positions (n, *spatial) of every input are there, by its name."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,15 @@ class Fact:
     data: bool
     visible: Seen | None
 
-    def masked(self, kernel: Kernel, first: Any, second: Any) -> Kernel:
-        """The Kernel with masks, from which positions (n, *spatial) of the inputs are there; second is None for x1."""
+    def masked(self, kernel: Kernel, first: Present, second: Present | None) -> Kernel:
+        """The Kernel with masks, from which positions (n, *spatial) of the inputs are there, by the names of inputs;
+        second is None for x1."""
         if self.visible is None:
             return kernel
         mask1, mask2 = (None if x is None else self._mask(self.visible, x) for x in (first, second))
         return kernel.replace(mask1=mask1, mask2=mask2)
 
-    def _mask(self, visible: Seen, present: Any) -> Any:
+    def _mask(self, visible: Seen, present: Present) -> Any:
         """True where a position of the result is missing, with one channel, in the order of users."""
         return self.layout.stored(~_there(visible, present)[..., None])
 
@@ -61,14 +66,16 @@ class Fact:
         )
 
 
-def _there(visible: Seen, present: Any) -> Any:
+def _there(visible: Seen, present: Present) -> Any:
     """Which positions of a value are there, from those of the input."""
     below, positions = visible
     if isinstance(below, tuple):  # the mask of what an op makes of a masked value
         op, *inner = below
-        present = reached(op, _there((inner[0], inner[1]), present))
+        there = reached(op, _there((inner[0], inner[1]), present))
+    else:
+        there = present[str(below)]
     slices = [slice(x.first, x.first + (x.count - 1) * x.stride + 1, x.stride) for x in positions]
-    return present[(slice(None), *slices)]
+    return there[(slice(None), *slices)]
 
 
 def facts(builder: TensorGraphBuilder, result: Value, labels: Any) -> Any:

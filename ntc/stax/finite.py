@@ -308,7 +308,8 @@ def _apply_op(
     given |= {"key": _drawn_from(op, call.rng)} if op.draws else {}
     given |= {"packed": _with_pattern(op, first.x, call.pattern)} if isinstance(op, Aggregate) else {}
     y = row(op, weights, *(operand.x for operand in operands), **given)
-    mask = masking.moved(op, first.type, first.x, first.mask, given.get("packed"))
+    joined = masking.joined([operand.mask for operand in operands])
+    mask = masking.moved(op, first.type, first.x, joined, given.get("packed"))
     return _Array(masking.masked(op, y, mask), layout, mask)
 
 

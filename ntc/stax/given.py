@@ -24,7 +24,7 @@ from ntc.ir.types import Between
 from ntc.ir.types import Kernel as KernelName
 from ntc.stax.compiled import Precision, default_target, finished
 from ntc.stax.covariances import Kernel
-from ntc.stax.facts import facts
+from ntc.stax.facts import Fact, facts
 from ntc.stax.itself import is_of_itself, is_symmetric
 from ntc.stax.layout import Layout
 from ntc.stax.part import Part, Tensor, Value, kept
@@ -229,4 +229,8 @@ def _results(facts_: Any, found: Arrays, cov1: Arrays, cov2: Arrays | None, seen
         return tuple(_results(one, found, cov1, cov2, seen) for one in facts_)
     nngp, ntk = (kernel_label(facts_.label, kernel) for kernel in ("nngp", "ntk"))
     kernel = facts_.kernel(found[nngp], found[ntk], cov1[nngp], None if cov2 is None else cov2[nngp])
-    return kernel if seen is None else facts_.masked(kernel, seen[0], None if cov2 is None else seen[1])
+    return kernel if seen is None else _masked(facts_, kernel, seen[0], None if cov2 is None else seen[1])
+
+
+def _masked(fact: Fact, kernel: Kernel, first: Any, second: Any) -> Kernel:
+    return fact.masked(kernel, {Given.name: first}, None if second is None else {Given.name: second})

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ntc.errors import ParameterError
+from ntc.errors import InputError, ParameterError
 
 Axes = tuple[int, int | None]
 """`batch_axis` and `channel_axis` as users give them: negative ones count from the end; None for any, the last."""
@@ -85,3 +85,17 @@ class Layout:
         if isinstance(x, tuple):
             return tuple(x[axis] for axis in self.inverse)
         return x if self.order == tuple(range(self.axes)) else jnp.transpose(x, self.inverse)
+
+
+def in_order(x: Any, layout: Any) -> list[Any]:
+    """The arrays of one or several inputs in standard order. Raises InputError where there are others."""
+    if not isinstance(layout, tuple):
+        return [layout.standard(x)]
+    if not isinstance(x, tuple | list) or len(x) != len(layout):
+        raise InputError(f"the network has {len(layout)} inputs", hint="give a tuple with an array for each")
+    return [array for each in zip(x, layout, strict=True) for array in in_order(*each)]
+
+
+def input_names(count: int) -> list[str]:
+    """What the inputs are called in the graph."""
+    return ["x"] if count == 1 else [f"x{number}" for number in range(count)]

@@ -11,8 +11,9 @@ import numpy as np
 
 from ntc.backends.jax.inputs import is_missing
 from ntc.backends.jax.known import is_traced
-from ntc.errors import InputError, UnsupportedError
+from ntc.errors import InputError
 from ntc.ir.ops import Mask
+from ntc.stax.layout import in_order, input_names
 
 
 def mask_of(constant: float) -> Mask:
@@ -46,16 +47,20 @@ def _with_infinity(x: Any, constant: Any) -> Any:
 def masked_kernels(kernels: Any, facts: Any, x1: Any, x2: Any, layout: Any, constant: float) -> Any:
     """The Kernels with masks: those of the input, at the positions where layers have moved them.
 
-    Raises UnsupportedError for what is masked of several inputs.
+    Of several inputs, each has its own.
     """
     if isinstance(kernels, tuple):
         return tuple(masked_kernels(*each, x1, x2, layout, constant) for each in zip(kernels, facts, strict=True))
     if facts.visible is None:
         return kernels
-    if isinstance(layout, tuple):
-        raise UnsupportedError("a Kernel of several masked inputs", hint='get=("nngp", "ntk") gives the matrices')
-    first, second = (None if x is None else _present(layout.standard(jnp.asarray(x)), constant) for x in (x1, x2))
+    first, second = (None if x is None else _all_present(x, layout, constant) for x in (x1, x2))
     return facts.masked(kernels, first, second)
+
+
+def _all_present(x: Any, layout: Any, constant: float) -> dict[str, Any]:
+    """Which positions of every input are there, by the names of inputs."""
+    arrays = in_order(x, layout)
+    return {name: _present(one, constant) for name, one in zip(input_names(len(arrays)), arrays, strict=True)}
 
 
 def _present(x: Any, constant: float) -> Any:

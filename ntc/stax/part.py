@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.frontend.layers import Apply
@@ -40,6 +40,8 @@ class Part(ABC):
     """A function from values of a tensor graph to values of it."""
 
     name: str
+    moves_axes: ClassVar[bool] = False
+    """Whether axes may be elsewhere behind the part, so that what follows says nothing of its inputs."""
 
     @property
     @abstractmethod
@@ -192,6 +194,8 @@ class Chain(Part):
         fanned = False
         for part in self.parts:
             placed = part.placed
+            if part.moves_axes:
+                return placed
             if fanned and placed is not None and not _is_axes(placed):
                 placed = next((axes for axes in placed if axes is not None), None)
             if placed is not None:

@@ -12,6 +12,7 @@ from ntc.ir.types import Spatial
 from ntc.stax.combinators import Layer, single, triple
 from ntc.stax.enums import Padding
 from ntc.stax.layout import Layout
+from ntc.stax.normalized import over_examples
 from ntc.stax.part import Single, operation
 from ntc.stax.words import word
 
@@ -61,15 +62,20 @@ def Dropout(rate: float, mode: str = "train") -> Layer:  # noqa: N802
 def LayerNorm(  # noqa: N802
     axis: int | Sequence[int] = -1, eps: float = 1e-12, batch_axis: int = 0, channel_axis: int = -1
 ) -> Layer:
-    """Mean 0 and variance 1 over the axes, of which channels have to be one. See `ntc.ir.ops.LayerNorm`."""
+    """Mean 0 and variance 1 over the axes, of which channels have to be one. See `ntc.ir.ops.LayerNorm`.
+
+    With the axis of examples, named as `batch_axis` names it, over all examples that are given: of two batches, each.
+    """
     named = (axis,) if isinstance(axis, int) else tuple(axis)
+    if batch_axis in named:
+        return over_examples(named, float(eps), batch_axis, channel_axis)
 
     def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
         found = sorted({layout.position("LayerNorm", one) for one in named})
         if found[-1:] != [layout.axes - 1] or found[0] == 0:
             raise UnsupportedError(
                 f"LayerNorm over axes {named}",
-                hint="the axis of channels, or that and spatial axes, not that of examples",
+                hint=f"name the axis of channels, and that of examples as batch_axis = {batch_axis} does",
             )
         normalized = tuple(position - 1 for position in found[:-1])
         return (operation(nn.layer_norm(normalized or None, float(eps))),)

@@ -18,6 +18,7 @@ from ntc.backends.jax.block import Block, layout_of, live_mask, repeat_columns
 from ntc.backends.jax.distances import FEW_CHANNELS
 from ntc.backends.jax.duals import family
 from ntc.backends.jax.hyper import scale_of
+from ntc.backends.jax.inputs import read
 from ntc.backends.jax.linear import applied, permuted
 from ntc.backends.jax.whole import diagonal_mean, filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
 from ntc.backends.jax.windows import filtered
@@ -37,22 +38,13 @@ def _gram(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]
     rank = len(type_.spatial)
     if len(type_.batch) == 1:
         return _marginal_gram(scope, op, type_)
-    first = jnp.moveaxis(op.part.of(scope.x1), 0, rank)
-    second = scope.shifted[("x2", op.part), layout_of(type_)]
-    features = _features(op, first), _features(op, jnp.squeeze(second, rank))
+    second = scope.shifted[("x2", op.reading), layout_of(type_)]
+    features = jnp.moveaxis(read(op, scope.x1), 0, rank), jnp.squeeze(second, rank)
     products = _products(*features)
     if op.gives == "covariance":
         return products
     same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
     return distances.gram(*features, products, distances.own_entries(scope, type_), same)
-
-
-def _features(op: kernel.Gram, x: jax.Array) -> jax.Array:
-    """The channels of an array that the op multiplies. One behind those of a masked input says what is not masked."""
-    if op.masked is None:
-        return x[..., : op.channels]
-    own = x.shape[-1] - 1 if op.channels is None else op.channels
-    return x[..., own : own + 1] if isinstance(op, kernel.Unmasked) else x[..., :own]
 
 
 def _products(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -67,9 +59,8 @@ def _products(first: jax.Array, second: jax.Array) -> jax.Array:
 
 def _marginal_gram(scope: Scope, op: Any, type_: CovarianceType) -> jax.Array:
     rank = len(type_.spatial)
-    x = _features(op, jnp.moveaxis(op.part.of(scope.x1), 0, rank))
-    shifted = scope.shifted[("x2", op.part), layout_of(type_)]
-    second = _features(op, shifted)  # (*positions, 1, lanes * examples, channels)
+    x = jnp.moveaxis(read(op, scope.x1), 0, rank)
+    second = scope.shifted[("x2", op.reading), layout_of(type_)]  # (*positions, 1, lanes * examples, channels)
     lanes, channels = scope.lanes(type_).number, x.shape[-1]
     first = jnp.broadcast_to(jnp.expand_dims(x, rank), (*x.shape[:rank], lanes, *x.shape[rank:]))
     first = first.reshape(*x.shape[:rank], 1, -1, channels)
@@ -95,7 +86,7 @@ def _given(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block
 def _affine(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
     scale, shift = (scale_of(x, scope.hyper) for x in (op.w_std, op.b_std))
-    return distances.with_bias(scope, type_, _scale_shift(operands[0].interior, scale**2, 0), shift)
+    return distances.with_bias(scope, type_, _scale_shift(_aligned(operands[0], type_), scale**2, 0), shift)
 
 
 def _scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ntc.backends.jax.precision import is_real
 from ntc.errors import InputError
 from ntc.ir.graph import Graph
+from ntc.ir.kernel import Gram, Unmasked
 from ntc.ir.kernel.inputs import markers
 from ntc.ir.ops import Aggregate, Mask
 from ntc.ir.schema import Masked
@@ -45,7 +46,10 @@ class Inputs:
         arrays = list(self.arrays(name, x).values())
         if len(arrays) > 1:
             if mask is not None or pattern is not None:
-                raise InputError("masks and patterns are for networks of one input")
+                raise InputError(
+                    "a mask or a pattern is given, but the network has several inputs",
+                    hint="mark what is missing by the value that the layer mask names",
+                )
             return self.numpy.concatenate([x.reshape(x.shape[0], -1) for x in arrays], axis=1)
         (array,) = arrays
         if mask is not None:
@@ -151,14 +155,18 @@ def is_missing(masked: Masked, x: jax.Array) -> jax.Array:
     return jnp.isnan(x) if masked == "nan" else jnp.isin(x, jnp.asarray(markers(masked), x.dtype))
 
 
-def without_masked(masked: Masked | None, x: jax.Array, channels: int | None = None) -> jax.Array:
-    """x with zeros for masked entries, and one more channel: 1 at positions that are not masked, else 0.
+def read(gram: Gram, x: jax.Array) -> jax.Array:
+    """What a gram multiplies, (n, *spatial, channels), of the array of all that belongs to examples: zeros for masked
+    entries; of `Unmasked`, 1 at positions that have a channel which is not masked, else 0."""
+    own: jax.Array = gram.part.of(x)[..., : gram.channels]
+    if gram.masked is None:
+        return own
+    missing = is_missing(gram.masked, own)
+    if isinstance(gram, Unmasked):
+        return (~missing.all(-1, keepdims=True)).astype(x.dtype)
+    return jnp.where(missing, 0, own)
 
-    It is behind the channels of the input, of which there are `channels` (default: all) before those of a pattern.
-    """
-    if masked is None:
-        return x
-    own, rest = x[..., :channels], x[..., x.shape[-1] if channels is None else channels :]
-    missing = is_missing(masked, own)
-    present = ~missing.all(-1, keepdims=True)
-    return jnp.concatenate([jnp.where(missing, 0, own), present.astype(x.dtype), rest], axis=-1)
+
+def grams(graph: Graph) -> list[Gram]:
+    """The different ways in which a kernel graph reads examples."""
+    return list(dict.fromkeys(node.op.reading for node in graph.nodes if isinstance(node.op, Gram)))

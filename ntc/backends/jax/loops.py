@@ -18,12 +18,11 @@ from jax import lax
 
 from ntc.backends.jax.block import Block, Lanes, Margins
 from ntc.backends.jax.boundary import Boundary
-from ntc.backends.jax.inputs import without_masked
 from ntc.backends.jax.roots import Keys, Roots, root_keys
 from ntc.backends.jax.scope import Scope, Values, is_cross_integral
 from ntc.backends.jax.whole import to_dense
 from ntc.ir.graph import Graph, Node
-from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Window
+from ntc.ir.kernel import Constant, GaussianIntegral, Window
 from ntc.ir.op import covariance
 from ntc.ir.sliding import Sliding
 from ntc.ir.types import ArrayType, Target
@@ -42,7 +41,6 @@ def emit(graph: Graph, target: Target = "cpu", series_alone: bool = False) -> Ca
     """
     groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
     margins = margins_of(graph, [item for _, items in groups for item in items])
-    read = next((node.op for node in graph.nodes if isinstance(node.op, Gram)), Gram())
 
     def function(
         *arrays: jax.Array,
@@ -51,7 +49,6 @@ def emit(graph: Graph, target: Target = "cpu", series_alone: bool = False) -> Ca
         given: Mapping[str, jax.Array] | None = None,
     ) -> Outputs:
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
-            arrays = tuple(without_masked(read.masked, x, read.channels) for x in arrays)
             program = _Program.start(graph, target, margins, arrays, equal, hyper, given or {}, series_alone)
             for group, items in groups:
                 program.group(group, items)

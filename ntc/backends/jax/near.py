@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from ntc.backends.jax.inputs import without_masked
+from ntc.backends.jax.inputs import grams, read
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.ir.graph import Graph
-from ntc.ir.kernel import Constant, Dual, DualDot, Gram
+from ntc.ir.kernel import Constant, Dual, DualDot
 from ntc.ir.op import Op, covariance
 from ntc.ir.types import ArrayType, Target, Type
 from ntc.ir.verify import verify
@@ -92,10 +92,10 @@ class NearPairs:
 
     @cached_property
     def _near(self) -> Callable[..., jax.Array]:
-        read = next((node.op for node in self.graph.nodes if isinstance(node.op, Gram)), Gram())
+        parts = grams(self.graph)
 
         def flat(x: jax.Array) -> jax.Array:
-            return without_masked(read.masked, x, read.channels).reshape(x.shape[0], -1)
+            return jnp.concatenate([read(gram, x).reshape(x.shape[0], -1) for gram in parts], axis=1)
 
         def near(x1: jax.Array, x2: jax.Array) -> jax.Array:
             first, second = flat(x1), flat(x2)

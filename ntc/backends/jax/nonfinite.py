@@ -12,11 +12,12 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from ntc.backends.jax.inputs import grams
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.errors import NonFiniteError
 from ntc.ir.graph import Graph, Node, Output
-from ntc.ir.kernel import Dual, DualDot, Gram
+from ntc.ir.kernel import Dual, DualDot
 from ntc.ir.kernel.pointwise import GaussianIntegral
 from ntc.ir.ops import Elementwise
 from ntc.ir.types import Between, DType, Target
@@ -74,8 +75,10 @@ class FiniteCheck:
 
     def _known(self, x: Array) -> npt.NDArray[np.bool_]:
         """Which examples are finite, but for what marks masked entries."""
-        gram = next((node.op for node in self._graph.nodes if isinstance(node.op, Gram)), Gram())
-        known: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(_rows(x)) | gram.is_masked(_rows(x)), 1)
+        known = np.ones(len(x), bool)
+        for gram in grams(self._graph):
+            entries = _rows(gram.part.of(x)[..., : gram.channels])
+            known &= np.logical_and.reduce(np.isfinite(entries) | gram.is_masked(entries), 1)
         return known
 
     @staticmethod

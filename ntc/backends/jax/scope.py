@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from ntc.backends.jax.block import Block, Lanes, Margins, layout_of, repeat_columns, with_margins
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.emit import EMITTERS
+from ntc.backends.jax.inputs import read
 from ntc.backends.jax.roots import Key, Keys, root, root_keys
 from ntc.backends.jax.windows import Masks
 from ntc.ir import kernel
@@ -150,7 +151,7 @@ class Scope:
         """What a node, or the nodes at one place of all blocks, need of second examples at p'; None if nothing."""
         type_ = covariance(nodes[0].type)
         if isinstance(nodes[0].op, kernel.Gram):
-            return ("x2", nodes[0].op.part), layout_of(type_)
+            return ("x2", nodes[0].op.reading), layout_of(type_)
         if is_cross_integral(nodes[0]):
             return tuple(root_keys(node)[1] for node in nodes), layout_of(type_)
         return None
@@ -158,7 +159,7 @@ class Scope:
     def _second(self, key: Any, type_: CovarianceType) -> jax.Array:
         """What is needed, at every position: (*positions, columns, ...)."""
         if key[0] == "x2":
-            return jnp.moveaxis(key[1].of(self.x2), 0, len(type_.spatial))
+            return jnp.moveaxis(read(key[1], self.x2), 0, len(type_.spatial))
         assert self.roots2 is not None
         return self.roots2(key)
 

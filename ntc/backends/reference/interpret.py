@@ -21,14 +21,15 @@ def interpret(graph: Graph, *inputs: npt.ArrayLike, hyper: Mapping[str, float] |
     those of the graph.
 
     Covariances are dense here even where the graph tracks less: entries that are not tracked are set to
-    NaN, so that a graph that reads one of them gives NaN and never a number. Constants broadcast.
+    NaN, so that a graph that reads one of them gives NaN and never a number. Constants broadcast. What no output
+    depends on is not computed: it may be of numbers that a mask hides.
 
     Raises InputError if the arrays do not fit.
     """
     graph = graph.with_hypers(hyper or {})
     values: dict[str, Array] = dict(_bind(graph, inputs))
     batch = {type_.batch: values[name].shape[0] for name, type_ in _arrays(graph).items()}
-    for node in graph.nodes:
+    for node in graph.live:
         type_ = graph.covariance_of(node.name)
         result = kernel_op(node).reference(type_, *(values[x] for x in node.operands))
         shape = (*(batch[b] for b in type_.batch), *(n for size in type_.spatial for n in (size, size)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -87,6 +88,11 @@ class Gram(KernelOp):
 
     def form(self, *operands: CovarianceType) -> Form:
         return self.gives
+
+    @property
+    def reading(self) -> Gram:
+        """What tells how examples are read: equal for ops that read the same."""
+        return replace(self, gives="covariance")
 
     @property
     def part(self) -> Part:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from ntc.ir.kernel import Gram, Unmasked
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import Masked, frozen
 from ntc.ir.sliding import Strided
-from ntc.ir.types import ArrayType, Distribution, Spatial, TensorType
+from ntc.ir.types import Distribution, Spatial, TensorType
 
 
 @frozen
@@ -37,18 +38,18 @@ class Mask(TensorOp):
         return Strided.every(x.spatial)
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
-        return emit(Gram(masked=self.value, channels=_channels(*xs)), *xs[0].arrays)
+        return emit(replace(_gram(*xs), masked=self.value), *xs[0].arrays)
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         return xs[0].t
 
     def unmasked(self, emit: Emit, *xs: Pair) -> Value:
         """Emits which pairs of positions are not masked, as 1 and 0."""
-        return emit(Unmasked(masked=self.value, channels=_channels(*xs)), *xs[0].arrays)
+        gram = _gram(*xs)
+        return emit(Unmasked(gram.crop, self.value, gram.channels, gram.shape, gram.start), *xs[0].arrays)
 
 
-def _channels(x: Pair) -> int | None:
-    """How many channels of the array are those of the input, if there are others: the pattern of a graph."""
-    (array, *_) = x.arrays
-    assert isinstance(array.type, ArrayType)
-    return None if array.type.channels == x.type.channels else x.type.channels
+def _gram(x: Pair) -> Gram:
+    """How the input is read."""
+    assert isinstance(x.gram, Gram)  # the builder has seen to it
+    return x.gram

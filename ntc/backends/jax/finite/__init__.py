@@ -109,7 +109,7 @@ def _all_outputs(
         weights = op.weights(graph.tensor_of(node.operands[0]))
         scaled = {name: _scale(weight, "apply", scales) * params[node.name][name] for name, weight in weights.items()}
         row = next(FORWARD[cls] for cls in type(op).__mro__ if cls in FORWARD)
-        mask = masks[node.operands[0]]
+        mask = masking.joined([masks[operand] for operand in node.operands])
         given: dict[str, Any] = {"mask": mask} if isinstance(op, masking.READ_MASK) else {}
         given |= {"packed": packed} if isinstance(op, Aggregate) else {}
         given |= {"key": _key_of(node, index, key)} if op.draws else {}

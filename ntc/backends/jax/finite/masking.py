@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -39,6 +39,11 @@ def moved(op: TensorOp, type_: TensorType, x: jax.Array, mask: Mask, packed: Any
         return None
     slices = [slice(p.first, p.first + (p.count - 1) * p.stride + 1, p.stride) for p in positions]
     return mask[(slice(None), *slices)]
+
+
+def joined(masks: Sequence[Mask]) -> Mask:
+    """Of several operands, which are masked alike, or of which one has something at every position."""
+    return None if any(mask is None for mask in masks) else masks[0]
 
 
 def reached(op: TensorOp, mask: jax.Array, packed: Any = None) -> jax.Array:
