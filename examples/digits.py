@@ -63,7 +63,6 @@ class Sizes:
 
 
 FULL = Sizes(797, (10, 20, 50, 100, 200, 500, 1000), 0.97)
-QUICK = Sizes(100, (10, 50, 200), 0.9)
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,8 @@ class Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("out"), help="folder for pictures and results")
-    parser.add_argument("--quick", action="store_true", help="fewer images, to see that it runs")
     options = parser.parse_args()
-    sizes, output = QUICK if options.quick else FULL, options.output
+    sizes, output = FULL, options.output
     output.mkdir(parents=True, exist_ok=True)
     results = run(sizes, output, Console())
     if wrong := failures(results, sizes, output):

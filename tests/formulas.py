@@ -185,8 +185,8 @@ def _polynomials(activation: TensorOp) -> tuple[Function, Function] | None:
 
 def _of_coefficients(coefficients: tuple[float, ...]) -> tuple[Function, Function]:
     return (
-        lambda m, x: sum((c * x**i for i, c in enumerate(coefficients)), 0 * x),
-        lambda m, x: sum((i * c * x ** (i - 1) for i, c in enumerate(coefficients) if i), 0 * x),
+        lambda m, x: sum((c * x**i for i, c in enumerate(coefficients) if c), 0 * x),
+        lambda m, x: sum((i * c * x ** (i - 1) for i, c in enumerate(coefficients) if i and c), 0 * x),
     )
 
 

@@ -9,7 +9,7 @@ resolve every function here, also those that are steep at zero.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from math import pi
 from typing import Any
@@ -120,13 +120,25 @@ def test_jax_float64_agrees_with_the_reference(activation: Elementwise) -> None:
     assert np.max(np.abs(dual_dot - activation.dual_dot(k, v1, v2)) / size_dot) <= 5e-8
 
 
+@cache
 def integrals(activation: Elementwise) -> tuple[Any, Any]:
-    """The two integrals of the JAX backend as functions of (phi, k, v1, v2, same)."""
+    """The two integrals of the JAX backend as functions of (phi, k, v1, v2, same), compiled."""
     row = family(activation)
 
     def of_variances(function: Any, slope: bool) -> Any:
         marginal = row.marginal_of(activation, slope)
-        return lambda phi, k, v1, v2, same: function(phi, k, marginal(v1), marginal(v2), same)
+
+        def of_arrays(k: Any, v1: Any, v2: Any, same: Any) -> Any:
+            return function(activation, k, marginal(v1), marginal(v2), same)
+
+        known = {same: jax.jit(partial(of_arrays, same=same)) for same in (None, True)}
+        masked = jax.jit(of_arrays)
+
+        def call(phi: Elementwise, k: Any, v1: Any, v2: Any, same: Any) -> Any:
+            assert phi == activation
+            return masked(k, v1, v2, same) if isinstance(same, jax.Array) else known[same](k, v1, v2)
+
+        return call
 
     return of_variances(row.dual, False), of_variances(row.dual_dot, True)
 

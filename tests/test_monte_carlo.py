@@ -204,7 +204,7 @@ def test_mean_over_networks_is_the_rule(name: str) -> None:
     x = inputs(network)
     expected = interpret(Translate(dtype="f64", between="self")(network.graph()), x)
     with jax.enable_x64(True):
-        covariance, ntk = map(np.asarray, sampled(network.graph(), x, 2000, seed=0))
+        covariance, ntk = map(np.asarray, sampled(network.graph(), x, 1000, seed=0))
     assert_unbiased(as_reference(covariance), expected["nngp"])
     assert_unbiased(as_reference(ntk), expected["ntk"])
 

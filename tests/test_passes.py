@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, get_args
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -44,6 +46,13 @@ from tests.strategies import examples, tensor_graphs, trials
 GOLDEN = Path(__file__).with_name("golden_ir")
 BEFORE = ((), (Fold(),), (Fold(), CommonSubexpressions()), (Fold(), CommonSubexpressions(), DeadCode()), (Crop(),))
 betweens = st.sampled_from(get_args(Between))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _graphs_are_printed_and_read() -> Iterator[None]:
+    """After every pass that runs here."""
+    with mock.patch.dict(os.environ, NTC_CHECK="2"):
+        yield
 
 
 def translated(graph: Graph | Network, between: Between = "cross", **options: Any) -> Graph:

@@ -105,6 +105,12 @@ def test_any_axes_may_be_traced(axes: tuple[int, ...]) -> None:
     mean = predict.gp_inference(k, y, 1e-3, trace_axes=axes)("ntk", k)
     regularised = whole + 1e-3 * np.mean(np.diag(whole)) * np.eye(y.size)
     assert_close(columns(mean), whole @ np.linalg.solve(regularised, columns(y)), "float64")
+    law = predict.gp_inference(k, y, 1e-3, trace_axes=axes)("nngp", k, k)
+    assert_close(columns(law.mean), columns(mean), "float64")
+    apart = np.kron(k.transpose([*range(0, k.ndim, 2), *range(1, k.ndim, 2)]).reshape(len(factor), -1), copies)
+    left = apart - apart @ np.linalg.solve(regularised, apart)
+    found = np.asarray(law.covariance).transpose([*range(0, k.ndim, 2), *range(1, k.ndim, 2)]).reshape(len(factor), -1)
+    assert_close(np.kron(found, copies), left, "float64", scale=float(np.abs(whole).max()))
     assert predict.max_learning_rate(k, y.size) == pytest.approx(2 * y.size / values[-1])
 
 

@@ -50,6 +50,8 @@ def test_kernel_functions_and_predictions(setting: Any) -> None:
         assert apply_fn(params, x).shape == (3, 1)
         assert np.isfinite(kernel_fn(x).ntk).all()
         assert np.isfinite(jax.grad(lambda x: kernel_fn(x, None, "ntk").sum())(jnp.asarray(x))).all()
+        if setting is jax.checking_leaks:
+            return  # leaks are found slowly
         assert ntc.empirical_ntk_fn(apply_fn)(x, None, params).shape == (3, 3)
         assert ntc.monte_carlo_kernel_fn(init_fn, apply_fn, jax.random.PRNGKey(1), 2)(x, None, "nngp").shape == (3, 3)
         predict = ntc.predict.gradient_descent_mse_ensemble(kernel_fn, x, y, diag_reg=1e-3)

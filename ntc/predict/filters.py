@@ -60,4 +60,4 @@ def initial(name: str, f: Any, shape: tuple[int, ...], arithmetic: Arithmetic) -
 
 def over_time(t: Any, values: Any) -> Any:
     """Values (times, ...) with the axes of t in front."""
-    return values.reshape(*np.shape(t), *values.shape[1:])
+    return values.reshape((*np.shape(t), *values.shape[1:]))

@@ -52,30 +52,30 @@ class Layout:
 
     def columns(self, y: Any) -> Any:
         """Outputs (examples, *axes) as a matrix (entries, copies)."""
-        moved = y.transpose(*self.kept, *self.traced)
+        moved = y.transpose((*self.kept, *self.traced))
         return moved.reshape(prod(moved.shape[: len(self.kept)]), -1)
 
     def outputs(self, columns: Any, shape: tuple[int, ...]) -> Any:
         """The inverse of `columns` for outputs of any shape; leading axes, such as times, are kept in front."""
         lead = columns.ndim - 2
         order = (*self.kept, *self.traced)
-        split = columns.reshape(*columns.shape[:lead], *(shape[axis] for axis in order))
-        return split.transpose(*range(lead), *(lead + order.index(axis) for axis in range(len(order))))
+        split = columns.reshape((*columns.shape[:lead], *(shape[axis] for axis in order)))
+        return split.transpose((*range(lead), *(lead + order.index(axis) for axis in range(len(order)))))
 
     def matrix(self, kernel: Any) -> Any:
         """A kernel (n, n', a, a', ...) as a matrix with a row for each entry of the first outputs."""
         rank = len(self.kept)
         rows = kernel.shape[::2]
-        moved = kernel.transpose(*range(0, 2 * rank, 2), *range(1, 2 * rank, 2))
+        moved = kernel.transpose((*range(0, 2 * rank, 2), *range(1, 2 * rank, 2)))
         return moved.reshape(prod(rows), -1)
 
     def kernel(self, matrix: Any, rows: tuple[int, ...], columns: tuple[int, ...]) -> Any:
         """The inverse of `matrix` for kernels between outputs of two shapes; leading axes are kept in front."""
         lead, rank = matrix.ndim - 2, len(self.kept)
         sizes = [shape[axis] for shape in (rows, columns) for axis in self.kept]
-        split = matrix.reshape(*matrix.shape[:lead], *sizes)
+        split = matrix.reshape((*matrix.shape[:lead], *sizes))
         order = [lead + axis + half * rank for axis in range(rank) for half in (0, 1)]
-        return split.transpose(*range(lead), *order)
+        return split.transpose((*range(lead), *order))
 
     def test_shape(self, kernel: Any) -> tuple[int, ...]:
         """Shape of the outputs to which the rows of a kernel belong."""
