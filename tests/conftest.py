@@ -32,8 +32,8 @@ gc.set_threshold(100_000, 50, 100)
 
 _QUICK = "--xla_cpu_parallel_codegen_split_count=1 --xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", _QUICK)
-"""Workers of pytest share the cores already, and LLVM optimises what runs once: a third. `make test-jax-extremes` leaves
-this out, so that its files run as users run them."""
+"""Workers of pytest share the cores already, and LLVM optimises what runs once: a third.
+`make test-jax-extremes` leaves the second out, so that its files run what users run."""
 
 
 @pytest.fixture
