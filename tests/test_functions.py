@@ -82,7 +82,7 @@ CASES: dict[str, Case] = {
     "norm.cdf": Case(jax.scipy.stats.norm.cdf, (), ops.Erf(0.5, sqrt(0.5), 0.5)),
     "erf": Case(jax.scipy.special.erf, (), ops.Erf()),
     "erfc": Case(jax.scipy.special.erfc, (), ops.Erf(-1.0, 1.0, 1.0)),
-    "sign": Case(jnp.sign, (0,), ops.Sign(), "2 * (x > 0) - 1"),
+    "sign": Case(jnp.sign, (0,), ops.Sign(), "(x > 0) - (x < 0)"),
     "floor": Case(lambda x: jnp.clip(jnp.floor(x), -2, 2), (-1, 0, 1, 2), Kinked, "clip(floor(x), -2, 2)"),
     "step": Case(lambda x: jnp.where(x > 0.3, 1.0, 0.0), (0.3,), Kinked, "x > 0.3"),
     "ramp": Case(lambda x: jnp.clip(x, 0, 1), (0, 1), Straight),
@@ -135,7 +135,8 @@ def truths(name: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
             return np.asarray(f(jnp.asarray(x.ravel())), np.float64).reshape(x.shape)
 
         kept = [p for p in POINTS if not (found and name in SINGULAR and abs(p[0]) == 1)]
-        found.append(np.array([kinked_quadrature(on_any, tuple(map(float, case.places)), *p) for p in kept]))
+        steep = isinstance(case.form, PowerLaw)
+        found.append(np.array([kinked_quadrature(on_any, tuple(map(float, case.places)), *p, steep) for p in kept]))
     return found[0], found[1]
 
 
@@ -161,9 +162,11 @@ def test_functions_have_kernels(name: str) -> None:
             found = np.asarray(jax.jit(lambda k, a, b, f=f: f(activation, k, a, b, None))(*arrays), np.float64)
             found = found[np.abs(c) < 1] if slope and name in SINGULAR else found
             scale = max(np.max(np.abs(wanted)), 1e-12)
-            near = np.abs(c) == 1 if dtype == np.float32 and slope and name not in SINGULAR else np.zeros(1, bool)
-            error = np.abs(found - wanted) / scale  # at one, float32 knows the angle of a kink to 3e-4 alone
-            assert np.max(np.where(near, error / 10, error)) <= bounds[slope or name in FLAT], (dtype, slope)
+            steep = name not in SINGULAR if slope else form.jump == 0
+            near = np.abs(c) == 1 if dtype == np.float32 and steep else np.zeros(1, bool)
+            error = np.abs(found - wanted) / scale
+            limit = np.where(near, 3e-4, bounds[slope or name in FLAT])  # at one, that is known of an angle in float32
+            assert np.all(error <= limit), (dtype, slope, error / limit)
 
 
 @pytest.mark.parametrize("name", ["soft_sign", "hard shrink", "max(x, x^2)", "where", "abs(x)^1.5", "relu^2"])
@@ -215,16 +218,16 @@ def test_gradients_of_integrals(text: str) -> None:
         return f(activation, *x, None).sum()
 
     gradient = jax.jit(jax.grad(value, (0, 1, 2)))
-    point = [np.array([0.4]), np.array([1.1]), np.array([0.8])]
+    point = [jnp.array([0.4]), jnp.array([1.1]), jnp.array([0.8])]
     for i, found in enumerate(gradient(*point)):
-        step = [np.zeros(1), np.zeros(1), np.zeros(1)]
-        step[i] = np.array([1e-5])
+        step = [jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)]
+        step[i] = jnp.array([1e-5])
         ends = [float(value(*(a + s * b for a, b in zip(point, step, strict=True)))) for s in (1, -1)]
         assert abs(float(found[0]) - (ends[0] - ends[1]) / 2e-5) <= 1e-6
     ends_ = (
-        np.array([1.0, -1.0, 0.0, 0.0, 0.5]),
-        np.array([1.0, 1.0, 0.0, 0.0, 1.0]),
-        np.array([1.0, 1.0, 0.0, 1.0, 1.0]),
+        jnp.array([1.0, -1.0, 0.0, 0.0, 0.5]),
+        jnp.array([1.0, 1.0, 0.0, 0.0, 1.0]),
+        jnp.array([1.0, 1.0, 0.0, 1.0, 1.0]),
     )
     assert np.isfinite(np.stack(gradient(*ends_))).all()
 

@@ -70,7 +70,7 @@ does not matter how they are written:
   closed form, and a series of the rest, of 2048 terms (1024). Where what is left out may exceed 1e-6 of the whole
   (1e-4), or two rules differ by as much, the kernel is NaN rather than wrong: from variances of about ten on for
   functions that bend on a length of one. Functions that are smooth at a place and not analytic (exp(-1 / x) for x > 0)
-  take four times the terms.
+  take four times the terms, and may leave out four times as much.
 
 Derivatives of intermediate values that overflow give NaN as well: write `sigmoid(x)`, not `1 / (1 + exp(-x))`, for
 large variances in float32. Kinks or jumps without end (`floor(x)`, `relu(sin(x))`) have no kernel.

@@ -15,6 +15,7 @@ from ntc.errors import NtcError, ParameterError
 from ntc.ir.calculus import Pieces, check_analytic, derivative, pieces, polynomial
 from ntc.ir.expression import Expression, show
 from ntc.ir.expression_text import MAX_CHARACTERS, parse
+from ntc.ir.hermite import is_resolved
 from ntc.ir.kinks import kinks, slope
 from ntc.ir.numpy_functions import NUMPY, on_arrays
 from ntc.ir.op import Array, Emit, Pair, Value
@@ -24,6 +25,7 @@ from ntc.ir.ops.hinges import Hinge, Hinges
 from ntc.ir.ops.kinked import Kinked
 from ntc.ir.ops.recognised import power_law, recognised, straight
 from ntc.ir.piecewise import Piecewise, piecewise
+from ntc.ir.quadrature import BEND
 from ntc.ir.schema import frozen
 
 
@@ -61,6 +63,13 @@ ExpressionText = Annotated[
 """Arithmetic of x, in canonical form."""
 
 
+BENDS = tuple(BEND * 2.0**-n for n in range(8))
+"""Candidates for the length on which a formula bends."""
+
+RESOLVED = 1e-11
+"""By how much of the whole two quadratures may differ for one that is chosen, as derivatives bend on less."""
+
+
 @dataclass(frozen=True)
 class Smooth(Analytic):
     """An expression that is analytic on the line; see `Analytic`."""
@@ -69,11 +78,27 @@ class Smooth(Analytic):
     checked: ClassVar[bool] = True
     body: Expression
 
+    @property
+    def bend(self) -> float:
+        return _bend(self)
+
     def function(self, x: Array) -> Array:
         return on_arrays(self.body, x)
 
     def slope(self, x: Array) -> Array:
         return on_arrays(derivative(self.body), x)
+
+
+@lru_cache(maxsize=256)
+def _bend(phi: Smooth) -> float:
+    """The largest length with which quadrature resolves phi and phi' at as many variances as with any."""
+
+    def resolved(bend: float) -> int:
+        return sum(
+            is_resolved(f, v, bend, RESOLVED) for f in (phi.function, phi.slope) for v in (0.25, 1.0, 4.0, 16.0, 64.0)
+        )
+
+    return max(BENDS, key=resolved)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ EDGE = {"float32": 1e-7, "float64": 1e-14}
 """Largest part of the whole that the integrand may be where it is cut off."""
 
 FLAT = 4
-"""Times as many terms where a function is smooth at a place and not analytic, such as exp(-1 / x) for x > 0."""
+"""Times as many terms where a function is smooth at a place and not analytic, such as exp(-1 / x) for x > 0, and times
+as much may be left out."""
 
 PANEL = 24
 """Nodes of a panel."""
@@ -93,7 +94,8 @@ class Expansion:
         (found, other), (rest, whole), ends = self._projected(own, panels, BENT)
         last = jnp.sum(jnp.abs(found[0] * found[1])[-(terms // 8) :], 0)  # beyond, terms fall as power 3.5 or faster
         left = rest - jnp.sum(found[0] ** 2, 0) + 8 * last
-        enough = (left <= LEFT_OUT[name] * whole) & (ends <= EDGE[name] * whole)
+        left_out = LEFT_OUT[name] * (FLAT if self.kinks(v.dtype).flat else 1)
+        enough = (left <= left_out * whole) & (ends <= EDGE[name] * whole)
         enough &= jnp.sum((other - found) ** 2, (0, 1)) <= LEFT_OUT[name] ** 2 * whole
         state = where(enough | (v == 0), jnp.zeros_like(own), jnp.nan)
         return jnp.concatenate([own[None], state[None], *found])
