@@ -221,10 +221,16 @@ def smooth_quadrature(f: Callable[[Array], Array], correlation: float, v1: float
 
 
 def kinked_quadrature(
-    f: Callable[[Array], Array], where: tuple[float, ...], correlation: float, v1: float, v2: float
+    f: Callable[[Array], Array],
+    where: tuple[float, ...],
+    correlation: float,
+    v1: float,
+    v2: float,
+    steep: bool = False,
 ) -> float:
     """E[f(u) f(v)], both variances above zero, on Gauss-Legendre panels between the kinks of f: first over v given u,
-    then over u, on panels that shrink towards where a kink of v crosses its mean."""
+    then over u, on panels that shrink towards where a kink of v crosses its mean. If f is steep without bound at a
+    kink, those of v shrink towards it as well."""
     root1, root2, other = sqrt(v1), sqrt(v2), sqrt((1 - correlation) * (1 + correlation))
     ends = np.linspace(-13, 13, 27)
     steep = [x / root1 for x in where] + [x / root2 / correlation for x in where if correlation]
@@ -233,9 +239,10 @@ def kinked_quadrature(
     mean = correlation * z
     inner = f(root2 * mean)
     if other > 0:
-        own = [np.clip((x / root2 - mean) / other, -13, 13) for x in where]
+        around = steps / other if steep else [0.0]
+        own = [np.clip((x / root2 - mean) / other + d, -13, 13) for x in where for d in around]
         y, weight_y = _panels(np.sort(np.stack([*(np.full_like(z, x) for x in ends[::2]), *own], -1), -1))
-        values = f(root2 * (mean[:, None] + other * y))
+        values = np.where(weight_y > 0, f(root2 * (mean[:, None] + other * y)), 0)  # of panels without length
         inner = np.sum(values * weight_y * np.exp(-(y**2) / 2), -1) / sqrt(2 * pi)
     return float(np.sum(f(root1 * z) * inner * weight * np.exp(-(z**2) / 2)) / sqrt(2 * pi))
 

@@ -19,7 +19,7 @@ from ntc.errors import InputError, LimitError, NtcError, ParameterError, ParseEr
 from ntc.frontend.elaborate import read_network
 from ntc.frontend.layers import Layer, Network
 from ntc.ir import ops
-from ntc.ir.calculus import pieces
+from ntc.ir.calculus import derivative, pieces
 from ntc.ir.expression import show
 from ntc.ir.expression_text import parse
 from ntc.ir.json import from_json, to_json
@@ -149,13 +149,13 @@ HOSTILE = {
     "log(-1) * x": "not a finite real number",
     "1e999 * x": "not a finite number",
     "exp(1000) * x": "not a finite real number",
-    "x ** 1e9": "exponent is a whole number",
-    "x ** x": "exponent is a whole number",
-    "x ** 0.5": "exponent is a whole number",
+    "x ** 1e9": "exponent is a number from -30 to 30",
+    "x ** x": "exponent is a number from -30 to 30",
+    "1 < x < 2": "not chained",
     "(" * 1000 + "x": "nests at most",
     "abs(" * 500 + "x" + ")" * 500: "nests at most",
     "-" * 1000 + "x": "nests at most",
-    " + ".join(["x"] * 300): "at most 200",
+    " + ".join(["x"] * 300): "at most 1000",
 }
 
 
@@ -170,12 +170,12 @@ def test_hostile_formulas_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x * abs(tanh(x))", "sqrt(x)", "log(x)", "1 / x", "x ** -1", "sign(x)", "x * relu(x)"]
+    "text", ["sqrt(x)", "log(x)", "1 / x", "x ** -1", "x ** 0.5", "floor(x)", "relu(sin(x))", "log(abs(x))"]
 )
 def test_what_has_no_rule_is_refused_and_has_a_finite_network(text: str) -> None:
     """Protects from wrong numbers: the part is named, and the finite network is there."""
     graph = network(nn.activation(text)).graph()
-    with pytest.raises(UnsupportedError, match="has no exact kernel"):
+    with pytest.raises(UnsupportedError, match=r"has no kernel|has no limit"):
         build(graph)
     row = FORWARD[ops.CustomActivation]
     x = np.array([0.5, 2.0])
@@ -183,14 +183,16 @@ def test_what_has_no_rule_is_refused_and_has_a_finite_network(text: str) -> None
     np.testing.assert_allclose(found, on_arrays(parse(text), x), rtol=1e-5)
 
 
-@pytest.mark.parametrize("text", ["exp(x ** 2)", "exp(20 * x)", "sin(1000 * x)", "sin(502.6548245743669 * x)"])
+@pytest.mark.parametrize(
+    "text", ["x * exp(x ** 2)", "x * exp(20 * x)", "x + sin(1000 * x)", "x + sin(502.6548245743669 * x)"]
+)
 def test_what_the_nodes_do_not_resolve_is_nan(text: str) -> None:
     """Protects from numbers of integrals that diverge, have their mass beyond the nodes, or oscillate between them:
     1.5 turns between two nodes look like a slow wave."""
     activation = ops.CustomActivation(text)
     k, v = np.array([0.9]), np.array([1.0])
     assert np.isnan(activation.dual(k, v, v)).all()
-    if text == "sin(1000 * x)":
+    if text == "x + sin(1000 * x)":
         for value in jax_integrals(activation, k, v, v):
             assert np.isnan(value).all()
 
@@ -260,13 +262,32 @@ _straight_through.defjvp(lambda primals, tangents: (jnp.tanh(primals[0]), tangen
 
 def test_jax_functions_that_are_no_formula_are_refused() -> None:
     """Protects from wrong translations, naming the primitive; and derivatives that are not those of the values."""
-    with pytest.raises(UnsupportedError, match="`gt`"):
-        ntc.formula_of(lambda x: jnp.where(x > 0, x, jnp.sin(x)))
-    with pytest.raises(UnsupportedError, match="`while`"):
+    with pytest.raises(UnsupportedError, match="`sort`"):
+        ntc.formula_of(lambda x: jnp.sort(jnp.stack([x, -x]))[0])
+    with pytest.raises(UnsupportedError, match="end of a `while` loop depends on the variable"):
         ntc.formula_of(lambda x: jax.lax.while_loop(lambda y: y < 9, lambda y: y + 1, x))
+    with pytest.raises(LimitError, match="at most 200 steps"):
+        ntc.formula_of(lambda x: jax.lax.fori_loop(0, 201, lambda i, y: jnp.tanh(y), x))
     with pytest.raises(UnsupportedError, match="derivative of its own"):
         ntc.formula_of(_straight_through)
     with pytest.raises(InputError, match="cannot trace"):
         ntc.formula_of(lambda x: x if x > 0 else 0.0)
     with pytest.raises(ParameterError, match="is a function"):
         nn.activation(jax.nn.relu)
+
+
+@pytest.mark.parametrize("text", ["tanh(3 * x)", "tanh(tanh(tanh(x) + 0.5 * x) + 0.5 * x) + 0.5 * x"])
+def test_formulas_may_bend_on_a_short_length(text: str) -> None:
+    """Protects functions that bend on a third of a unit, at variances where their series is not enough: E[phi^2] and
+    E[phi'^2] are those of a fine trapezoidal rule, in the reference and in JAX."""
+    activation = ops.CustomActivation(text)
+    z = np.linspace(-12, 12, 200_001)
+    weight = np.exp(-(z**2) / 2) * (z[1] - z[0]) / np.sqrt(2 * np.pi)
+    body = activation.body
+    for v in (0.7, 1.4, 20.0):
+        own = np.array([v])
+        expected = [on_arrays(f, np.sqrt(v) * z) ** 2 @ weight for f in (body, derivative(body))]
+        assert_close(activation.dual(own, own, own)[0], expected[0], "float64")
+        assert_close(activation.dual_dot(own, own, own)[0], expected[1], "float64")
+        for found, wanted in zip(jax_integrals(activation, own, own, own), expected, strict=True):
+            assert_close(found[0], wanted, "float64", scale=100.0)

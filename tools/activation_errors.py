@@ -51,16 +51,33 @@ a standard deviation of ten times the length on which the exponential falls, the
 and 1e-6 in float32 at 64 times, beyond which they are NaN. `relu6` and `hard_tanh` are differences of straight pieces:
 they lose digits in proportion to the variance where it is far above the square of their bounds.
 
-`activation` is a formula of your own. If it is continuous and made of straight pieces, its kernel is that of its
-hinges, exact as for `relu6`. If it is analytic for every x, it is a series like `tanh`, and by quadrature where that
-falls too slowly. As nothing is known of it, a second quadrature at other nodes has to agree, to 1e-7 of the whole in
-float64 and 1e-4 in float32, and the integrand has to vanish far out; else (a function that oscillates far from zero, or
-bends within a small part of a unit there; `exp(x ** 2)`) there is no kernel, and calls of programs raise an error that
-names the layer and the variance. Derivatives of intermediate values that overflow do so as well: write `sigmoid(x)`,
-not `1 / (1 + exp(-x))`, for large variances in float32. Anything else has no kernel.
+`activation` is a formula of your own, or of a JAX function (`ntc.formula_of`, `Elementwise` and `ElementwiseNumerical`
+of `ntc.stax`). Functions are brought to one form, places of kinks and jumps and a formula on each piece, so that it
+does not matter how they are written:
 
-`sign` and `rectified_monomial(0)` have a jump: their derivative counts as zero, and the NTK is that of the weights
-above alone. `exp_normalized` is not elementwise but at unit variance; its dual is its definition.
+* What is another layer, at hundreds of points to rounding, is that layer: `elu`, `gelu` in both forms, `relu6`, sines.
+* Continuous and made of straight pieces: its kernel is that of its hinges, exact as for `relu6`.
+* Made of polynomials, with kinks and jumps anywhere, such as `max(x, x ** 2)`, `hard_silu`, `clip(floor(x), -3, 3)`:
+  closed forms, exact to 1e-12 in float64 and 1e-6 in float32 at variances about the squares of the places; digits are
+  lost in proportion to the highest power of the variance.
+* A power of |x| on either side of zero: a function of the correlation, to 1e-12 and 1e-6. The NTK of powers up to 1/2
+  (`sqrt(abs(x))`) is infinite at correlations of one and minus one, as the integral is.
+* Analytic for every x: a series like `tanh`, and NaN where the terms left out are too large, where a second quadrature
+  at other nodes disagrees by more than the same bound (a function that oscillates, or bends, within a step of a
+  twentieth of a standard deviation), or where the integrand has not vanished 13 standard deviations out (`x exp(x **
+  2)`).
+* Analytic on each piece, such as `x / (1 + abs(x))`: the jumps of the first six derivatives (four in float32) in
+  closed form, and a series of the rest, of 2048 terms (1024). Where what is left out may exceed 1e-6 of the whole
+  (1e-4), or two rules differ by as much, the kernel is NaN rather than wrong: from variances of about ten on for
+  functions that bend on a length of one. Functions that are smooth at a place and not analytic (exp(-1 / x) for x > 0)
+  take four times the terms, and may leave out four times as much.
+
+Derivatives of intermediate values that overflow give NaN as well: write `sigmoid(x)`, not `1 / (1 + exp(-x))`, for
+large variances in float32. Kinks or jumps without end (`floor(x)`, `relu(sin(x))`) have no kernel.
+
+Where phi jumps its derivative counts as zero, as that of `sign` and `rectified_monomial(0)`: the NTK is that of the
+weights above, and of the slopes of the pieces. `exp_normalized` is not elementwise but at unit variance; its dual is
+its definition.
 
 Near correlation one, dual_dot of a function with a kink (and dual of one with a jump) is as accurate as the angle,
 which is known to the root of the precision: 1e-8 in float64, 3e-4 in float32. Of an example with itself it is exact.

@@ -9,7 +9,7 @@ from ntc.errors import ElaborationError, NtcError
 from ntc.frontend import ast
 from ntc.frontend.values import Value
 from ntc.frontend.values import number as checked_number
-from ntc.ir.expression import OPERATORS, Expression, X, apply, number
+from ntc.ir.expression import COMPARISONS, OPERATORS, Expression, X, apply, number
 from ntc.ir.expression_text import function
 
 NAME = "activation"
@@ -50,6 +50,13 @@ def _translate(formula: ast.Expression) -> Steps:
             return number(float(checked_number((yield formula), f"`{name}` in a formula")))
         case ast.Unary(operator="-", operand=operand):
             return apply("negative", (yield from translate(operand)))
+        case ast.Unary(operator="not", operand=operand):
+            return apply("==", (yield from translate(operand)), number(0.0))
+        case ast.Conditional(condition=condition, yes=yes, no=no):
+            parts = []
+            for part in (condition, yes, no):
+                parts.append((yield from translate(part)))
+            return apply("where", *parts)
         case ast.Call(name=name, arguments=arguments) if all(x.name is None for x in arguments):
             operands = []
             for argument in arguments:
@@ -60,7 +67,13 @@ def _translate(formula: ast.Expression) -> Steps:
     raise ElaborationError("this is not arithmetic of x", hint="activation(x * sigmoid(x))")
 
 
+_LOGICAL = {"and": "min", "or": "max"}
+
+
 def _chain(formula: ast.Chain) -> Steps:
+    compared = [operation for operation in formula.rest if operation.operator in COMPARISONS]
+    if len(compared) > 1:
+        raise ElaborationError("comparisons are not chained", compared[1].at, "write a < x and x < b")
     value = yield from translate(formula.first)
     for operation in formula.rest:
         operand = yield from translate(operation.operand)
@@ -73,6 +86,7 @@ def _chain(formula: ast.Chain) -> Steps:
 
 
 def _applied(operator: str, *operands: Any) -> Expression:
-    if operator not in OPERATORS:
-        raise ElaborationError(f"`{operator}` is not part of a formula", hint="a formula has + - * / ** and functions")
-    return apply(operator, *operands)
+    if operator not in OPERATORS and operator not in _LOGICAL:
+        hint = "a formula has + - * / **, comparisons, and, or, not, if, and functions"
+        raise ElaborationError(f"`{operator}` is not part of a formula", hint=hint)
+    return apply(_LOGICAL.get(operator, operator), *operands)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ntc.errors import LimitError, Location, NtcError, ParseError, Source
 from ntc.ir.construct import did_you_mean
-from ntc.ir.expression import ALIASES, FUNCTIONS, MAX_DEPTH, OPERATORS, Expression, X, apply, number
+from ntc.ir.expression import ALIASES, COMPARISONS, FUNCTIONS, MAX_DEPTH, OPERATORS, Expression, X, apply, number
 
 MAX_CHARACTERS = 4000
 """Longest text of an expression."""
 
-_TOKEN = re.compile(r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|([A-Za-z_]\w*)|(\*\*|[-+*/(),])|(\S))")
+_NUMBER = r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?"
+_TOKEN = re.compile(rf"\s*(?:({_NUMBER})|([A-Za-z_]\w*)|(\*\*|[<>=!]=|[-+*/(),<>])|(\S))")
 
 
 def parse(text: str) -> Expression:
@@ -28,14 +30,30 @@ def parse(text: str) -> Expression:
 
 def function(name: str, *operands: Expression) -> Expression:
     """The function of this name applied. Raises ParseError if there is none, or for a wrong number of operands."""
+    if name in _SHORTHANDS:
+        count, written = _SHORTHANDS[name]
+        _check_count(name, count, operands)
+        return written(*operands)
     known = ALIASES.get(name, name)
     if known not in FUNCTIONS:
-        names = sorted({*FUNCTIONS, "minimum", "maximum"})
+        names = sorted({*FUNCTIONS, *_SHORTHANDS, "minimum", "maximum"})
         hint = did_you_mean(name, names) or f"there are {', '.join(names)}"
         raise ParseError(f"unknown function `{name}`", hint=hint)
-    if len(operands) != FUNCTIONS[known]:
-        raise ParseError(f"`{name}` takes {FUNCTIONS[known]} arguments, got {len(operands)}")
+    _check_count(name, FUNCTIONS[known], operands)
     return apply(known, *operands)
+
+
+def _check_count(name: str, count: int, operands: tuple[Expression, ...]) -> None:
+    if len(operands) != count:
+        raise ParseError(f"`{name}` takes {count} arguments, got {len(operands)}")
+
+
+_SHORTHANDS: Mapping[str, tuple[int, Callable[..., Expression]]] = {
+    "clip": (3, lambda y, low, high: apply("min", apply("max", y, low), high)),
+    "ceil": (1, lambda y: apply("negative", apply("floor", apply("negative", y)))),
+    "round": (1, lambda y: apply("floor", apply("+", y, number(0.5)))),
+}
+"""Functions that are written by others, and how many operands they take."""
 
 
 @dataclass
@@ -86,15 +104,17 @@ class _Reader:
         left = self.operand(depth)
         while OPERATORS.get(self.peek(), 0) >= binding:
             place, operator = self.place, self.take()
-            tighter = 3 if operator == "**" else OPERATORS[operator] + 1
+            tighter = 4 if operator == "**" else OPERATORS[operator] + 1
             left = self.made(place, operator, left, self.sum(depth + 1, tighter))
+            if operator in COMPARISONS and self.peek() in COMPARISONS:
+                raise self.error("comparisons are not chained", "(a < b) * (b < c) is one where both hold")
         return left
 
     def operand(self, depth: int) -> Expression:
         """A number, x, a function, a parenthesis, or one of them with its sign changed."""
         place, token = self.place, self.take()
         if token == "-":
-            return self.made(place, "negative", self.sum(depth + 1, 4))
+            return self.made(place, "negative", self.sum(depth + 1, 5))
         if token == "(":
             inside = self.sum(depth + 1)
             self.close()

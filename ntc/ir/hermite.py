@@ -69,7 +69,14 @@ def _coefficients(function: Callable[[Array], Array], v: Array, checked: bool) -
     return np.where(enough[..., None], found, np.nan)
 
 
-def series(function: Callable[[Array], Array], k: Array, v1: Array, v2: Array, checked: bool = False) -> Array:
+def series(
+    function: Callable[[Array], Array],
+    k: Array,
+    v1: Array,
+    v2: Array,
+    checked: bool = False,
+    bend: float = quadrature.BEND,
+) -> Array:
     """E[f(u) f(v)] = sum over l of a_l(v1) a_l(v2) c^l, or by quadrature where that takes too many terms. A variance of
     zero counts as correlation one. NaN where f is `checked`, and the nodes of neither resolve it."""
     k, v1, v2 = np.broadcast_arrays(k, v1, v2)
@@ -82,20 +89,21 @@ def series(function: Callable[[Array], Array], k: Array, v1: Array, v2: Array, c
         total = total * cosine + (first[level][which1] * second[level][which2]).reshape(k.shape)
     far = np.isnan(total) & np.isfinite(k) & (v1 < np.inf) & (v2 < np.inf)
     if checked:
-        far &= _resolved(function, v1) & _resolved(function, v2)
+        far &= _resolved(function, v1, bend) & _resolved(function, v2, bend)
     found = np.array(total)
-    found[far] = quadrature.integral(function, k[far], v1[far], v2[far])
+    found[far] = quadrature.integral(function, k[far], v1[far], v2[far], bend)
     return found
 
 
-def _resolved(function: Callable[[Array], Array], v: Array) -> npt.NDArray[np.bool_]:
+def _resolved(function: Callable[[Array], Array], v: Array, bend: float) -> npt.NDArray[np.bool_]:
     """Whether the nodes of the quadrature resolve a function of which nothing is known, at each variance."""
-    known = {float(one): _is_resolved(function, float(one)) for one in np.unique(v)}
+    known = {float(one): is_resolved(function, float(one), bend) for one in np.unique(v)}
     return np.array([known[float(one)] for one in v.ravel()], bool).reshape(v.shape)
 
 
-def _is_resolved(function: Callable[[Array], Array], v: float) -> bool:
+def is_resolved(function: Callable[[Array], Array], v: float, bend: float, left_out: float = LEFT_OUT) -> bool:
+    """Whether two quadratures agree that bend on this length, and the integrand vanishes at their ends."""
     if not 0 < v < np.inf:
         return v == 0
-    (whole, ends), (shifted, _) = quadrature.square(function, v), quadrature.square(function, v, SHIFT)
-    return bool(abs(shifted - whole) <= LEFT_OUT * whole and ends <= quadrature.EDGE * whole)
+    (whole, ends), (shifted, _) = (quadrature.square(function, v, shift, bend) for shift in (0.0, SHIFT))
+    return bool(abs(shifted - whole) <= left_out * whole and ends <= quadrature.EDGE * whole)

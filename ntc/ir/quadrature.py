@@ -20,7 +20,7 @@ import numpy as np
 from ntc.ir.op import Array
 
 BEND = 2.0
-"""b: within about this distance of zero, nodes are evenly spaced."""
+"""b: within about this distance of zero, nodes are evenly spaced. Functions may say another."""
 
 END = 9.0
 """Standard deviations at which integrals end: at 9, what is left out is below 1e-16 of the whole."""
@@ -42,60 +42,61 @@ def gap(k: Array, v1: Array, v2: Array) -> Array:
     return value
 
 
-def integral(function: Function, k: Array, v1: Array, v2: Array) -> Array:
+def integral(function: Function, k: Array, v1: Array, v2: Array, bend: float = BEND) -> Array:
     """E[f(u) f(v)] of variables with these variances and covariance, which broadcast; not finite where f overflows."""
     arrays = np.broadcast_arrays(k, v1, v2)
-    found = [_pair(function, *map(float, entry)) for entry in zip(*(x.ravel() for x in arrays), strict=True)]
+    found = [_pair(function, *map(float, entry), bend=bend) for entry in zip(*(x.ravel() for x in arrays), strict=True)]
     return np.array(found).reshape(arrays[0].shape)
 
 
-def square(function: Function, v: float, shift: float = 0.0) -> tuple[float, float]:
+def square(function: Function, v: float, shift: float = 0.0, bend: float = BEND) -> tuple[float, float]:
     """E[f(u)^2], and the part of it at the ends, by nodes that are shifted by a part of a step."""
-    u, weight = _nodes(v, shift)
-    parts = function(u) ** 2 * weight
+    u, weight = _nodes(v, shift, bend)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is no integral
+        parts = function(u) ** 2 * weight
     return float(parts.sum()), float(max(parts[0], parts[-1]))
 
 
-def _nodes(v: float, shift: float = 0.0) -> tuple[Array, Array]:
+def _nodes(v: float, shift: float, bend: float) -> tuple[Array, Array]:
     """Of a variable of variance v > 0, and weights."""
-    end = asinh(END * sqrt(v) / BEND)
+    end = asinh(END * sqrt(v) / bend)
     count = max(FEWEST, ceil(2 * end / STEP))
     step = 2 * end / (count - 1)
     t = np.linspace(-end, end, count) + shift * step
-    u = BEND * np.sinh(t)
-    return u, step * BEND * np.cosh(t) * np.exp(-(u**2) / (2 * v)) / sqrt(2 * pi * v)
+    u = bend * np.sinh(t)
+    return u, step * bend * np.cosh(t) * np.exp(-(u**2) / (2 * v)) / sqrt(2 * pi * v)
 
 
-def _pair(function: Function, k: float, v1: float, v2: float) -> float:
+def _pair(function: Function, k: float, v1: float, v2: float, *, bend: float) -> float:
     larger, smaller = max(v1, v2), min(v1, v2)
     if larger == 0:
         return float(function(np.zeros(1))[0] ** 2)
-    u, weight = _nodes(larger)
+    u, weight = _nodes(larger, 0.0, bend)
     deviation = sqrt(float(gap(*map(np.asarray, (k, v1, v2)))) / larger) if smaller > 0 else 0.0
     mean = k / larger * u if smaller > 0 else 0 * u
-    given = _given(function, mean, deviation) if deviation > 0 else function(mean)
+    given = _given(function, mean, deviation, bend) if deviation > 0 else function(mean)
     return float((function(u) * given * weight).sum())
 
 
-def _given(function: Function, mean: Array, deviation: float) -> Array:
+def _given(function: Function, mean: Array, deviation: float, bend: float) -> Array:
     """E[f(v)] of variables of these means and of this standard deviation."""
     far = END * deviation
-    low, high = -distance(-mean, far), distance(mean, far)
+    low, high = -distance(-mean, far, bend), distance(mean, far, bend)
     count = max(FEWEST, ceil(float(np.max(high - low)) / STEP))
     t = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, count)
-    start = np.arcsinh(mean / BEND)[:, None]
-    change = 2 * BEND * np.cosh(start + t / 2) * np.sinh(t / 2)
-    density = BEND * np.cosh(start + t) * np.exp(-((change / deviation) ** 2) / 2) / (deviation * sqrt(2 * pi))
+    start = np.arcsinh(mean / bend)[:, None]
+    change = 2 * bend * np.cosh(start + t / 2) * np.sinh(t / 2)
+    density = bend * np.cosh(start + t) * np.exp(-((change / deviation) ** 2) / 2) / (deviation * sqrt(2 * pi))
     value: Array = (function(mean[:, None] + change) * density).sum(1) * (high - low) / (count - 1)
     return value
 
 
-def distance(start: Array, far: float) -> Array:
+def distance(start: Array, far: float, bend: float = BEND) -> Array:
     """asinh((x + d) / b) - asinh(x / b) of a start x and d = far > 0, to all digits."""
     end = start + far
     crosses = (start < 0) & (end > 0)
     near = np.where(start >= 0, start, -end)  # the nearer end, where both have one sign
-    root, root_far = np.hypot(BEND, near), np.hypot(BEND, near + far)
+    root, root_far = np.hypot(bend, near), np.hypot(bend, near + far)
     one_side = np.log1p(far * (1 + (2 * near + far) / (root + root_far)) / (np.maximum(near, 0) + root))
-    value: Array = np.where(crosses, np.arcsinh(end / BEND) - np.arcsinh(start / BEND), one_side)
+    value: Array = np.where(crosses, np.arcsinh(end / bend) - np.arcsinh(start / bend), one_side)
     return value

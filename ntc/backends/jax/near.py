@@ -47,7 +47,9 @@ def loses_digits(graph: Graph) -> bool:
 
 def _reads_angle(op: Op) -> bool:
     """Whether the integral is of what jumps, of a covariance."""
-    return isinstance(op, Dual | DualDot) and op.reads == "covariance" and op.phi.jump == isinstance(op, DualDot)
+    if not isinstance(op, Dual | DualDot) or op.reads != "covariance":
+        return False
+    return op.phi.jump == 0 or (op.phi.jump == 1 and isinstance(op, DualDot))
 
 
 @dataclass(frozen=True)

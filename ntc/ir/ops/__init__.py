@@ -21,12 +21,14 @@ from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLi
 from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
+from ntc.ir.ops.kinked import Kinked
 from ntc.ir.ops.layer_norm import LayerNorm
 from ntc.ir.ops.linear import Matrix, Mix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.periodic import Cos, Gabor, Rbf, Sin, Sinusoid
 from ntc.ir.ops.polynomial import Hermite, Monomial, Polynomial, PolynomialFamily, RectifiedMonomial
 from ntc.ir.ops.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
+from ntc.ir.ops.power import PowerLaw
 from ntc.ir.ops.shape import Flatten, Identity, Index
 
 TENSOR_OPS: dict[str, type[TensorOp]] = {
@@ -136,6 +138,7 @@ __all__ = [
     "Hinges",
     "Identity",
     "Index",
+    "Kinked",
     "LayerNorm",
     "LeakyRelu",
     "Mask",
@@ -147,6 +150,7 @@ __all__ = [
     "PiecewiseLinear",
     "Polynomial",
     "PolynomialFamily",
+    "PowerLaw",
     "Product",
     "Rbf",
     "RectifiedMonomial",

@@ -11,6 +11,7 @@ import numpy as np
 from ntc.ir.hermite import series
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise
+from ntc.ir.quadrature import BEND
 from ntc.ir.schema import frozen
 
 
@@ -29,6 +30,11 @@ class Analytic(Elementwise):
     checked: ClassVar[bool] = False
     """Whether nothing is known of phi, so that the nodes of the quadrature must be shown to resolve it."""
 
+    @property
+    def bend(self) -> float:
+        """The length on which phi bends near zero, which quadrature follows."""
+        return BEND
+
     @abstractmethod
     def function(self, x: Array) -> Array:
         """phi(x)."""
@@ -38,10 +44,10 @@ class Analytic(Elementwise):
         """phi'(x)."""
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
-        return series(self.function, k, v1, v2, self.checked)
+        return series(self.function, k, v1, v2, self.checked, self.bend)
 
     def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
-        return series(self.slope, k, v1, v2, self.checked)
+        return series(self.slope, k, v1, v2, self.checked, self.bend)
 
 
 @frozen

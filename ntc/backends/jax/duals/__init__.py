@@ -11,7 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ntc.backends.jax.duals import custom, elu, erf, exponential, given, hinges, layer_norm, polynomial, relu, series
+from ntc.backends.jax.duals import (
+    custom,
+    elu,
+    erf,
+    exponential,
+    given,
+    hinges,
+    kinked,
+    layer_norm,
+    polynomial,
+    power,
+    relu,
+    series,
+)
 from ntc.backends.jax.duals.family import Family
 from ntc.ir import ops
 from ntc.ir.op import Activation
@@ -32,7 +45,9 @@ FAMILIES: Mapping[type[Any], Family] = {
     ops.Analytic: series.FAMILY,
     ops.Hinges: hinges.FAMILY,
     ops.ExponentialLinear: elu.FAMILY,
-    ops.CustomActivation: custom.FAMILY,
+    ops.Kinked: kinked.FAMILY,
+    ops.PowerLaw: power.FAMILY,
+    ops.CustomActivation: custom.of_forms(lambda form: family(form)),  # noqa: PLW0108  # defined below
     ops.LayerNorm: layer_norm.FAMILY,
     ops.GivenActivation: given.FAMILY,
 }
@@ -40,7 +55,7 @@ FAMILIES: Mapping[type[Any], Family] = {
 
 SERIES_ALONE: Mapping[type[Any], Family] = {
     ops.Analytic: series.ALONE,
-    ops.CustomActivation: custom.ALONE,
+    ops.CustomActivation: custom.of_forms(lambda form: family(form, series_alone=True)),
 }
 """Rows that give NaN where their series are not enough, for programs that are run again if they did."""
 
@@ -53,4 +68,5 @@ def family(phi: Activation, series_alone: bool = False) -> Family:
 
 def has_series(op: Any) -> bool:
     """Whether the op is a nonlinearity that has a row of its series alone."""
-    return any(cls in SERIES_ALONE for cls in type(op).__mro__)
+    form = op.form if isinstance(op, ops.CustomActivation) else op
+    return any(cls in SERIES_ALONE for cls in type(form).__mro__)

@@ -1,7 +1,7 @@
 """Integrals of functions that bend on a length far below the standard deviation: by quadrature, in loops.
 
 The rule is that of `ntc.ir.quadrature`, entry by entry: u is the variable of larger variance, and nodes of both are
-evenly spaced in t = asinh(x / BEND). The loops take as many steps as the entries need that have a use for them: none,
+evenly spaced in t = asinh(x / b). The loops take as many steps as the entries need that have a use for them: none,
 where the series of all others is enough. Derivatives are integrals of derivatives (Price 1958),
 
     d E[f(u) g(v)] = E[f' g'] dk + E[f'' g] dv1 / 2 + E[f g''] dv2 / 2,
@@ -57,22 +57,24 @@ class _Outer(NamedTuple):
     turned: jax.Array  # whether it is v
 
 
-def square(function: Callable[[jax.Array], jax.Array], v: jax.Array, shift: float) -> tuple[jax.Array, jax.Array]:
+def square(
+    function: Callable[[jax.Array], jax.Array], v: jax.Array, shift: float, bend: float = BEND
+) -> tuple[jax.Array, jax.Array]:
     """E[f(u)^2] at variances v, and the part of it at the ends, by nodes that are shifted by a part of a step."""
-    end = _range(v)
+    end = _range(v, bend)
     count, last = _count(end, jnp.asarray(True)), jnp.asarray(0, v.dtype)
 
     def parts(i: jax.Array) -> jax.Array:
-        x, weight = _node(v, end, i.astype(v.dtype) + shift, count)
+        x, weight = _node(v, end, i.astype(v.dtype) + shift, count, bend)
         return function(x) ** 2 * weight
 
     whole = lax.fori_loop(0, count, lambda i, total: total + parts(i), jnp.zeros_like(v) + last)
     return whole, jnp.maximum(parts(jnp.zeros_like(count)), parts(count - 1))
 
 
-def _range(v: jax.Array) -> jax.Array:
+def _range(v: jax.Array, bend: float) -> jax.Array:
     """Where t ends."""
-    return jnp.arcsinh(END[str(v.dtype)] / BEND * root(v))
+    return jnp.arcsinh(END[str(v.dtype)] / bend * root(v))
 
 
 def _count(end: jax.Array, far: jax.Array) -> jax.Array:
@@ -83,13 +85,13 @@ def _count(end: jax.Array, far: jax.Array) -> jax.Array:
     return jnp.where(jnp.any(far), jnp.maximum(wanted, FEWEST[name]), 0)
 
 
-def _node(v: jax.Array, end: jax.Array, i: jax.Array, count: jax.Array) -> _Loop:
+def _node(v: jax.Array, end: jax.Array, i: jax.Array, count: jax.Array, bend: float) -> _Loop:
     """Node i of a variable of variance v, and its weight. A variance of zero has all of them at zero."""
     last = (count - 1).astype(v.dtype)
     t = end * (2 * i / last - 1)
-    x = BEND * jnp.sinh(t)
+    x = bend * jnp.sinh(t)
     safe = where(v > 0, v, 1.0)
-    weight = BEND * jnp.cosh(t) * 2 * end / last * jnp.exp(-(x * (x / safe)) / 2) / (sqrt(2 * pi) * jnp.sqrt(safe))
+    weight = bend * jnp.cosh(t) * 2 * end / last * jnp.exp(-(x * (x / safe)) / 2) / (sqrt(2 * pi) * jnp.sqrt(safe))
     return x, weight
 
 
@@ -104,13 +106,13 @@ def integral(
     safe = where(larger > 0, larger, 1.0)
     smooth = float(np.sqrt(np.finfo(k.dtype).eps))  # where v is known given u: of a length that changes nothing
     deviation = jnp.maximum(jnp.sqrt(gap(k, larger, smaller) / safe), smooth)
-    outer = _Outer(larger, _range(larger), where(smaller > 0, k / safe, 0.0), deviation, turned)
+    outer = _Outer(larger, _range(larger, phi.bend), where(smaller > 0, k / safe, 0.0), deviation, turned)
     count = _count(outer.end, far)
     f, g = (derivative(phi, order) for order in orders)
 
     def step(i: jax.Array, total: jax.Array) -> jax.Array:
-        u, weight = _node(outer.variance, outer.end, i.astype(k.dtype), count)
-        given = _given(f, g, outer, outer.slope * u, far)
+        u, weight = _node(outer.variance, outer.end, i.astype(k.dtype), count, phi.bend)
+        given = _given(f, g, outer, outer.slope * u, far, phi.bend)
         value = f(u) if orders[0] == orders[1] else where(turned, g(u), f(u))
         return total + weight * value * given
 
@@ -118,36 +120,36 @@ def integral(
     return total
 
 
-def _given(f: Any, g: Any, outer: _Outer, mean: jax.Array, far: jax.Array) -> jax.Array:
+def _given(f: Any, g: Any, outer: _Outer, mean: jax.Array, far: jax.Array, bend: float) -> jax.Array:
     """E[g(v) | u], or where turned E[f(u) | v]."""
     deviation, name = outer.deviation, str(mean.dtype)
     reach = END[name] * deviation
-    start, above, below = (_grown(x) for x in (mean, mean + reach, mean - reach))
-    roots = [(x + BEND**2 / x) / 2 for x in (start, above, below)]
+    start, above, below = (_grown(x, bend) for x in (mean, mean + reach, mean - reach))
+    roots = [(x + bend**2 / x) / 2 for x in (start, above, below)]
     high = jnp.log1p(reach * (1 + above / start) / (roots[0] + roots[1]))  # asinh((m + r) / b) - asinh(m / b)
     low = -jnp.log1p(reach * (1 + start / below) / (roots[0] + roots[2]))
     count = _count((high - low) / 2, far)
-    start /= BEND
+    start /= bend
     step = (high - low) / (count - 1).astype(mean.dtype)
 
     def add(i: jax.Array, total: jax.Array) -> jax.Array:
         grown = jnp.expm1((low + step * i.astype(mean.dtype)) / 2)
         factor = 1 + grown
         middle = start * factor
-        change = BEND / 2 * (middle + 1 / middle) * (grown + grown / factor)
+        change = bend / 2 * (middle + 1 / middle) * (grown + grown / factor)
         end = middle * factor
         density = (end + 1 / end) * jnp.exp(-((change / deviation) ** 2) / 2)
         x = mean + change
         return total + density * (g(x) if f is g else where(outer.turned, f(x), g(x)))
 
     total: jax.Array = lax.fori_loop(0, count, add, jnp.zeros_like(mean))
-    return total * step * (BEND / 2 / sqrt(2 * pi)) / deviation
+    return total * step * (bend / 2 / sqrt(2 * pi)) / deviation
 
 
-def _grown(x: jax.Array) -> jax.Array:
-    """x + sqrt(x^2 + BEND^2) = BEND exp(asinh(x / BEND))."""
-    root = jnp.sqrt(x**2 + BEND**2)
-    return where(x > 0, x + root, BEND**2 / (root - x))
+def _grown(x: jax.Array, bend: float) -> jax.Array:
+    """x + sqrt(x^2 + b^2) = b exp(asinh(x / b)) for the length b on which functions bend."""
+    root = jnp.sqrt(x**2 + bend**2)
+    return where(x > 0, x + root, bend**2 / (root - x))
 
 
 @integral.defjvp

@@ -31,7 +31,7 @@ def _density(x: jax.Array) -> jax.Array:
     return jnp.exp(-(x**2) / 2) / sqrt(2 * pi)
 
 
-def _owen(h: jax.Array, other: jax.Array) -> jax.Array:
+def owen(h: jax.Array, other: jax.Array) -> jax.Array:
     """Owen's T(h, a) at h >= 0, a = other / h.
 
     As an integral only up to a slope of at most one, where 14 nodes give 1e-15; beyond by
@@ -65,7 +65,7 @@ def _conditional(h: jax.Array, g: jax.Array, c: jax.Array) -> tuple[jax.Array, j
 def _chance(h: jax.Array, g: jax.Array, c: jax.Array) -> jax.Array:
     """L = P(U > h, V > g)."""
     _, first, second = _conditional(h, g, c)
-    return (_tail(h) + _tail(g)) / 2 - _owen(h, first) - _owen(g, second)
+    return (_tail(h) + _tail(g)) / 2 - owen(h, first) - owen(g, second)
 
 
 @_chance.defjvp

@@ -75,7 +75,7 @@ class Expansion:
     def _resolved(self, v: jax.Array) -> jax.Array:
         """Whether the nodes of the quadrature resolve a function of which nothing is known."""
         function, v = far.derivative(self.phi, int(self.slope)), lax.stop_gradient(v)
-        (whole, ends), (shifted, _) = far.square(function, v, 0.0), far.square(function, v, SHIFT)
+        (whole, ends), (shifted, _) = (far.square(function, v, shift, self.phi.bend) for shift in (0.0, SHIFT))
         apart = jnp.abs(shifted - whole)
         return (apart <= LEFT_OUT[str(v.dtype)] * whole) & (ends <= far.EDGE[str(v.dtype)] * whole)
 
