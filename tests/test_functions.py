@@ -18,11 +18,13 @@ import pytest
 
 import ntc
 from ntc import nn, stax
+from ntc.backends.reference import interpret
 from ntc.frontend.elaborate import read_network
 from ntc.ir import ops
 from ntc.ir.numpy_functions import on_arrays
 from ntc.ir.ops import CustomActivation, Kinked, PowerLaw
 from ntc.ir.ops.custom import Smooth, Straight
+from ntc.passes.translate import Translate
 from tests.formulas import kinked_quadrature
 from tests.test_integrals import integrals
 
@@ -270,3 +272,18 @@ def test_sines_are_two_over_pi() -> None:
     k = np.array([1.0, 0.5])
     np.testing.assert_allclose(activation.dual(k, np.ones(2), np.ones(2)), 2 / pi * np.arcsin(k), 1e-9)
     np.testing.assert_array_equal(activation.dual_dot(k, np.ones(2), np.ones(2)), 0)
+
+
+@pytest.mark.parametrize("text", ["x / (1 + abs(x))", "abs(x) ** 1.5", "x * (abs(x) > 0.5)", "max(x, x ** 2)"])
+def test_programs_have_functions_of_pieces(text: str) -> None:
+    """Protects programs: both precisions against the reference, of near inputs as well, of which float32 loses digits
+    where something jumps."""
+    graph = (nn.input(3) >> nn.dense(4, 0.9, 0.2) >> nn.activation(text) >> nn.dense(1)).graph()
+    x = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    x[2] = x[1] * np.float32(1 + 1e-4)
+    expected = interpret(Translate(dtype="f64", between="self")(graph), x)
+    for dtype, bound in (("float64", 2e-6), ("float32", 3e-5)):
+        found = ntc.build(graph, dtype=dtype)(x)
+        for label in ("nngp", "ntk"):
+            scale = np.abs(expected[label]).max()
+            np.testing.assert_allclose(getattr(found, label), expected[label], rtol=0, atol=bound * scale)

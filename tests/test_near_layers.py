@@ -17,7 +17,8 @@ from tests.test_activations import ONE_OF_EACH
 from tests.test_integrals import ACTIVATIONS
 
 DISTANCES = (1e-2, 1e-3, 1e-4, 1e-5)
-LAYERS = 4
+LAYERS = 2
+MANY_LAYERS = 4
 STEEP = (ops.Exp, ops.PolynomialFamily, ops.RectifiedMonomial)
 """Of which one layer is tried, as several overflow float32, but for degrees up to one."""
 
@@ -46,7 +47,7 @@ def errors(activation: Any, kernel: str = "ntk") -> Array:
     """The largest relative error of the kernel in float32 at every distance."""
     layer = nn.serial(nn.dense(8, 1.2, 0.1), Apply(activation))
     layers = 1 if isinstance(activation, STEEP) and getattr(activation, "degree", 2) > 1 else LAYERS
-    layers = 2 if isinstance(activation, ops.Hinges) else layers  # which take seconds to compile
+    layers = MANY_LAYERS if isinstance(activation, ops.PiecewiseLinear) else layers  # others take seconds to compile
     network = nn.input(8) >> nn.serial(*[layer] * layers) >> nn.dense(1)
     x, others = nearly_equal()
     found, right = (np.asarray(getattr(build(network, dtype=t)(x, others), kernel), float) for t in TYPES)
