@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-jax test-jax-extremes lint format bench clean
+.PHONY: setup demo test test-slow test-jax test-jax-extremes lint format bench clean
 
 setup: $(READY)
 
@@ -19,6 +19,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Further cases of what `make test` tests already.
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 # Other releases of Python and JAX, as pyproject.toml allows, in environments of their own.
 test-jax:

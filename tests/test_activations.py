@@ -78,7 +78,9 @@ ONE_OF_EACH: list[Elementwise] = [*CONSTANT, *{type(op): op for op in SMOOTH + O
 """One of each op, and those that are constant, for whole programs, which take seconds to compile. Other parameters are
 in the tests of the integrals."""
 ONE_OF_EACH_FAMILY: list[Elementwise] = list({id(family(op)): op for op in ONE_OF_EACH}.values())
-of_each_family = pytest.mark.parametrize("activation", [*{**dict.fromkeys(CONSTANT), **dict.fromkeys(ONE_OF_EACH_FAMILY)}], ids=str)
+of_each_family = pytest.mark.parametrize(
+    "activation", [*{**dict.fromkeys(CONSTANT), **dict.fromkeys(ONE_OF_EACH_FAMILY)}], ids=str
+)
 
 
 def grid() -> tuple[Array, Array, Array, Array]:
@@ -172,7 +174,13 @@ def derivatives(activation: Elementwise, dtype: Any, *arrays: Array) -> tuple[Ar
 
 @pytest.mark.parametrize(
     ("activation", "dtype"),
-    [*((op, np.float64) for op in SMOOTH + OTHERS), *((op, np.float32) for op in ONE_OF_EACH_FAMILY)],
+    [
+        *(
+            pytest.param(op, np.float64, marks=[pytest.mark.slow] * (op not in ONE_OF_EACH_FAMILY))
+            for op in SMOOTH + OTHERS
+        ),
+        *((op, np.float32) for op in ONE_OF_EACH_FAMILY),
+    ],
     ids=str,
 )
 def test_derivatives(activation: Elementwise, dtype: type[np.floating[Any]]) -> None:

@@ -15,6 +15,7 @@ from jax.extend.core import ClosedJaxpr
 from ntc.finite import NtkImplementation, empirical_ntk_fn
 from ntc.finite.blocks import MEMORY_BUDGET
 from tests.assertions import assert_close
+from tests.marks import others_slow
 
 pytestmark = pytest.mark.usefixtures("no_promotion_of_ranks")
 EXPLICIT = [how for how in NtkImplementation if how is not NtkImplementation.AUTO]
@@ -51,8 +52,11 @@ def kernel(how: NtkImplementation, axes: Any, budget: int, x1: Any, x2: Any, gai
     return jax.jit(lambda p: function(x1, x2, p, gain=gain))(weights())
 
 
+AXES = [((), ()), ((-1,), ()), ((-1,), (0,)), ((0, 2), (1,)), ((), (0, 2))]
+
+
 @every
-@pytest.mark.parametrize("axes", [((), ()), ((-1,), ()), ((-1,), (0,)), ((0, 2), (1,)), ((), (0, 2))], ids=str)
+@pytest.mark.parametrize("axes", others_slow(AXES, AXES[1:4:2]), ids=str)
 def test_blocks_are_the_whole(how: NtkImplementation, axes: Any) -> None:
     """Protects slices of examples and keyword arguments, places and mirror images of blocks, examples that are traced
     over or paired, and a last block that overlaps: 7 and 5 examples, in blocks of one (no budget suffices) and of

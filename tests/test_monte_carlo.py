@@ -23,6 +23,7 @@ from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.op import Array
 from ntc.passes.translate import Translate
 from tests.assertions import QUICKLY_COMPILED, assert_unbiased
+from tests.marks import others_slow
 
 W = 16
 """Hidden width of the networks without bias: small, so that the same time draws more of them."""
@@ -197,7 +198,7 @@ def as_reference(samples: Array) -> Array:
     return samples.transpose(0, *[axis for i in range(half) for axis in (1 + i, 1 + half + i)])
 
 
-@pytest.mark.parametrize("name", ONE_NONLINEAR_LAYER)
+@pytest.mark.parametrize("name", others_slow(ONE_NONLINEAR_LAYER, list(ONE_NONLINEAR_LAYER)[::2]))
 def test_mean_over_networks_is_the_rule(name: str) -> None:
     """Protects both kernels of every op in a network, including cross terms that the rules say vanish."""
     network = ONE_NONLINEAR_LAYER[name]
@@ -209,7 +210,7 @@ def test_mean_over_networks_is_the_rule(name: str) -> None:
     assert_unbiased(as_reference(ntk), expected["ntk"])
 
 
-@pytest.mark.parametrize("name", deep(1))
+@pytest.mark.parametrize("name", others_slow(deep(1), list(deep(1))[::3]))
 def test_deep_networks_converge_to_the_rule(name: str) -> None:
     """Protects the limit itself: extrapolated from widths 16 and 32, the mean is the rule up to chance."""
     x = inputs(deep(1)[name])

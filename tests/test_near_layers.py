@@ -13,7 +13,8 @@ from ntc.frontend.layers import Apply
 from ntc.ir import ops
 from ntc.ir.op import Array
 from ntc.ir.ops import TENSOR_OPS, Elementwise
-from tests.test_activations import ONE_OF_EACH
+from tests.marks import others_slow
+from tests.test_activations import ONE_OF_EACH, ONE_OF_EACH_FAMILY
 from tests.test_integrals import ACTIVATIONS
 
 DISTANCES = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -59,7 +60,7 @@ def errors(activation: Any, kernel: str = "ntk") -> Array:
 TYPES: tuple[Any, Any] = ("float32", "float64")
 
 
-@pytest.mark.parametrize("activation", NEAR, ids=str)
+@pytest.mark.parametrize("activation", others_slow(NEAR, ONE_OF_EACH_FAMILY), ids=str)
 def test_near_inputs_keep_their_digits(activation: Elementwise) -> None:
     """Protects NTK and NNGP between inputs at relative distances of 1e-2 to 1e-5: within 1e-5 of float64, though an
     angle that is computed of a covariance in float32 is 3e-4 off."""

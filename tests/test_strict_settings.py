@@ -20,7 +20,9 @@ SETTINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "nan": lambda: jax.debug_nans(True),
     "leaks": jax.checking_leaks,
 }
-settings = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+settings = pytest.mark.parametrize(
+    "setting", [pytest.param(x, id=name, marks=[pytest.mark.slow] * (name == "leaks")) for name, x in SETTINGS.items()]
+)
 X = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
 CONV = nn.serial(nn.conv(4, (3,), b_std=0.1), nn.relu())
 

@@ -13,7 +13,7 @@ from jax import lax
 from ntc.backends.jax.duals.family import Family, Same, clamped, root
 from ntc.backends.jax.duals.relu import half_angle, half_space
 from ntc.ir.ops import Hinges
-from ntc.ir.ops.hinges import FARTHEST, Hinge
+from ntc.ir.ops.hinges import FARTHEST
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(14)
 
@@ -98,12 +98,10 @@ def _product_jvp(primals: _Orthant, tangents: _Orthant) -> tuple[jax.Array, jax.
     return _product(h, g, c), sum(x * t for x, t in zip(slopes, tangents, strict=True))  # type: ignore[return-value]
 
 
-def _distance(t: float, own: jax.Array) -> jax.Array:
-    """t in standard deviations."""
-    if t == 0:
-        return jnp.zeros_like(own)
+def _distance(t: float | jax.Array, own: jax.Array) -> jax.Array:
+    """t in standard deviations; where the variance is zero, zero if t is."""
     near = own * FARTHEST > t
-    return jnp.where(near, t / jnp.where(near, own, 1), FARTHEST)
+    return jnp.where(near, t / jnp.where(near, own, 1), jnp.where(jnp.asarray(t) > 0, FARTHEST, 0))
 
 
 def _correlation(k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
@@ -124,40 +122,53 @@ def _straight(phi: Hinges, root1: jax.Array, root2: jax.Array) -> jax.Array | fl
     return phi.slope**2 + phi.slope * (_mean_slope(phi, root1) + _mean_slope(phi, root2))
 
 
-def _of_pair(
-    at_zero: Callable[..., jax.Array],
-    integral: Callable[..., jax.Array],
-    one: Hinge,
-    other: Hinge,
-    root1: jax.Array,
-    root2: jax.Array,
+def _of_pairs(
+    phi: Hinges,
+    roots: tuple[jax.Array, jax.Array],
     cosine: jax.Array,
+    integral: Callable[..., jax.Array],
+    at_zero: Callable[..., jax.Array],
+    slopes: bool,
 ) -> jax.Array:
-    """An integral of two hinges at unit variances: `at_zero` if both are there."""
-    turned = one.sign * other.sign * cosine
-    if one.distance == other.distance == 0:
-        return at_zero(turned, jnp.ones_like(turned))
-    return integral(*jnp.broadcast_arrays(_distance(one.distance, root1), _distance(other.distance, root2), turned))
+    """The sum of an integral over all pairs of hinges at unit variances: `at_zero` of a pair of which both are there.
+
+    All others are steps of a loop, as one of them is many operations: a program of each would take seconds to compile.
+    """
+    weights = [x.weight * (x.sign if slopes else 1) for x in phi.hinges]
+    every = list(zip(phi.hinges, weights, strict=True))
+    total, rest = jnp.zeros_like(cosine), dict[tuple[int, float, float], float]()
+    for one, weight in every:
+        for other, own in every:
+            turn = one.sign * other.sign
+            if one.distance == other.distance == 0:
+                total += weight * own * at_zero(turn * cosine, jnp.ones_like(cosine))
+            else:
+                pair = turn, one.distance, other.distance
+                rest[pair] = rest.get(pair, 0.0) + weight * own
+    if not rest:
+        return total
+    _, root1, root2 = jnp.broadcast_arrays(cosine, *roots)
+
+    @jax.checkpoint
+    def step(total: jax.Array, pair: jax.Array) -> tuple[jax.Array, tuple[()]]:
+        turn, first, second, weight = pair
+        found = integral(_distance(first, root1), _distance(second, root2), turn * cosine)
+        return total + weight * found, ()
+
+    return lax.scan(step, total, jnp.asarray(np.array([(*x, weight) for x, weight in rest.items()]), cosine.dtype))[0]
 
 
 def _dual(phi: Hinges, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
     norm = root1 * root2
     cosine = _correlation(k, norm, same)
-    total = _straight(phi, root1, root2) * cosine
-    for one in phi.hinges:
-        for other in phi.hinges:
-            total += one.weight * other.weight * _of_pair(half_space, _product, one, other, root1, root2, cosine)
-    return norm * total
+    total = _of_pairs(phi, (root1, root2), cosine, _product, half_space, slopes=False)
+    return norm * (total + _straight(phi, root1, root2) * cosine)
 
 
 def _dual_dot(phi: Hinges, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
     cosine = _correlation(k, root1 * root2, same)
-    total = _straight(phi, root1, root2) + jnp.zeros_like(cosine)
-    for one in phi.hinges:
-        for other in phi.hinges:
-            both = one.weight * one.sign * other.weight * other.sign
-            total += both * _of_pair(half_angle, _chance, one, other, root1, root2, cosine)
-    return total
+    total = _of_pairs(phi, (root1, root2), cosine, _chance, half_angle, slopes=True)
+    return total + _straight(phi, root1, root2)
 
 
 FAMILY = Family(root, _dual, _dual_dot)
