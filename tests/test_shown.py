@@ -22,6 +22,7 @@ SKIPPED = {
     "make demo": ".ci/run runs it",
     "python examples/digits.py --output out": "`make demo` is this",
     "make test": "these are its tests",
+    "make test-slow": "these are its tests",
     "make lint": ".ci/run runs it",
     "make test-jax": "makes environments of other releases; .ci/run runs its extremes",
     "make bench": "measures Neural Tangents, which needs an environment of its own; its benchmarks run here without",

@@ -469,8 +469,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/backends/jax/duals/hinges.py",
-        "turned = one.sign * other.sign * cosine",
-        "turned = cosine",
+        "turn = one.sign * other.sign",
+        "turn = 1",
         "jax, hard_tanh: hinges of opposite signs",
     ),
     Mutation(

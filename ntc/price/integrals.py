@@ -31,6 +31,8 @@ INTEGRALS: Mapping[type[Any], tuple[Counts, Counts]] = {
     ops.Analytic: ((782, 1, 0), (782, 1, 0)),
     ops.CustomActivation: ((782, 1, 0), (782, 1, 0)),  # a series; what is made of straight pieces is not known here
     ops.Hinges: ((1160, 360, 150), (1000, 300, 133)),
+    ops.Kinked: ((7200, 20, 30), (7200, 20, 30)),  # by hand: 7 for each of 1024 terms, and one kink
+    ops.PowerLaw: ((420, 4, 4), (420, 4, 4)),  # by hand: three sums of 64 terms
     ops.ExponentialLinear: ((4233, 243, 97), (2596, 147, 97)),
     ops.LayerNorm: ((1, 1, 0), (0, 1, 0)),
     ops.GivenActivation: ((10, 2, 1), (10, 2, 1)),  # a guess: functions of whoever gives them
@@ -49,6 +51,7 @@ _WITH_ARC: Counts = (20, 3, 1)
 _SERIES_IN_FLOAT64: Mapping[type[Any], float] = {
     ops.Analytic: 2.0,
     ops.CustomActivation: 2.0,
+    ops.Kinked: 2.0,
     ops.ExponentialLinear: 3.0,
 }
 """Families that sum more terms in float64: how many times as many."""
