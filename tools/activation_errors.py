@@ -62,17 +62,17 @@ does not matter how they are written:
   lost in proportion to the highest power of the variance.
 * A power of |x| on either side of zero: a function of the correlation, to 1e-12 and 1e-6. The NTK of powers up to 1/2
   (`sqrt(abs(x))`) is infinite at correlations of one and minus one, as the integral is.
-* Analytic for every x: a series like `tanh`, and NaN where the terms left out are too large, where a second quadrature
-  at other nodes disagrees by more than the same bound (a function that oscillates, or bends, within a step of a
-  twentieth of a standard deviation), or where the integrand has not vanished 13 standard deviations out (`x exp(x **
-  2)`).
+* Analytic for every x: a series like `tanh`, and by quadrature where that falls too slowly, with nodes as close as the
+  formula bends near zero. There is no kernel, but an error, where a second quadrature at other nodes disagrees by more
+  than 1e-7 of the whole in float64 and 1e-4 in float32 (a function that oscillates far from zero, or bends there), or
+  where the integrand has not vanished at the ends (such as x exp(x^2)).
 * Analytic on each piece, such as `x / (1 + abs(x))`: the jumps of the first six derivatives (four in float32) in
   closed form, and a series of the rest, of 2048 terms (1024). Where what is left out may exceed 1e-6 of the whole
-  (1e-4), or two rules differ by as much, the kernel is NaN rather than wrong: from variances of about ten on for
+  (1e-4), or two rules differ by as much, there is an error and no kernel: from variances of about ten on for
   functions that bend on a length of one. Functions that are smooth at a place and not analytic (exp(-1 / x) for x > 0)
   take four times the terms, and may leave out four times as much.
 
-Derivatives of intermediate values that overflow give NaN as well: write `sigmoid(x)`, not `1 / (1 + exp(-x))`, for
+Derivatives of intermediate values that overflow are an error as well: write `sigmoid(x)`, not `1 / (1 + exp(-x))`, for
 large variances in float32. Kinks or jumps without end (`floor(x)`, `relu(sin(x))`) have no kernel.
 
 Where phi jumps its derivative counts as zero, as that of `sign` and `rectified_monomial(0)`: the NTK is that of the
