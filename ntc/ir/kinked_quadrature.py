@@ -18,7 +18,7 @@ from math import pi, sqrt
 import numpy as np
 
 from ntc.ir.op import Array
-from ntc.ir.quadrature import gap
+from ntc.ir.quadrature import gap, panels
 
 END = 9.0
 """Standard deviations at which integrals end."""
@@ -83,7 +83,7 @@ def _nodes(places: Array, v: float, steep: Array, width: float, n: int) -> tuple
     around = np.outer([1, -1], 2.0 ** np.arange(-2, 12)).ravel() * width
     ends = [grid, places, (places[:, None] + towards).ravel(), steep, (steep[:, None] + around).ravel()]
     ends_ = np.unique(np.clip(np.concatenate(ends), -reach, reach))
-    u, weight = _panels(ends_, n)
+    u, weight = panels(ends_, n)
     return u, weight * np.exp(-(u**2) / (2 * v)) / sqrt(2 * pi * v)
 
 
@@ -106,15 +106,7 @@ def _given(function: Function, places: tuple[float, ...], mean: Array, deviation
     total = np.zeros(len(mean))
     for start in range(0, len(mean), 512):  # at a time
         part = slice(start, start + 512)
-        v, weight = _panels(ends[part], n)
+        v, weight = panels(ends[part], n)
         density = np.exp(-(((v - mean[part, None]) / deviation) ** 2) / 2) / (deviation * sqrt(2 * pi))
         total[part] = np.sum(np.where(weight > 0, function(v), 0) * weight * density, 1)
     return total
-
-
-def _panels(ends: Array, n: int) -> tuple[Array, Array]:
-    """Nodes and weights between consecutive ends, which are last."""
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    middle, half = (ends[..., 1:] + ends[..., :-1])[..., None] / 2, (ends[..., 1:] - ends[..., :-1])[..., None] / 2
-    shape = *ends.shape[:-1], -1
-    return (middle + half * nodes).reshape(shape), (half * weights).reshape(shape)

@@ -91,6 +91,14 @@ def _given(function: Function, mean: Array, deviation: float, bend: float) -> Ar
     return value
 
 
+def panels(ends: Array, count: int) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights, `count` between consecutive ends, which are the last axis."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    middle, half = (ends[..., 1:] + ends[..., :-1])[..., None] / 2, (ends[..., 1:] - ends[..., :-1])[..., None] / 2
+    shape = *ends.shape[:-1], -1
+    return (middle + half * nodes).reshape(shape), (half * weights).reshape(shape)
+
+
 def distance(start: Array, far: float, bend: float = BEND) -> Array:
     """asinh((x + d) / b) - asinh(x / b) of a start x and d = far > 0, to all digits."""
     end = start + far

@@ -29,7 +29,7 @@ INTEGRALS: Mapping[type[Any], tuple[Counts, Counts]] = {
     ops.RectifiedMonomial: ((40, 4, 1), (40, 4, 1)),
     ops.Sign: ((45, 4, 0), (0, 0, 0)),
     ops.Analytic: ((782, 1, 0), (782, 1, 0)),
-    ops.CustomActivation: ((782, 1, 0), (782, 1, 0)),  # a series; what is made of straight pieces is not known here
+    ops.CustomActivation: ((782, 1, 0), (782, 1, 0)),  # the price is that of its form
     ops.Hinges: ((1160, 360, 150), (1000, 300, 133)),
     ops.Kinked: ((7200, 20, 30), (7200, 20, 30)),  # by hand: 7 for each of 1024 terms, and one kink
     ops.PowerLaw: ((420, 4, 4), (420, 4, 4)),  # by hand: three sums of 64 terms
@@ -64,7 +64,8 @@ def integral_work(op: GaussianIntegral, dtype: DType) -> Counts:
     which = 0 if isinstance(op, Dual) else 1
     if op.reads == "distance":
         return FROM_DISTANCES[which]
-    family = next(cls for cls in type(op.phi).__mro__ if cls in INTEGRALS)
+    phi = op.phi.form if isinstance(op.phi, ops.CustomActivation) else op.phi
+    family = next(cls for cls in type(phi).__mro__ if cls in INTEGRALS)
     if dtype == "f64" and family is ops.PiecewiseLinear:
         return _WITH_ARC
     counts = INTEGRALS[family][which]

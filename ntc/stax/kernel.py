@@ -226,11 +226,11 @@ def _with_covariances(kernels: Any, own1: Any, own2: Any) -> Any:
 def _own_positions_of(kernels: Any) -> Any:
     """Without the covariances of different positions."""
     if not isinstance(kernels, Kernel):
-        return jax.tree.map(partial(_own_positions, first=2), kernels)
-    return kernels if kernels.diagonal_spatial else kernels.of_own_positions(_own_positions)
+        return jax.tree.map(partial(own_positions, first=2), kernels)
+    return kernels if kernels.diagonal_spatial else kernels.of_own_positions(own_positions)
 
 
-def _own_positions(matrix: Any, first: int) -> Any:
+def own_positions(matrix: Any, first: int) -> Any:
     """Entries (n1, n2, H, W) of each position with itself, of (n1, n2, H, H, W, W), behind `first` axes of examples."""
     letters = "abc"[: (matrix.ndim - first) // 2]
     batch = "nm"[:first]

@@ -10,6 +10,7 @@ from ntc.errors import UnsupportedError
 from ntc.stax.combinators import Layer, layer
 from ntc.stax.covariances import Kernel
 from ntc.stax.custom import requires, supports_masking
+from ntc.stax.kernel import own_positions
 from ntc.stax.layout import Layout
 from ntc.stax.presence import present
 
@@ -77,9 +78,7 @@ def _normalized(kernel: Kernel, named: tuple[int, ...], eps: float) -> Kernel:
 def _scales(kernel: Kernel, cov: Any, there: Any, places: tuple[int, ...], eps: float) -> Any:
     """1 / sqrt(V + eps) of every example and position, (n, *spatial), or 1 long along what V is a mean over."""
     own = cov if kernel.diagonal_batch else jnp.einsum("nn...->n...", cov)
-    if not kernel.diagonal_spatial:
-        letters = "abc"[: (own.ndim - 1) // 2]
-        own = jnp.einsum(f"n{''.join(x + x for x in letters)}->n{letters}", own)
+    own = own if kernel.diagonal_spatial else own_positions(own, 1)
     there = there.astype(own.dtype)
     mean = _quotient((own * there).sum(places, keepdims=True), there.sum(places, keepdims=True))
     return 1 / jnp.sqrt(mean + eps)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise
+from ntc.ir.quadrature import panels
 from ntc.ir.schema import Finite, frozen
 
 LARGEST = 64.0
@@ -209,7 +210,4 @@ def _over_angle(integrand: Callable[[Array], Array], width: Array) -> Array:
 @lru_cache
 def _panels() -> tuple[Array, Array]:
     """Nodes and weights on (0, 1 / 2)."""
-    nodes, weights = np.polynomial.legendre.leggauss(12)
-    ends = np.array([0.0, *0.25 ** np.arange(5.0, 0.0, -1.0), 0.5])
-    middle, half = (ends[1:] + ends[:-1]) / 2, (ends[1:] - ends[:-1]) / 2
-    return (middle[:, None] + half[:, None] * nodes).ravel(), (half[:, None] * weights).ravel()
+    return panels(np.array([0.0, *0.25 ** np.arange(5.0, 0.0, -1.0), 0.5]), 12)

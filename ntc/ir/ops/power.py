@@ -11,7 +11,7 @@ import numpy as np
 
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise
-from ntc.ir.quadrature import gap
+from ntc.ir.quadrature import gap, panels
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,4 @@ def _between(q: float, width: Array, rest: Array) -> Array:
 @lru_cache
 def _panels() -> tuple[Array, Array]:
     """Nodes and weights on (0, 1 / 2) that gather at zero."""
-    nodes, weights = np.polynomial.legendre.leggauss(16)
-    ends = np.array([0.0, *0.25 ** np.arange(60.0, 0.0, -1.0), 0.5])
-    middle, half = (ends[1:] + ends[:-1]) / 2, (ends[1:] - ends[:-1]) / 2
-    return (middle[:, None] + half[:, None] * nodes).ravel(), (half[:, None] * weights).ravel()
+    return panels(np.array([0.0, *0.25 ** np.arange(60.0, 0.0, -1.0), 0.5]), 16)

@@ -25,7 +25,6 @@ from ntc.backends.jax.duals.family import root, where
 from ntc.backends.jax.duals.gap import gap
 from ntc.backends.jax.finite.activations import row_of
 from ntc.ir.ops import Analytic
-from ntc.ir.quadrature import BEND
 
 END = {"float32": 6.5, "float64": 9.0}
 """Standard deviations at which integrals end."""
@@ -58,7 +57,7 @@ class _Outer(NamedTuple):
 
 
 def square(
-    function: Callable[[jax.Array], jax.Array], v: jax.Array, shift: float, bend: float = BEND
+    function: Callable[[jax.Array], jax.Array], v: jax.Array, shift: float, bend: float
 ) -> tuple[jax.Array, jax.Array]:
     """E[f(u)^2] at variances v, and the part of it at the ends, by nodes that are shifted by a part of a step."""
     end = _range(v, bend)

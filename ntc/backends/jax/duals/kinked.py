@@ -26,6 +26,7 @@ from ntc.ir.expression import Expression, evaluate
 from ntc.ir.kinks import LIMITS, Kinks, kinks, slope
 from ntc.ir.ops import Kinked
 from ntc.ir.piecewise import Piecewise
+from ntc.ir.quadrature import panels
 
 TERMS = {"float32": 1024, "float64": 2048}
 """Of the series. If all pieces are polynomials, they are as many as the degree, and one."""
@@ -176,13 +177,10 @@ def _nodes(own: jax.Array, places: tuple[float, ...], rule: Rule) -> tuple[jax.A
 
 
 @lru_cache
-def _rule(panels: int, bent: float) -> Rule:
+def _rule(count: int, bent: float) -> Rule:
     """Nodes and weights on (-1, 1), of panels of one length but for a sine of this size."""
-    nodes, weights = np.polynomial.legendre.leggauss(PANEL)
-    t = np.linspace(-1, 1, panels + 1)
-    ends = t + bent * np.sin(np.pi * t) / np.pi
-    middle, half = (ends[1:] + ends[:-1]) / 2, (ends[1:] - ends[:-1]) / 2
-    return (middle[:, None] + half[:, None] * nodes).ravel(), (half[:, None] * weights).ravel()
+    t = np.linspace(-1, 1, count + 1)
+    return panels(t + bent * np.sin(np.pi * t) / np.pi, PANEL)
 
 
 def _integral(expansion: Expansion, k: jax.Array, m1: jax.Array, m2: jax.Array, same: Same) -> jax.Array:
