@@ -41,3 +41,17 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         predict.fit_hyper(program, x, x, kernel="ntk")
     with pytest.raises(InputError, match="got none"):
         predict.fit_hyper(build(nn.input(1) >> nn.dense(1)), x, x)
+
+
+def test_parameters_of_any_sign_are_fitted() -> None:
+    """Protects length scales and offsets of nonlinearities: of a number that may be negative there is no logarithm."""
+    network = nn.input(1) >> nn.dense(1, b_std=0.5) >> nn.erf(c=nn.hyper(0.0, "offset")) >> nn.dense(1)
+    program = build(network, kernels=("nngp",), dtype="float64")
+    x = np.linspace(-2, 2, 12)[:, None]
+    y = np.tanh(x) + 1.5
+    start = predict.fit_hyper(program.with_hyper({"offset": -0.3}), x, y, 1e-2)
+    assert start.value > start.history[0] + 0.1
+    assert abs(start.parameters["offset"]) > 0.5
+    for change in (-0.05, 0.05):
+        moved = program(x, hyper={"offset": start.parameters["offset"] + change}).nngp
+        assert float(predict.log_marginal_likelihood(moved, y, 1e-2)) < start.value

@@ -224,14 +224,14 @@ def test_names_come_from_definitions(tmp_path: Path) -> None:
 
 
 BAD_MODELS = {
-    "dense(2, w_std = hyper(-1))": "a standard deviation is a number from 0",
+    "dense(2, w_std = hyper(-1))": "its value should be a number from 0",
     'dense(2, w_std = hyper(1, "a b"))': "is not a name",
     "dense(2, w_std = hyper(1, 2))": "one number, and at most one name",
     "dense(hyper(2))": "should be a valid integer",
     "dense(2, w_std = 2 * hyper(1))": "needs a number, got a hyperparameter",
-    "dense(2, w_std = hyper(1), learning_rate = hyper(1))": "learning_rate = hyper",
+    "dense(2, parameterization = standard, width_ratio = hyper(1))": "width_ratio = hyper",
     "dense(2, w_std = hyper(1)) |> relu |> dense(2, w_std = hyper(2))": "`w_std` is 1.0 in one place and 2.0 here",
-    "index((hyper(1),))": "a tuple holds numbers",
+    "index((hyper(1),))": "position = .hyper.1.0, position.,.; it should be .* integer",
     "dense(if hyper(1) == 1 then 2 else 3)": "compares numbers",
 }
 
@@ -282,7 +282,7 @@ def test_bad_graphs_are_refused() -> None:
         from_json(document.replace('{"hyper": "w_std", "value": 1.3}', '{"hyper": 1, "value": 1.3}'))
     with pytest.raises(NtcError, match="from 0"):
         from_json(document.replace('"value": 1.3', '"value": -1.3'))
-    with pytest.raises(ParameterError, match="from 0"):
+    with pytest.raises(ParameterError, match="should be a number from"):
         Hyper(float("nan"))
 
 

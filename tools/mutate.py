@@ -118,8 +118,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/ops/affine.py",
-        "(self.learning_rate, 1.0)), here, below)",
-        "(self.learning_rate,)), here)",
+        "return emit(Add(rates), here, below)",
+        "return emit(Add(rates[:1]), here)",
         "weighted layers: the NTK below",
     ),
     Mutation(
@@ -252,7 +252,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/ops/linear.py",
-        "return Affine(abs(self.factor))",
+        "return Affine(self.factor)",
         "return Affine(abs(self.factor) ** 0.5)",
         "scale: squared",
     ),
@@ -451,7 +451,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/backends/jax/duals/relu.py",
-        "return dual if a * b == 0 else dual + a * b * exact",
+        "return dual if is_number(a * b, 0) else dual + a * b * exact",
         "return dual",
         "jax, relu: term a b K of the dual",
     ),
@@ -528,9 +528,21 @@ MUTATIONS = (
         "track: offsets below a pooling",
     ),
     Mutation(
+        "ntc/backends/jax/hyper.py",
+        "hyper.value if values is None else values[hyper.name]",
+        "hyper.value",
+        "hyperparameters: values that are given",
+    ),
+    Mutation(
+        "ntc/backends/jax/duals/exponential.py",
+        "is_number(weight, 0)",
+        "is_number(phi.c, phi.c) or is_number(weight, 0)",
+        "sinusoids: a phase that is known and not zero",
+    ),
+    Mutation(
         "ntc/ir/ops/dropout.py",
-        "emit(DiagScale(1 / self.keep), k)",
-        "emit(DiagScale(1 / self.keep**2), k)",
+        "emit(DiagScale(self.keep), k)",
+        "emit(DiagScale(self.keep**2), k)",
         "dropout: the divisor",
     ),
     Mutation(
@@ -541,8 +553,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/ops/dropout.py",
-        'emit(DiagScale(1 / self.keep), k) if self.mode == "train" else k',
-        "emit(DiagScale(1 / self.keep), k)",
+        'emit(DiagScale(self.keep), k) if self.mode == "train" else k',
+        "emit(DiagScale(self.keep), k)",
         "dropout: mode = test",
     ),
     Mutation(
@@ -595,8 +607,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/ops/attention.py",
-        "emit(Add((1.0, 2.0)), *parts)",
-        "emit(Add((1.0, 1.0)), *parts)",
+        "emit(Add((1.0, 2.0)), *terms)",
+        "emit(Add((1.0, 1.0)), *terms)",
         "attention: the NTK of values and readout",
     ),
     Mutation(

@@ -95,7 +95,7 @@ class Evaluator:
         items = []
         for item in expression.items:
             value = yield item, scope
-            if isinstance(value, Hyper | Layer | Network) or _nests(value):
+            if isinstance(value, Layer | Network) or _nests(value):
                 raise ElaborationError(f"a tuple holds numbers or rows of numbers, got {describe(value)}", item.at)
             items.append(value)
         return tuple(items)

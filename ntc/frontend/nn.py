@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 from ntc.errors import ParameterError
 from ntc.frontend.layers import Apply, Branch, Layer, Named, Network, Repeat, Serial, Source, join
@@ -109,12 +109,13 @@ def input(*shape: int, name: str = "x") -> Network:
     return Network(Source(shape[:-1], shape[-1], name))
 
 
-def hyper(value: float, name: str = "") -> Hyper:
-    """A scale that is an argument of the compiled program: `program(x, hyper={"w_std": 1.3})`.
+def hyper(value: float, name: str = "") -> Any:
+    """A number that is an argument of the compiled program: `program(x, hyper={"w_std": 1.3})`. An `ir.hyper.Hyper`.
 
-    It may stand for `w_std` and `b_std` of dense and convolutional layers: `dense(10, w_std=hyper(1.5))`. Without a
-    name it is called after the parameter that it is given to. All of one name are one hyperparameter, and must have
-    one value. Raises ParameterError for negative values and for names that are none.
+    It may stand for any real parameter of a layer: `dense(10, w_std=hyper(1.5))`, `rbf(hyper(0.5))`; not for whole
+    numbers, nor for `width_ratio`. Without a name it is called after the parameter that it is given to. All of one name
+    are one hyperparameter, and must have one value. Raises ParameterError for names that are none, and the layer for
+    values that its parameter cannot have.
     """
     return Hyper(value, name)
 

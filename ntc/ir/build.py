@@ -115,7 +115,7 @@ class TensorGraphBuilder:
         """
         try:
             self._check_count(op, operands)
-            self._hypers = joined(self._hypers, hypers_of(op).values())
+            self._hypers = joined(self._hypers, hypers_of(op))
             distinct = self._distinct(op, operands)
             type_ = self._result(op, distinct)
             self._check_independence(op, distinct)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ntc.errors import NtcError, ParameterError
 from ntc.ir.given_function import GivenFunction
-from ntc.ir.hyper import Hyper
+from ntc.ir.hyper import Hyper, mapped
 from ntc.ir.op import Op
 
 
@@ -57,11 +57,16 @@ def construct(op: type[T], positional: Sequence[object], named: Mapping[str, obj
     missing = [p.name for p in parameters(op) if required(p) and p.name not in values]
     if missing:
         raise ParameterError(f"{op.name}: missing parameter `{missing[0]}`", hint=signature(op))
-    values = {name: value.named(name) if isinstance(value, Hyper) else value for name, value in values.items()}
+    values = {name: _named(name, value) for name, value in values.items()}
     try:
         return op(**values)
     except ValidationError as error:
         raise _own_error(error) or _parameter_error(op, values, error) from None
+
+
+def _named(name: str, value: object) -> object:
+    """Hyperparameters without a name are called after the parameter."""
+    return mapped(value, lambda hyper: hyper.named(name)) if isinstance(value, Hyper | tuple) else value
 
 
 def signature(op: type[Named]) -> str:

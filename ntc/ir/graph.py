@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ntc.errors import Location, VerifyError
 from ntc.ir.given_function import GivenFunction
-from ntc.ir.hyper import Hyper, hypers_of, joined
+from ntc.ir.hyper import Hyper, hypers_of, joined, mapped, settled
 from ntc.ir.op import KernelOp, Op, TensorOp
 from ntc.ir.types import CovarianceType, TensorType, Type
 
@@ -97,7 +97,7 @@ class Graph:
     @cached_property
     def hypers(self) -> Mapping[str, Hyper]:
         """Hyperparameters by name. Raises ParameterError if one name has two values."""
-        return joined({}, (hyper for node in self.nodes for hyper in hypers_of(node.op).values()))
+        return joined({}, (hyper for node in self.nodes for hyper in hypers_of(node.op)))
 
     @property
     def holds_functions(self) -> bool:
@@ -105,13 +105,21 @@ class Graph:
         return any(map(_holds_functions, (node.op for node in self.nodes)))
 
     def with_hypers(self, values: Mapping[str, float]) -> Graph:
-        """With other values for some hyperparameters."""
+        """With other values for some hyperparameters. Raises ParameterError for one that a parameter cannot have."""
 
-        def bound(node: Node) -> Node:
-            changed = {k: Hyper(values[x.name], x.name) for k, x in hypers_of(node.op).items() if x.name in values}
-            return replace(node, op=replace(node.op, **changed)) if changed else node  # type: ignore[type-var]
+        def changed(hyper: Hyper) -> Hyper:
+            return replace(hyper, value=values.get(hyper.name, hyper.value))
 
-        return replace(self, nodes=tuple(map(bound, self.nodes)))
+        return self.with_ops(lambda op: mapped(op, changed))
+
+    @property
+    def settled(self) -> Graph:
+        """With numbers in the place of hyperparameters: those that they are where the caller says nothing."""
+        return self.with_ops(settled)
+
+    def with_ops(self, function: Callable[[Op], Op]) -> Graph:
+        """With other ops of the same types."""
+        return replace(self, nodes=tuple(replace(node, op=function(node.op)) for node in self.nodes))
 
     def type_of(self, name: str) -> Type:
         """Type of one value. Raises VerifyError if there is none of that name."""

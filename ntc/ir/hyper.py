@@ -1,38 +1,41 @@
-"""Hyperparameters: scales that are arguments of the compiled program, not constants in it."""
+"""Hyperparameters: numbers of a network that are arguments of the compiled program, not constants in it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import InstanceOf
+from pydantic import AfterValidator, Field, InstanceOf
 
 from ntc.errors import ParameterError
-from ntc.ir.schema import MAX_SCALE, Scale
+from ntc.ir.schema import MAX_SCALE, Finite, Scale
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Hyper:
-    """A standard deviation that the caller of a program may set.
+    """A real parameter of a layer that the caller of a program may set.
 
     Hyperparameters of one name are one, wherever they stand. One without a name is called after the parameter that it
     is given to. Raises ParameterError.
 
     Attributes:
-      value: where the caller says nothing; not negative.
+      value: where the caller says nothing.
       name: letters, digits and underscores.
+      low, high: what values may be: the parameters that it stands for say so.
     """
 
     value: float
     name: str = ""
+    low: float = field(default=-MAX_SCALE, compare=False, repr=False)
+    high: float = field(default=MAX_SCALE, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        problem = problem_of(self.value)
+        problem = self.problem_of(self.value)
         if problem:
             raise ParameterError(f"hyper: {problem}")
         if self.name and not _NAME.fullmatch(self.name):
@@ -40,45 +43,103 @@ class Hyper:
 
     def named(self, name: str) -> Hyper:
         """With this name, if it has none."""
-        return self if self.name else Hyper(self.value, name)
+        return self if self.name else replace(self, name=name)
+
+    def within(self, low: float, high: float) -> Hyper:
+        """Of values in this range only. Raises ParameterError if its own is not."""
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
+
+    def problem_of(self, value: object) -> str | None:
+        """Why it cannot have this value, or None."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"its value should be a number, got {value!r}"
+        if not isfinite(value) or not self.low <= value <= self.high:
+            return f"its value should be a number from {self.low:g} to {self.high:g}, got {value}"
+        return None
 
 
-Tunable = Scale | InstanceOf[Hyper]
-"""A standard deviation: a constant of the network, or an argument of its program."""
+def in_range(low: float, high: float) -> AfterValidator:
+    """Checks that a hyperparameter has values in a range only."""
+    return AfterValidator(lambda hyper: hyper.within(low, high))
 
 
-def problem_of(value: object) -> str | None:
-    """Why a value cannot be that of a hyperparameter, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"its value should be a number, got {value!r}"
-    if not isfinite(value) or not 0 <= value <= MAX_SCALE:
-        return f"a standard deviation is a number from 0 to {MAX_SCALE:g}, got {value}"
-    return None
+if TYPE_CHECKING:
+    Tunable: TypeAlias = float  # which `settled` and `bound` make of it before it is computed with
+    TunableReal: TypeAlias = float
+    TunableShare: TypeAlias = float
+else:
+    Tunable = Scale | Annotated[InstanceOf[Hyper], in_range(0, MAX_SCALE)]
+    """A number that is not negative, as a standard deviation: a constant, or an argument of the program."""
+
+    TunableReal = Finite | Annotated[InstanceOf[Hyper], in_range(-MAX_SCALE, MAX_SCALE)]
+    """Any real number likewise."""
+
+    TunableShare = Annotated[float, Field(ge=1e-6, le=1)] | Annotated[InstanceOf[Hyper], in_range(1e-6, 1)]
+    """A probability that is not zero likewise."""
+
+T = TypeVar("T")
 
 
-def default(scale: float | Hyper) -> float:
-    """The number that a scale is where the caller says nothing."""
-    return scale.value if isinstance(scale, Hyper) else scale
+def mapped(value: T, function: Callable[[Hyper], Any]) -> T:
+    """An op, with something else in the place of every hyperparameter, its own or of an op or tuple in it.
+
+    What takes the place is not validated, and may be an array: the rest of the op is as it was.
+    """
+    if isinstance(value, Hyper):
+        return function(value)  # type: ignore[no-any-return]
+    if isinstance(value, tuple):
+        return tuple(mapped(x, function) for x in value)  # type: ignore[return-value]
+    if not _may_have_hypers(value) or not any(True for _ in hypers_of(value)):
+        return value
+    made = object.__new__(type(value))
+    for name, own in vars(value).items():
+        object.__setattr__(made, name, mapped(own, function))
+    return made
 
 
-def parts(scale: float | Hyper) -> tuple[float, Hyper | None]:
-    """A constant and a hyperparameter whose product the scale is."""
-    return (1.0, scale) if isinstance(scale, Hyper) else (scale, None)
+def hypers_of(value: Any) -> Iterator[Hyper]:
+    """The hyperparameters in an op, in what it holds, or in a tuple."""
+    if isinstance(value, Hyper):
+        yield value
+    elif isinstance(value, tuple) or _may_have_hypers(value):
+        for inner in value if isinstance(value, tuple) else vars(value).values():
+            yield from hypers_of(inner)
 
 
-def hypers_of(op: Any) -> Mapping[str, Hyper]:
-    """The hyperparameters of an op, by the parameter they are."""
-    values = ((x.name, getattr(op, x.name)) for x in fields(op))
-    return {name: value for name, value in values if isinstance(value, Hyper)}
+def _may_have_hypers(value: Any) -> bool:
+    """Whether it is an op."""
+    return hasattr(type(value), "__pydantic_fields__")
+
+
+def settled(op: T) -> T:
+    """The op with the numbers that its hyperparameters are where the caller says nothing."""
+    return mapped(op, lambda hyper: hyper.value)
+
+
+def default(number: float | Hyper) -> float:
+    """The number that a parameter is where the caller says nothing."""
+    return number.value if isinstance(number, Hyper) else number
+
+
+def parts(number: float | Hyper) -> tuple[float, Hyper | None]:
+    """A constant and a hyperparameter whose product the number is."""
+    return (1.0, number) if isinstance(number, Hyper) else (number, None)
+
+
+def is_number(number: object, value: object) -> bool:
+    """Whether both are one number: a hyperparameter, or an array that stands for one, may become another."""
+    return isinstance(number, int | float) and isinstance(value, int | float) and number == value
 
 
 def joined(known: Mapping[str, Hyper], more: Iterable[Hyper]) -> dict[str, Hyper]:
-    """By name. Raises ParameterError if one name has two values."""
+    """By name, of the values that all of them may have. Raises ParameterError if one name has two values."""
     found = dict(known)
     for hyper in more:
-        if found.setdefault(hyper.name, hyper) != hyper:
+        first = found.setdefault(hyper.name, hyper)
+        if first != hyper:
             raise ParameterError(
-                f"the hyperparameter `{hyper.name}` is {found[hyper.name].value} in one place and {hyper.value} here",
+                f"the hyperparameter `{hyper.name}` is {first.value} in one place and {hyper.value} here",
                 hint=f'give it a name of its own: hyper({hyper.value}, "{hyper.name}_2")',
             )
+        found[hyper.name] = first.within(hyper.low, hyper.high)
     return found

@@ -116,7 +116,7 @@ class Weight:
     shape: tuple[int, ...]
     std: float
     multiplier: float
-    learning_rate: float = 1.0
+    learning_rate: float | Hyper = 1.0
     hyper: Hyper | None = None
     read: Literal["init", "apply"] = "apply"
 

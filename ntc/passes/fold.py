@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.hyper import default, hypers_of
+from ntc.ir.hyper import hypers_of
 from ntc.ir.kernel import (
     Add,
     Affine,
@@ -72,19 +72,17 @@ def _value(node: Node, constants: dict[str, float]) -> float | None:
     known = [constants.get(x) for x in node.operands]
     if isinstance(op, Constant):
         return op.value
-    if isinstance(op, Affine) and hypers_of(op):
-        return 0.0 if known[0] == op.b_std == 0 else None  # no hyperparameter is a constant
-    if isinstance(op, Affine | Window) and op.w_std == 0:
-        return default(op.b_std) ** 2
+    if isinstance(op, Affine | Window) and isinstance(op.b_std, float) and 0.0 in (op.w_std, known[0]):
+        return op.b_std**2
     if isinstance(op, Mul) and 0.0 in known:
         return 0.0
     if isinstance(op, _LINEAR) and known[0] == 0.0:
         return 0.0  # at the edges as well
     if not known or any(x is None for x in known):
         return None
-    if isinstance(op, Window) and not any(known):
-        return op.b_std**2
-    return _evaluate(node, [x for x in known if x is not None]) if isinstance(op, _UNIFORM) else None
+    if not isinstance(op, _UNIFORM) or any(hypers_of(op)):
+        return None  # a hyperparameter is no constant
+    return _evaluate(node, [x for x in known if x is not None])
 
 
 def _evaluate(node: Node, operands: list[float]) -> float | None:

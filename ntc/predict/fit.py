@@ -47,17 +47,19 @@ def fit(
     diag_reg: float = 1e-4,
     *,
     fit_diag_reg: bool = False,
+    signed: Any = False,
     max_iterations: int = 100,
     progress: Callable[[int, float], None] | None = None,
 ) -> Fit:
-    """Maximises the log marginal likelihood over positive parameters, by L-BFGS-B on their logarithms.
+    """Maximises the log marginal likelihood over parameters, by L-BFGS-B, of positive ones on their logarithms.
 
     Args:
       kernel_of: function of the parameters with the training kernel (n, n) as value, which JAX can differentiate.
-      start: positive numbers or arrays, in any nesting of tuples, lists and dicts.
+      start: numbers or arrays, in any nesting of tuples, lists and dicts; positive unless they are `signed`.
       y_train: (n, outputs).
       diag_reg: relative to the mean of the diagonal; positive if it is fitted as well.
       fit_diag_reg: it is a parameter like the others.
+      signed: which parameters may have any sign: true or false, of all or nested as they are.
       max_iterations: of the optimiser.
       progress: called with (iterations done, log marginal likelihood).
 
@@ -65,12 +67,16 @@ def fit(
       InputError: a start is not positive, shapes do not fit, or the kernel at the start is not positive definite.
     """
     with jax.enable_x64(True):
-        flat, restore = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, float), start))
+        start = jax.tree.map(lambda x: jnp.asarray(x, float), start)
+        flat, restore = ravel_pytree(start)
+        signs = jax.tree.map(lambda x, own: jnp.full(x.shape, own), start, _nested(signed, start))
     values = np.append(np.asarray(flat, np.float64), diag_reg if fit_diag_reg else [])
-    if not len(values) or not (np.isfinite(values) & (values > 0)).all():
+    is_signed = np.append(np.asarray(ravel_pytree(signs)[0], bool), np.zeros(int(fit_diag_reg), bool))
+    if not len(values) or not (np.isfinite(values) & (is_signed | (values > 0))).all():
         raise InputError("parameters to fit, and diag_reg if it is fitted, should be positive numbers")
-    objective = _Objective(kernel_of, restore, y_train, diag_reg, fit_diag_reg, len(flat))
-    history = [-objective.start(np.log(values))]
+    objective = _Objective(kernel_of, restore, y_train, diag_reg, fit_diag_reg, len(flat), is_signed)
+    begin = np.where(is_signed, values, np.log(np.where(is_signed, 1, values)))
+    history = [-objective.start(begin)]
 
     def report(intermediate_result: scipy.optimize.OptimizeResult) -> None:
         history.append(-float(intermediate_result.fun))
@@ -78,15 +84,20 @@ def fit(
             progress(len(history) - 1, history[-1])
 
     found = scipy.optimize.minimize(
-        objective, np.log(values), jac=True, method="L-BFGS-B", callback=report, options={"maxiter": max_iterations}
+        objective, begin, jac=True, method="L-BFGS-B", callback=report, options={"maxiter": max_iterations}
     )
     parameters, fitted = objective.parameters(found.x)
     return Fit(parameters, fitted, -float(found.fun), tuple(history), bool(found.success), str(found.message))
 
 
+def _nested(signed: Any, start: Any) -> Any:
+    """One value for every parameter."""
+    return jax.tree.map(lambda _: signed, start) if isinstance(signed, bool) else signed
+
+
 @dataclass(frozen=True)
 class _Objective:
-    """Minus the log marginal likelihood, and its gradient, as a function of logarithms."""
+    """Minus the log marginal likelihood, and its gradient, as a function of parameters, or of their logarithms."""
 
     kernel_of: Callable[[Any], Any]
     restore: Callable[[Any], Any]
@@ -94,25 +105,30 @@ class _Objective:
     diag_reg: float
     fit_diag_reg: bool
     count: int
+    signed: npt.NDArray[np.bool_]
 
-    def parameters(self, logs: Array) -> tuple[Any, float]:
-        values = np.exp(logs)
+    def parameters(self, given: Array) -> tuple[Any, float]:
+        values = self._values(given)
         with jax.enable_x64(True):
             restored = self.restore(jnp.asarray(values[: self.count]))
         return restored, float(values[-1]) if self.fit_diag_reg else self.diag_reg
 
-    def start(self, logs: Array) -> float:
+    def _values(self, given: Array) -> Array:
+        return np.where(self.signed, given, np.exp(np.where(self.signed, 0, given)))
+
+    def start(self, given: Array) -> float:
         """The value at the start, where the kernel must be positive definite."""
-        parameters, diag_reg = self.parameters(logs)
+        parameters, diag_reg = self.parameters(given)
         return -log_marginal_likelihood_and_gradient(self.kernel_of, parameters, self.y_train, diag_reg).value
 
-    def __call__(self, logs: Array) -> tuple[float, Array]:
-        parameters, diag_reg = self.parameters(logs)
+    def __call__(self, given: Array) -> tuple[float, Array]:
+        parameters, diag_reg = self.parameters(given)
         try:
             found = log_marginal_likelihood_and_gradient(self.kernel_of, parameters, self.y_train, diag_reg)
         except InputError:
             # A step of the line search to where there is no likelihood: it is to be made shorter.
-            return np.inf, np.zeros_like(logs)
+            return np.inf, np.zeros_like(given)
         slopes = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found.gradient)])
-        gradient = np.append(slopes, found.diag_reg if self.fit_diag_reg else []) * np.exp(logs)
+        slopes = np.append(slopes, found.diag_reg if self.fit_diag_reg else [])
+        gradient = slopes * np.where(self.signed, 1, self._values(given))
         return -found.value, -gradient

@@ -30,7 +30,7 @@ def fit_hyper(
     `program.with_hyper(found.parameters)` is the program with what was found.
 
     Args:
-      program: of a network with hyperparameters, whose values are positive.
+      program: of a network with hyperparameters; values of those that cannot be negative are positive.
       x_train: inputs (n, ...).
       y_train: (n, outputs).
       diag_reg: relative to the mean of the diagonal; positive if it is fitted as well.
@@ -63,8 +63,8 @@ def fit_hyper(
         return getattr(program(x_train, hyper=values), kernel)
 
     start = {name: known[name] for name in chosen}
-    found = fit(
-        kernel_of, start, y_train, diag_reg, fit_diag_reg=fit_diag_reg, max_iterations=max_iterations, progress=progress
-    )
+    options: Any = {"fit_diag_reg": fit_diag_reg, "max_iterations": max_iterations, "progress": progress}
+    signed = {name: program.network.hypers[name].low < 0 for name in chosen}
+    found = fit(kernel_of, start, y_train, diag_reg, signed=signed, **options)
     numbers = {name: float(value) for name, value in found.parameters.items()}
     return replace(found, parameters=numbers)

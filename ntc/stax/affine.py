@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from math import copysign
 from typing import Any
 
 from ntc import nn
-from ntc.backends.jax.known import is_traced
 from ntc.errors import ParameterError, ShapeError
 from ntc.ir.op import TensorOp
 from ntc.ir.types import Spatial
@@ -19,6 +18,7 @@ from ntc.stax.combinators import Layer, triple
 from ntc.stax.enums import Padding
 from ntc.stax.layout import Axes, Layout
 from ntc.stax.part import Filters, Single, operation
+from ntc.stax.tuned import Tuned
 from ntc.stax.words import word
 
 Extent = int | Sequence[int] | None
@@ -40,7 +40,9 @@ def Dense(  # noqa: N802
     """
     scales = _Scales.of(W_std, b_std, parameterization)
     ops = (operation(nn.dense(scales.width(out_dim, s), **scales.given(s))),)
-    return triple(Single("Dense", lambda layout, spatial: ops, (batch_axis, channel_axis), hyper=scales.hyper))
+    return triple(
+        Single("Dense", lambda layout, spatial: ops, (batch_axis, channel_axis), hyper=scales.hyper, signs=scales.signs)
+    )
 
 
 def Conv(  # noqa: N802
@@ -125,6 +127,7 @@ def _convolution(
             lambda layout, spatial: out,
             letters.filters(filter_shape if make is nn.conv_local else None),
             hyper=scales.hyper,
+            signs=scales.signs,
         )
     )
 
@@ -142,7 +145,11 @@ def _pointwise(
             raise ShapeError(f"{name}: a filter without axes, and an input with {len(spatial)} spatial axes")
         return (op,)
 
-    return triple(Single(name, ops, _axes(letters.x), lambda *_: out, letters.filters(None), hyper=scales.hyper))
+    return triple(
+        Single(
+            name, ops, _axes(letters.x), lambda *_: out, letters.filters(None), hyper=scales.hyper, signs=scales.signs
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -211,22 +218,20 @@ def _axes(letters: str) -> Axes:
 
 @dataclass(frozen=True)
 class _Scales:
-    """Parameters of a layer with weights, and the values of those that are traced, which are hyperparameters."""
+    """Parameters of a layer with weights, values of those that are traced, and signs of arrays by slot: kernels do not
+    depend on these, what a finite network computes of given parameters does."""
 
     parameters: dict[str, Any]
     hyper: dict[str, Any]
+    signs: dict[str, float]
 
     @classmethod
     def of(cls, w_std: Any, b_std: Any, parameterization: str) -> _Scales:
-        hyper: dict[str, Any] = {}
-        scales = {"w_std": w_std, "b_std": 0.0 if b_std is None else b_std}
-        for name, value in scales.items():
-            if is_traced(value):
-                label = f"{name}_{next(_NUMBERS)}"
-                hyper[label], scales[name] = value, nn.hyper(1.0, label)
-            else:
-                scales[name] = float(value)
-        return cls({**scales, "bias": b_std is not None, "parameterization": parameterization.lower()}, hyper)
+        given = Tuned.of(w_std=w_std, b_std=0.0 if b_std is None else b_std)
+        signs = {name[0]: copysign(1.0, x) for name, x in given.parameters.items() if isinstance(x, float)}
+        scales = {name: abs(x) if isinstance(x, float) else x for name, x in given.parameters.items()}
+        scales |= {"bias": b_std is not None, "parameterization": parameterization.lower()}
+        return cls(scales, given.hyper, signs)
 
     def width(self, channels: int, s: tuple[int, int]) -> int:
         """Channels of the finite layer: `s` has a meaning in the standard parameterization only."""
@@ -239,7 +244,3 @@ class _Scales:
     @property
     def _standard(self) -> bool:
         return bool(self.parameters["parameterization"] == "standard")
-
-
-_NUMBERS = count()
-"""Two layers with traced scales have two hyperparameters."""

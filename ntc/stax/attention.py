@@ -16,8 +16,8 @@ from ntc.ir.op import TensorOp
 from ntc.ir.types import Spatial
 from ntc.stax.combinators import Layer, triple
 from ntc.stax.enums import AttentionMechanism, PositionalEmbedding
-from ntc.stax.layout import Layout
 from ntc.stax.part import Filters, Single, operation
+from ntc.stax.tuned import Tuned
 from ntc.stax.words import word
 
 _MECHANISMS = {"SOFTMAX": "softmax", "IDENTITY": "linear", "ABS": "absolute", "RELU": "rectified"}
@@ -56,21 +56,22 @@ def GlobalSelfAttention(  # noqa: N802
     embedding = _EMBEDDINGS[word("pos_emb_type", pos_emb_type, PositionalEmbedding)]
     decay = _decay(pos_emb_decay_fn, pos_emb_p_norm) if embedding is not None else {}
     scale = 1.0 if decay is None else decay.pop("scale", 1.0)
+    given = Tuned.of(
+        w_key_std=W_key_std,
+        w_value_std=W_value_std,
+        w_query_std=W_query_std,
+        w_out_std=W_out_std,
+        b_std=0.0 if b_std is None else b_std,
+        embedding_std=W_pos_emb_std * scale,
+    )
+    sizes = n_chan_out, n_chan_key, n_chan_val, n_heads
     layer = nn.self_attention(
-        n_chan_out,
-        n_chan_key,
-        n_chan_val,
-        n_heads,
+        *sizes,
         linear_scaling,
         _MECHANISMS[word("attention_mechanism", attention_mechanism, AttentionMechanism)],  # type: ignore[arg-type]
-        w_key_std=float(W_key_std),
-        w_value_std=float(W_value_std),
-        w_query_std=float(W_query_std),
-        w_out_std=float(W_out_std),
-        b_std=float(b_std or 0.0),
+        **given.parameters,
         embedding=embedding,  # type: ignore[arg-type]
         embedding_channels=n_chan_pos_emb if embedding is not None else None,
-        embedding_std=float(W_pos_emb_std) * scale,
         embed_values=val_pos_emb,
         **(decay or {}),
     )
@@ -82,10 +83,8 @@ def GlobalSelfAttention(  # noqa: N802
             return op
         return replace(op, decay_values=_table(pos_emb_decay_fn, pos_emb_p_norm, spatial))  # type: ignore[type-var]
 
-    def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
-        return (on(spatial),)
-
-    return triple(Single("GlobalSelfAttention", ops, (batch_axis, channel_axis), filters=Filters(_SLOTS)))
+    shared: Any = {"axes": (batch_axis, channel_axis), "filters": Filters(_SLOTS), "hyper": given.hyper}
+    return triple(Single("GlobalSelfAttention", lambda layout, spatial: (on(spatial),), **shared))
 
 
 def _table(fn: Callable[[Any], Any], norm: float, spatial: Spatial) -> tuple[float, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -26,11 +26,11 @@ def triple(part: Part) -> Layer:
     return Init(part), Apply(part), KernelFunction(part)
 
 
-def single(name: str, layer: GraphLayer, axes: Axes | None = None) -> Layer:
-    """The layer of one op of `ntc.nn`, whose parameters do not depend on its input."""
+def single(name: str, layer: GraphLayer, axes: Axes | None = None, hyper: Mapping[str, Any] | None = None) -> Layer:
+    """The layer of one op of `ntc.nn`, whose parameters do not depend on its input; values of its hyperparameters."""
     ops = (operation(layer),)
     entrywise = isinstance(ops[0], Elementwise | IdentityOp)
-    return triple(Single(name, lambda layout, spatial: ops, axes, entrywise=entrywise))
+    return triple(Single(name, lambda layout, spatial: ops, axes, hyper=hyper or {}, entrywise=entrywise))
 
 
 def layer(layer_fn: Callable[..., Any]) -> Callable[..., Layer]:

@@ -15,6 +15,7 @@ from ntc.ir.types import Spatial
 from ntc.stax.combinators import Layer, single, triple
 from ntc.stax.layout import Layout
 from ntc.stax.part import Single, operation
+from ntc.stax.tuned import tuned
 
 
 def DotGeneral(  # noqa: N802
@@ -37,12 +38,12 @@ def DotGeneral(  # noqa: N802
     axes = (batch_axis, channel_axis)
     if lhs is None and rhs is None:
         return single("DotGeneral", nn.identity(), axes)
+    if np.shape(lhs if rhs is None else rhs) == ():
+        return tuned("DotGeneral", nn.scale, axes, factor=lhs if rhs is None else rhs)
     constant = np.asarray(lhs if rhs is None else rhs, np.float64)
     contracted, batch = (tuple(map(tuple, pair))[:: -1 if rhs is None else 1] for pair in dimension_numbers)
     example = next((own for axis, own in zip(*batch, strict=True) if axis == batch_axis), None)
     dot = _Dot(constant, contracted[0], batch[0], contracted[1], batch[1], example, lhs is not None)
-    if constant.ndim == 0:
-        return single("DotGeneral", nn.scale(float(constant)), axes)
     return triple(Single("DotGeneral", dot.ops, axes, dot.result, dense=None if example is None else dot.of_examples))
 
 

@@ -1,6 +1,7 @@
 """Nonlinearities, with the names and defaults of Neural Tangents.
 
-`do_stabilize` and `do_clip` are accepted and have no effect: rules that need no clipping are exact at correlation one.
+Real parameters may be traced. `do_stabilize` and `do_clip` are accepted and have no effect: rules that need no clipping
+are exact at correlation one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ntc.ir.op import TensorOp
 from ntc.ir.ops import GivenActivation
 from ntc.stax.combinators import Layer, single, triple
 from ntc.stax.part import Single, operation
+from ntc.stax.tuned import tuned
 
 
 def Relu(do_stabilize: bool = False) -> Layer:  # noqa: N802
@@ -30,12 +32,12 @@ def Relu(do_stabilize: bool = False) -> Layer:  # noqa: N802
 
 def LeakyRelu(alpha: float, do_stabilize: bool = False) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.LeakyRelu`."""
-    return single("LeakyRelu", nn.leaky_relu(float(alpha)))
+    return tuned("LeakyRelu", nn.leaky_relu, alpha=alpha)
 
 
 def ABRelu(a: float, b: float, do_stabilize: bool = False) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.AbRelu`."""
-    return single("ABRelu", nn.ab_relu(float(a), float(b)))
+    return tuned("ABRelu", nn.ab_relu, a=a, b=b)
 
 
 def Abs(do_stabilize: bool = False) -> Layer:  # noqa: N802
@@ -45,7 +47,7 @@ def Abs(do_stabilize: bool = False) -> Layer:  # noqa: N802
 
 def Erf(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Erf`."""
-    return single("Erf", nn.erf(float(a), float(b), float(c)))
+    return tuned("Erf", nn.erf, a=a, b=b, c=c)
 
 
 def Sigmoid_like() -> Layer:  # noqa: N802
@@ -60,17 +62,17 @@ def Gelu(approximate: bool = False) -> Layer:  # noqa: N802
 
 def Sin(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Sin`."""
-    return single("Sin", nn.sin(float(a), float(b), float(c)))
+    return tuned("Sin", nn.sin, a=a, b=b, c=c)
 
 
 def Cos(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Cos`."""
-    return single("Cos", nn.cos(float(a), float(b), float(c)))
+    return tuned("Cos", nn.cos, a=a, b=b, c=c)
 
 
 def Rbf(gamma: float = 1.0) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Rbf`."""
-    return single("Rbf", nn.rbf(float(gamma)))
+    return tuned("Rbf", nn.rbf, gamma=gamma)
 
 
 def Sign() -> Layer:  # noqa: N802
@@ -80,17 +82,17 @@ def Sign() -> Layer:  # noqa: N802
 
 def Exp(a: float = 1, b: float = 1) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Exp`."""
-    return single("Exp", nn.exp(float(a), float(b)))
+    return tuned("Exp", nn.exp, a=a, b=b)
 
 
 def Gaussian(a: float = 1, b: float = -1) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Gaussian`."""
-    return single("Gaussian", nn.gaussian(float(a), float(b)))
+    return tuned("Gaussian", nn.gaussian, a=a, b=b)
 
 
 def ExpNormalized(gamma: float = 1, shift: float = -1, do_clip: bool = False) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.ExpNormalized`."""
-    return single("ExpNormalized", nn.exp_normalized(float(gamma), float(shift)))
+    return tuned("ExpNormalized", nn.exp_normalized, gamma=gamma, shift=shift)
 
 
 def Gabor() -> Layer:  # noqa: N802
@@ -115,7 +117,7 @@ def RectifiedMonomial(degree: int) -> Layer:  # noqa: N802
 
 def Polynomial(coef: Sequence[float]) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Polynomial`."""
-    return single("Polynomial", nn.polynomial(tuple(map(float, coef))))
+    return tuned("Polynomial", nn.polynomial, coefficients=tuple(coef))
 
 
 def ElementwiseNumerical(  # noqa: N802

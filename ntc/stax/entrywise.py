@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from ntc.backends.jax.finite import FORWARD
+from ntc.backends.jax.hyper import bound
 from ntc.stax.layout import Layout
 from ntc.stax.part import Chain, Part, Repeat, Single
 
@@ -38,5 +39,5 @@ def entries(part: Part, x: jax.Array) -> Any:
                 return part.forward(_ANY, x)
             for op in part.ops(_ANY, ()):
                 row = next(FORWARD[cls] for cls in type(op).__mro__ if cls in FORWARD)
-                x = row(op, {}, x)
+                x = row(bound(op, part.hyper), {}, x)
     return x

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ntc.backends.jax.finite import FORWARD, masking
+from ntc.backends.jax.hyper import bound
 from ntc.errors import InputError, ParameterError, ShapeError
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import Aggregate
@@ -256,7 +257,7 @@ def _apply_single(part: Single, params: Any, given: Any, call: _Call) -> _Array:
                 return value
         out = part.result(layout, len(op.shape(value.type)[0]))
         weights = scaled(part, params, op.weights(value.type), out)
-        value = _apply_op(op, weights, (value,), call, out)
+        value = _apply_op(bound(op, part.hyper), weights, (value,), call, out)
     return replace(value, layout=part.result(layout, value.x.ndim - 2))
 
 

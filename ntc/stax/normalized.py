@@ -15,7 +15,7 @@ from ntc.stax.layout import Layout
 from ntc.stax.presence import present
 
 
-def over_examples(named: tuple[int, ...], eps: float, batch_axis: int, channel_axis: int) -> Layer:
+def over_examples(named: tuple[int, ...], eps: Any, batch_axis: int, channel_axis: int) -> Layer:
     """(x - mean(x)) / sqrt(var(x) + eps), mean and variance over the named axes of all examples that are given.
 
     K' = K / sqrt((V1 + eps) (V2 + eps)), and so of the NTK, where V1 is the mean of the variances of x1, V2 of those of
@@ -47,7 +47,7 @@ def over_examples(named: tuple[int, ...], eps: float, batch_axis: int, channel_a
     return LayerNorm()
 
 
-def _normalized(kernel: Kernel, named: tuple[int, ...], eps: float) -> Kernel:
+def _normalized(kernel: Kernel, named: tuple[int, ...], eps: Any) -> Kernel:
     if kernel.shape1 is None or not kernel.is_gaussian:
         raise UnsupportedError(
             "LayerNorm over the axis of examples, of values that are no Gaussians of mean zero",
@@ -75,7 +75,7 @@ def _normalized(kernel: Kernel, named: tuple[int, ...], eps: float) -> Kernel:
     return kernel.replace(**changed)
 
 
-def _scales(kernel: Kernel, cov: Any, there: Any, places: tuple[int, ...], eps: float) -> Any:
+def _scales(kernel: Kernel, cov: Any, there: Any, places: tuple[int, ...], eps: Any) -> Any:
     """1 / sqrt(V + eps) of every example and position, (n, *spatial), or 1 long along what V is a mean over."""
     own = cov if kernel.diagonal_batch else jnp.einsum("nn...->n...", cov)
     own = own if kernel.diagonal_spatial else own_positions(own, 1)

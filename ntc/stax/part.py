@@ -93,7 +93,8 @@ class Single(Part):
       filters: how weights lie in the parameters.
       forward: what the layer does at finite width to an array in standard order, where it is not what the ops do.
       dense: the adjacency of a pattern as the layer takes it, given the sizes of the axes of vertices.
-      hyper: values of hyperparameters of the ops, by name: scales that are traced.
+      hyper: values of hyperparameters of the ops, by name: parameters that are traced.
+      signs: of scales, by slot: minus one for negative ones.
       entrywise: whether entries are mapped one by one, so that inputs of finite networks may have any axes.
       examples: which examples of its input the layer keeps, given the layout of that; None for all.
     """
@@ -106,6 +107,7 @@ class Single(Part):
     forward: Callable[[Layout, Any], Any] | None = None
     dense: Callable[[Any, tuple[int, ...]], Any] | None = None
     hyper: Mapping[str, Any] = field(default_factory=dict)
+    signs: Mapping[str, float] = field(default_factory=dict)
     entrywise: bool = False
     examples: Callable[[Layout], slice | None] = every_example
 

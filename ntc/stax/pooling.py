@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ntc import nn
@@ -14,6 +15,7 @@ from ntc.stax.enums import Padding
 from ntc.stax.layout import Layout
 from ntc.stax.normalized import over_examples
 from ntc.stax.part import Single, operation
+from ntc.stax.tuned import Tuned, tuned
 from ntc.stax.words import word
 
 Extent = int | Sequence[int] | None
@@ -56,7 +58,7 @@ def GlobalSumPool(batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa
 
 def Dropout(rate: float, mode: str = "train") -> Layer:  # noqa: N802
     """Keeps entries with probability `rate`; `mode` is train or test. See `ntc.ir.ops.Dropout`."""
-    return single("Dropout", nn.dropout(float(rate), mode))  # type: ignore[arg-type]
+    return tuned("Dropout", partial(nn.dropout, mode=mode), keep=rate)  # type: ignore[arg-type]
 
 
 def LayerNorm(  # noqa: N802
@@ -68,7 +70,8 @@ def LayerNorm(  # noqa: N802
     """
     named = (axis,) if isinstance(axis, int) else tuple(axis)
     if batch_axis in named:
-        return over_examples(named, float(eps), batch_axis, channel_axis)
+        return over_examples(named, eps, batch_axis, channel_axis)
+    given = Tuned.of(eps=eps)
 
     def ops(layout: Layout, spatial: Spatial) -> tuple[TensorOp, ...]:
         found = sorted({layout.position("LayerNorm", one) for one in named})
@@ -78,9 +81,9 @@ def LayerNorm(  # noqa: N802
                 hint=f"name the axis of channels, and that of examples as batch_axis = {batch_axis} does",
             )
         normalized = tuple(position - 1 for position in found[:-1])
-        return (operation(nn.layer_norm(normalized or None, float(eps))),)
+        return (operation(nn.layer_norm(normalized or None, **given.parameters)),)
 
-    return triple(Single("LayerNorm", ops, (batch_axis, channel_axis)))
+    return triple(Single("LayerNorm", ops, (batch_axis, channel_axis), hyper=given.hyper))
 
 
 def _extent(given: Extent) -> Any:

@@ -33,7 +33,7 @@ def drawn(
             found.append(None)
             continue
         shape = _shape(filters, slot, weight, layout, out, x)
-        found.append(_scale(part, weight, "init") * jax.random.normal(key, shape))
+        found.append(_scale(part, slot, weight, "init") * jax.random.normal(key, shape))
     return tuple(found)
 
 
@@ -48,13 +48,15 @@ def scaled(part: Single, params: Any, weights: Mapping[str, Weight], out: Layout
     if missing:
         raise InputError(f"the parameters have no {', '.join(missing)}", hint="give those that init_fn made")
     own = {slot: _own(filters, slot, given[slot], weights, out) for slot in weights}
-    return {slot: _scale(part, weight, "apply") * own[slot] for slot, weight in weights.items()}
+    return {slot: _scale(part, slot, weight, "apply") * own[slot] for slot, weight in weights.items()}
 
 
-def _scale(part: Single, weight: Weight, read: str) -> Any:
+def _scale(part: Single, slot: str, weight: Weight, read: str) -> Any:
     """What an array is multiplied by when it is drawn ("init"), or in the forward pass ("apply")."""
     constant = weight.std if read == "init" else weight.multiplier
-    return constant * part.hyper[weight.hyper.name] if weight.hyper and weight.read == read else constant
+    if weight.read != read:
+        return constant
+    return constant * (part.hyper[weight.hyper.name] if weight.hyper else part.signs.get(slot, 1.0))
 
 
 def _shape(filters: Filters, slot: str, weight: Weight, layout: Layout, out: Layout, x: TensorType) -> tuple[int, ...]:

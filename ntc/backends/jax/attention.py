@@ -13,11 +13,12 @@ import numpy as np
 from jax import lax
 
 from ntc.backends.jax.block import Lanes, along_axis
+from ntc.ir.kernel.attention import decayed
 
 
 def attention_weights(op: Any, v: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """mechanism(scale V), a softmax over p' of every p; zero where p' is masked."""
-    scores = op.scale * _matrices(v)
+    """mechanism(s V), a softmax over p' of every p; zero where p' is masked."""
+    scores = op.w_query_std * op.w_key_std * _matrices(v)
     there = jnp.ones_like(scores) if mask is None else jnp.einsum("...qq->...q", _matrices(mask))[..., None, :]
     match op.mechanism:
         case "softmax":
@@ -57,10 +58,7 @@ def position_covariance(op: Any, lanes: Lanes) -> jax.Array:
         return table.at[tuple(apart)].get(mode="clip")  # entries that are dead have partners outside of the image
     order = 1 if op.distance == "manhattan" else 2
     distance: jax.Array = reduce(add, [d**order for d in apart]).astype(dtype)
-    if op.decay is None:
-        return (distance == 0).astype(distance.dtype)
-    decayed: jax.Array = 1 / (1 + op.rate * distance) if op.decay == "inverse" else jnp.exp(-op.rate * distance)
-    return decayed
+    return jnp.asarray(decayed(op.decay, op.rate, distance, jnp), dtype)
 
 
 def _matrices(x: jax.Array) -> jax.Array:

@@ -17,7 +17,6 @@ from ntc.backends.jax.attention import attended, attention_weights, position_cov
 from ntc.backends.jax.block import Block, layout_of, live_mask, repeat_columns
 from ntc.backends.jax.distances import FEW_CHANNELS
 from ntc.backends.jax.duals import family
-from ntc.backends.jax.hyper import scale_of
 from ntc.backends.jax.inputs import read
 from ntc.backends.jax.linear import applied, permuted
 from ntc.backends.jax.whole import diagonal_mean, filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
@@ -85,8 +84,7 @@ def _given(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block
 
 def _affine(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    scale, shift = (scale_of(x, scope.hyper) for x in (op.w_std, op.b_std))
-    return distances.with_bias(scope, type_, _scale_shift(_aligned(operands[0], type_), scale**2, 0), shift)
+    return distances.with_bias(scope, type_, _scale_shift(_aligned(operands[0], type_), op.w_std**2, 0), op.b_std)
 
 
 def _scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Array) -> jax.Array:
@@ -266,7 +264,7 @@ def _diag_scale(scope: Scope, node: Node, type_: CovarianceType, operands: list[
     if len(set(type_.batch)) == 2 and scope.equal is None:
         return x
     same = _same_entry(scope, type_)
-    return x * op.factor if same is True else jnp.where(same, x * op.factor, x)
+    return x / op.keep if same is True else jnp.where(same, x / op.keep, x)
 
 
 def _diagonal_mean(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
@@ -289,7 +287,7 @@ def _embed_positions(scope: Scope, node: Node, type_: CovarianceType, operands: 
     op: Any = node.op
     x = _aligned(operands[0], type_)
     own = jnp.expand_dims(position_covariance(op, scope.lanes(type_)), x.ndim - 2)
-    return _scale_shift(x, op.weight, 0) + repeat_columns(op.scale**2 * own.astype(x.dtype), scope.columns)
+    return _scale_shift(x, op.weight, 0) + repeat_columns(op.share * op.scale**2 * own.astype(x.dtype), scope.columns)
 
 
 def _spread(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:

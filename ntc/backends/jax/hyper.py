@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,9 @@ import numpy as np
 from ntc.backends.jax.known import is_traced
 from ntc.errors import InputError
 from ntc.ir.construct import did_you_mean
-from ntc.ir.hyper import Hyper, default, problem_of
+from ntc.ir.hyper import Hyper, mapped
+
+T = TypeVar("T")
 
 Values = Mapping[str, Any]
 """Numbers by name of the hyperparameter."""
@@ -22,14 +24,14 @@ def values_of(hypers: Mapping[str, Hyper], given: Values | None, dtype: Any) -> 
     """A scalar for each hyperparameter: what is given, or its default.
 
     Numbers that are known are NumPy scalars, so that they take part in no trace. Raises InputError for names that are
-    none, for anything but one number, and for known numbers that are negative or not finite.
+    none, for anything but one number, and for known numbers that its parameters cannot have.
     """
     for name in given or {}:
         if name not in hypers:
             listed = ", ".join(hypers) or "none"
             hint = did_you_mean(name, list(hypers)) or f"its hyperparameters: {listed}"
             raise InputError(f"the network has no hyperparameter `{name}`", hint=hint)
-    return {name: _scalar(name, (given or {}).get(name, hyper.value), dtype) for name, hyper in hypers.items()}
+    return {name: _scalar(hyper, (given or {}).get(name, hyper.value), dtype) for name, hyper in hypers.items()}
 
 
 def known_values(hypers: Mapping[str, Hyper], given: Values) -> dict[str, float]:
@@ -44,20 +46,18 @@ def known_values(hypers: Mapping[str, Hyper], given: Values) -> dict[str, float]
     return {name: float(values[name]) for name in given}
 
 
-def _scalar(name: str, value: Any, dtype: Any) -> Any:
+def _scalar(hyper: Hyper, value: Any, dtype: Any) -> Any:
     if np.shape(value) != ():
-        raise InputError(f"the hyperparameter `{name}` should be one number, got shape {np.shape(value)}")
+        raise InputError(f"the hyperparameter `{hyper.name}` should be one number, got shape {np.shape(value)}")
     if is_traced(value):
         return jnp.asarray(value, dtype)
     number = value.item() if isinstance(value, np.ndarray | np.generic | jax.Array) else value
-    problem = problem_of(number)
+    problem = hyper.problem_of(number)
     if problem:
-        raise InputError(f"the hyperparameter `{name}`: {problem}")
+        raise InputError(f"the hyperparameter `{hyper.name}`: {problem}")
     return np.asarray(number, dtype)
 
 
-def scale_of(scale: float | Hyper, values: Values | None) -> Any:
-    """The number, or the array, that a scale is."""
-    if isinstance(scale, Hyper) and values is not None:
-        return values[scale.name]
-    return default(scale)
+def bound(op: T, values: Values | None) -> T:
+    """The op with these numbers or arrays in the place of hyperparameters; without values, with their own."""
+    return mapped(op, lambda hyper: hyper.value if values is None else values[hyper.name])

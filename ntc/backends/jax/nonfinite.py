@@ -49,7 +49,7 @@ class FiniteCheck:
     @cached_property
     def _graph(self) -> Graph:
         graph = self.graphs["diagonal"]
-        return graph.with_hypers({name: float(self.hyper[name]) for name in graph.hypers})
+        return graph.with_hypers({name: float(self.hyper[name]) for name in graph.hypers}).settled
 
     def matrices(self, x1: Array, x2: Array | None, result: Values) -> None:
         """Checks k(x1, x2), or k(x1, x1). Raises NonFiniteError, which names layer and variance if it is known."""

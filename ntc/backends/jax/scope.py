@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from ntc.backends.jax.block import Block, Lanes, Margins, layout_of, repeat_columns, with_margins
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.emit import EMITTERS
+from ntc.backends.jax.hyper import bound
 from ntc.backends.jax.inputs import read
 from ntc.backends.jax.roots import Key, Keys, root, root_keys
 from ntc.backends.jax.windows import Masks
@@ -208,10 +209,12 @@ class Scope:
             for key in root_keys(item):
                 self.root(*key)
 
+        node = replace(item, op=bound(item.op, self.hyper))
+
         def compute() -> jax.Array:
             operands = [self.values[x] for x in item.operands if x in self.values]
             with jax.named_scope(f"ntc.{item.name}"):
-                return with_margins(EMITTERS[type(kernel_op(item))](self, item, type_, operands), margins)
+                return with_margins(EMITTERS[type(kernel_op(node))](self, node, type_, operands), margins)
 
         def block(array: jax.Array) -> Block:
             return Block(array, self.lanes(type_), self.columns, margins)

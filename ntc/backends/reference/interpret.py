@@ -26,7 +26,7 @@ def interpret(graph: Graph, *inputs: npt.ArrayLike, hyper: Mapping[str, float] |
 
     Raises InputError if the arrays do not fit.
     """
-    graph = graph.with_hypers(hyper or {})
+    graph = graph.with_hypers(hyper or {}).settled
     values: dict[str, Array] = dict(_bind(graph, inputs))
     batch = {type_.batch: values[name].shape[0] for name, type_ in _arrays(graph).items()}
     for node in graph.live:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ntc.errors import VerifyError
+from ntc.ir.hyper import Tunable
 from ntc.ir.kernel.dense import spread_positions
 from ntc.ir.kernel.pointwise import Pointwise
 from ntc.ir.offsets import DIAGONAL, Offsets
@@ -28,18 +29,18 @@ def _everywhere(spatial: Spatial) -> OffsetsPerAxis:
 
 @frozen
 class AttentionWeights(KernelOp):
-    """G[p, q] = mechanism(scale V[p, q]) of each example alone, with V its covariance of positions.
+    """G[p, q] = mechanism(s V[p, q]), s = w_query_std w_key_std, of each example alone, V its covariance of positions.
 
-    softmax: e^(scale V[p, q]) / sum over r of e^(scale V[p, r]); linear, absolute and rectified: scale V, |scale V|
-    and max(scale V, 0). G is not symmetric. A second operand says which positions q are not masked, by its entries
-    with q = q'; the weights of others are zero, and softmax leaves them out. Source: Hron et al. 2020
-    (arXiv:2006.10540).
+    softmax: e^(s V[p, q]) / sum over r of e^(s V[p, r]); linear, absolute and rectified: s V, |s V| and max(s V, 0).
+    G is not symmetric. A second operand says which positions q are not masked, by its entries with q = q'; the weights
+    of others are zero, and softmax leaves them out. Source: Hron et al. 2020 (arXiv:2006.10540).
     """
 
     name: ClassVar[str] = "attention_weights"
     arity: ClassVar[tuple[int, int]] = (1, 2)
     mechanism: Mechanism = "softmax"
-    scale: Scale = 1.0
+    w_query_std: Tunable = 1.0
+    w_key_std: Tunable = 1.0
 
     def result(self, *operands: Type) -> CovarianceType:
         v = same_type(operands)
@@ -56,7 +57,7 @@ class AttentionWeights(KernelOp):
         return _everywhere(operands[0].spatial), *(diagonal for _ in operands[1:])
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        scores = self.scale * matrices(operands[0], 1)
+        scores = self.w_query_std * self.w_key_std * matrices(operands[0], 1)
         there = np.ones(scores.shape)
         if len(operands) == 2:
             there = there * np.einsum("nqq->nq", matrices(operands[1], 1))[:, None]
@@ -107,7 +108,7 @@ class Attend(KernelOp):
 
 @frozen
 class EmbedPositions(Pointwise):
-    """weight K + scale^2 R[p, p'], with R the covariance of random embeddings of positions.
+    """weight K + share scale^2 R[p, p'], with R the covariance of random embeddings of positions.
 
     With d = |p - p'| (manhattan) or |p - p'|^2 (squared_euclidean), R is 1 / (1 + rate d) (inverse) or e^(-rate d)
     (exponential); without a decay it is 1 where p = p' and else 0. Both are positive definite (Schoenberg 1938).
@@ -117,9 +118,10 @@ class EmbedPositions(Pointwise):
 
     name: ClassVar[str] = "embed_positions"
     weight: Scale = 1.0
-    scale: Scale = 1.0
+    share: Scale = 1.0
+    scale: Tunable = 1.0
     decay: Decay | None = None
-    rate: Scale = 1.0
+    rate: Tunable = 1.0
     distance: Distance = "squared_euclidean"
     values: tuple[Finite, ...] = ()
     sizes: tuple[Count, ...] = ()
@@ -131,7 +133,7 @@ class EmbedPositions(Pointwise):
         return k
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return self.weight * operands[0] + self.scale**2 * self.covariance(result.spatial)
+        return self.weight * operands[0] + self.share * self.scale**2 * self.covariance(result.spatial)
 
     def covariance(self, spatial: Spatial) -> Array:
         """R, (H, H', W, W', ...)."""
@@ -142,13 +144,19 @@ class EmbedPositions(Pointwise):
             return entries
         order = 1 if self.distance == "manhattan" else 2
         distance = sum(spread_positions(np.abs(offset) ** order, axis, spatial) for axis, offset in enumerate(offsets))
-        match self.decay:
-            case "inverse":
-                return np.asarray(1 / (1 + self.rate * distance), np.float64)
-            case "exponential":
-                return np.exp(-self.rate * distance)
-            case None:
-                return np.asarray(distance == 0, np.float64)
+        r: Array = decayed(self.decay, self.rate, distance, np)
+        return r
+
+
+def decayed(decay: Decay | None, rate: Any, distance: Any, numpy: Any) -> Any:
+    """R at these distances, by the functions of NumPy or JAX."""
+    match decay:
+        case "inverse":
+            return 1 / (1 + rate * distance)
+        case "exponential":
+            return numpy.exp(-rate * distance)
+        case None:
+            return 1.0 * (distance == 0)
 
 
 @frozen

@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from ntc.errors import VerifyError
+from ntc.ir.hyper import TunableShare
 from ntc.ir.kernel.pointwise import Pointwise
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
-from ntc.ir.schema import Finite, frozen
+from ntc.ir.schema import frozen
 from ntc.ir.types import MAX_SPATIAL_AXES, CovarianceType, Type
 
 SpatialAxes = tuple[Annotated[int, Field(ge=0, le=MAX_SPATIAL_AXES - 1)], ...]
@@ -20,14 +21,14 @@ SpatialAxes = tuple[Annotated[int, Field(ge=0, le=MAX_SPATIAL_AXES - 1)], ...]
 
 @frozen
 class DiagScale(Pointwise):
-    """K times `factor` where an example and position meet themselves (n = m and p = p'), K elsewhere.
+    """K / keep where an example and position meet themselves (n = m and p = p'), K elsewhere.
 
     No example of one input is one of another input, so nothing changes between two inputs, equal or not.
     Source: Schoenholz et al. 2017 (arXiv:1611.01232), the recursion with dropout.
     """
 
     name: ClassVar[str] = "diag_scale"
-    factor: Finite
+    keep: TunableShare
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         (k,) = operands
@@ -39,7 +40,7 @@ class DiagScale(Pointwise):
             shape = [1] * k.ndim
             shape[axis] = shape[axis + 1] = k.shape[axis]
             own = own * np.eye(k.shape[axis]).reshape(shape)
-        return np.where(own == 1, self.factor * k, k)
+        return np.where(own == 1, k / self.keep, k)
 
 
 @frozen

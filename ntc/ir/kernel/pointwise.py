@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import InstanceOf
 
 from ntc.errors import VerifyError
-from ntc.ir.hyper import Tunable, default
+from ntc.ir.hyper import TunableReal
 from ntc.ir.kernel.dense import bias, spread_variance, turned
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import MANY, Activation, Array, KernelOp, OffsetsPerAxis, covariance, same_form, same_type
-from ntc.ir.schema import Finite, frozen
+from ntc.ir.schema import frozen
 from ntc.ir.types import CovarianceType, Form, Type
 
 
@@ -32,17 +32,17 @@ class Pointwise(KernelOp):
 
 @frozen
 class Affine(Pointwise):
-    """w_std^2 K + b_std^2; w_std^2 D, as the bias cancels. The only op that hyperparameters are in."""
+    """w_std^2 K + b_std^2; w_std^2 D, as the bias cancels."""
 
     name: ClassVar[str] = "affine"
-    w_std: Tunable = 1.0
-    b_std: Tunable = 0.0
+    w_std: TunableReal = 1.0
+    b_std: TunableReal = 0.0
 
     def form(self, *operands: CovarianceType) -> Form:
         return same_form(self, operands)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
-        return default(self.w_std) ** 2 * operands[0] + bias(result, default(self.b_std))
+        return self.w_std**2 * operands[0] + bias(result, self.b_std)
 
 
 @frozen
@@ -51,7 +51,7 @@ class Add(Pointwise):
 
     name: ClassVar[str] = "add"
     arity: ClassVar[tuple[int, int]] = (1, MANY)
-    weights: tuple[Finite, ...] = ()
+    weights: tuple[TunableReal, ...] = ()
 
     def result(self, *operands: Type) -> CovarianceType:
         if self.weights and len(self.weights) != len(operands):

@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from ntc.errors import NotGaussianError
+from ntc.ir.hyper import TunableReal
 from ntc.ir.kernel import Dual, DualDot, Mul
 from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
-from ntc.ir.schema import Finite, frozen
+from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
@@ -117,7 +118,7 @@ class LeakyRelu(PiecewiseLinear):
     """
 
     name: ClassVar[str] = "leaky_relu"
-    alpha: Finite
+    alpha: TunableReal
 
     @property
     def slopes(self) -> tuple[float, float]:
@@ -134,8 +135,8 @@ class AbRelu(PiecewiseLinear):
     """
 
     name: ClassVar[str] = "ab_relu"
-    a: Finite
-    b: Finite
+    a: TunableReal
+    b: TunableReal
 
     @property
     def slopes(self) -> tuple[float, float]:
@@ -186,9 +187,9 @@ class Sign(Elementwise):
 class ErrorFunction(Elementwise):
     """phi(x) = a erf(b x) + c."""
 
-    a: Finite
-    b: Finite
-    c: Finite
+    a: TunableReal
+    b: TunableReal
+    c: TunableReal
 
     @property
     def odd(self) -> bool:
@@ -216,6 +217,6 @@ class Erf(ErrorFunction):
     """
 
     name: ClassVar[str] = "erf"
-    a: Finite = 1.0
-    b: Finite = 1.0
-    c: Finite = 0.0
+    a: TunableReal = 1.0
+    b: TunableReal = 1.0
+    c: TunableReal = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import sqrt
-from typing import Literal
+from typing import Any, Literal
 
 from ntc.errors import ParameterError
 from ntc.ir.hyper import Hyper, parts
@@ -34,7 +34,7 @@ class AffineLayer(TensorOp):
     parameterization: Parameterization
     bias: bool
     width_ratio: float
-    learning_rate: float
+    learning_rate: float | Hyper
 
     def __post_init__(self) -> None:
         if self.width_ratio != 1 and self.parameterization == "ntk":
@@ -73,7 +73,7 @@ class AffineLayer(TensorOp):
     ) -> Value:
         """Emits w_std^2 L(k) + b_std^2; where one of them is a hyperparameter, apart from what the layer sums."""
         if isinstance(w_std, Hyper) or isinstance(b_std, Hyper):
-            return self.scaled(emit, self.linear(emit, x.type, k, 1.0, 0.0, "unit"), Affine(w_std, b_std), name)
+            return self.scaled(emit, self.linear(emit, x.type, k, 1.0, 0.0, "unit"), Affine(w_std, b_std), name)  # type: ignore[arg-type]
         return self.linear(emit, x.type, k, w_std, b_std, name)
 
     def scaled(self, emit: Emit, unit: Value, scale: Affine, name: str | None) -> Value:
@@ -93,7 +93,8 @@ class AffineLayer(TensorOp):
         if self.parameterization == "standard":
             scale = sqrt(self.fan_in(x.type) / self.width_ratio)
             here = self.linear(emit, x.type, x.k, scale, float(self.bias), "here")
-        return emit(Add(() if self.learning_rate == 1 else (self.learning_rate, 1.0)), here, below)
+        rates: Any = () if self.learning_rate == 1 else (self.learning_rate, 1.0)
+        return emit(Add(rates), here, below)
 
     def bias_shape(self, x: TensorType) -> tuple[int, ...]:
         """Shape of b: one number per output channel."""

@@ -9,10 +9,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ntc.errors import ParameterError, ShapeError, UnsupportedError
+from ntc.ir.hyper import Hyper, Tunable, parts
 from ntc.ir.kernel import Add, Affine, Attend, AttentionWeights, EmbedPositions, Mul, Reduce, Spread
 from ntc.ir.kernel.attention import Decay, Distance, Mechanism, matrices
 from ntc.ir.op import Emit, Pair, TensorOp, Value, Weight
-from ntc.ir.schema import Count, Finite, Scale, frozen
+from ntc.ir.schema import Count, Finite, frozen
 from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
 
@@ -48,17 +49,17 @@ class SelfAttention(TensorOp):
     heads: Count
     linear_scaling: bool = True
     mechanism: Mechanism = "softmax"
-    w_key_std: Scale = 1.0
-    w_value_std: Scale = 1.0
-    w_query_std: Scale = 1.0
-    w_out_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_key_std: Tunable = 1.0
+    w_value_std: Tunable = 1.0
+    w_query_std: Tunable = 1.0
+    w_out_std: Tunable = 1.0
+    b_std: Tunable = 0.0
     embedding: Literal["added", "concatenated"] | None = None
     embedding_channels: Count | None = None
-    embedding_std: Scale = 1.0
+    embedding_std: Tunable = 1.0
     embed_values: bool = False
     decay: Decay | None = None
-    decay_rate: Scale = 1.0
+    decay_rate: Tunable = 1.0
     distance: Distance = "squared_euclidean"
     decay_values: tuple[Finite, ...] | None = None
 
@@ -95,12 +96,12 @@ class SelfAttention(TensorOp):
         keys = Weight((self.heads, n, self.key_channels), 1.0, 1 / sqrt(n))
         every = self.heads * self.value_channels
         found = {"key": keys} if self.linear_scaling else {"key": keys, "query": keys}
-        found["value"] = Weight((self.heads, values, self.value_channels), 1.0, self.w_value_std / sqrt(values))
-        found["out"] = Weight((every, self.channels), 1.0, self.w_out_std / sqrt(every))
+        found["value"] = _weight((self.heads, values, self.value_channels), self.w_value_std, values)
+        found["out"] = _weight((every, self.channels), self.w_out_std, every)
         if self.b_std:
-            found["b"] = Weight((self.channels,), 1.0, self.b_std)
+            found["b"] = _weight((self.channels,), self.b_std, 1)
         if self.embedding:
-            found["embedding"] = Weight((prod(x.spatial), self.embedding_width(x)), 1.0, self.embedding_std)
+            found["embedding"] = _weight((prod(x.spatial), self.embedding_width(x)), self.embedding_std, 1)
         return found
 
     def embedding_width(self, x: TensorType) -> int:
@@ -116,7 +117,7 @@ class SelfAttention(TensorOp):
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         (x,) = xs
         if self.linear_scaling:
-            return emit(self._affine(), self._attended(emit, x, x.k))
+            return self._scaled(emit, self._attended(emit, x, x.k))
         if self.mechanism != "linear":
             raise UnsupportedError(
                 f"self_attention: linear_scaling = false with mechanism = {self.mechanism} has no closed form",
@@ -124,26 +125,34 @@ class SelfAttention(TensorOp):
             )
         e = self._embedded(emit, x, x.k)
         total = self._total(emit, emit(Mul(), e, self._values(emit, x, x.k)), x)
-        return emit(self._affine(), emit(Mul(), total, e))
+        return self._scaled(emit, emit(Mul(), total, e))
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         (x,) = xs
         if self.linear_scaling:
-            parts = self._attended(emit, x, x.t), self._attended(emit, x, x.k)
-            return emit(self._affine(), emit(Add((1.0, 2.0)), *parts))
+            terms = self._attended(emit, x, x.t), self._attended(emit, x, x.k)
+            return self._scaled(emit, emit(Add((1.0, 2.0)), *terms))
         e, e_t = self._embedded(emit, x, x.k), self._embedded(emit, x, x.t)
         values, values_t = self._values(emit, x, x.k), self._values(emit, x, x.t)
         total = self._total(emit, emit(Mul(), e, values), x)
         total_t = self._total(emit, emit(Add(), emit(Mul(), e_t, values), emit(Mul(), e, values_t)), x)
-        parts = emit(Mul(), total_t, e), emit(Mul(), total, emit(Add((1.0, 4.0)), e_t, e))
-        return emit(self._affine(), emit(Add(), *parts))
+        terms = emit(Mul(), total_t, e), emit(Mul(), total, emit(Add((1.0, 4.0)), e_t, e))
+        return self._scaled(emit, emit(Add(), *terms))
 
-    def _affine(self) -> Affine:
-        scale = self.w_value_std * self.w_out_std
-        return Affine(scale if self.linear_scaling else scale * self.w_query_std * self.w_key_std, self.b_std)
+    def _scaled(self, emit: Emit, k: Value) -> Value:
+        """Emits k times the squares of all scales that it lacks, plus the variance of biases."""
+        scales = (
+            self.w_value_std,
+            self.w_out_std,
+            *(() if self.linear_scaling else (self.w_query_std, self.w_key_std)),
+        )
+        known = prod(scale for scale in scales if not isinstance(scale, Hyper))
+        for hyper in (scale for scale in scales if isinstance(scale, Hyper)):
+            k = emit(Affine(hyper), k, name="scaled")  # type: ignore[arg-type]
+        return emit(Affine(known, self.b_std), k)
 
     def _attended(self, emit: Emit, x: Pair, k: Value) -> Value:
-        weights = AttentionWeights(self.mechanism, self.w_query_std * self.w_key_std)
+        weights = AttentionWeights(self.mechanism, self.w_query_std, self.w_key_std)
         sides = (x.v1, x.mask1), (x.v2, x.mask2)
         g1, g2 = (
             emit(weights, self._embedded(emit, x, v), *(() if mask is None else (mask,)), name="weights")
@@ -162,13 +171,13 @@ class SelfAttention(TensorOp):
             return k
         share = self.embedding_width(x.type) / (self.embedding_width(x.type) + x.type.channels)
         own, others = (1.0, 1.0) if self.embedding == "added" else (share, 1 - share)
-        return emit(self.embeddings(x.type.spatial, others, sqrt(own) * self.embedding_std), k, name="embedded")
+        return emit(self._embeddings(x.type.spatial, others, own), k, name="embedded")
 
-    def embeddings(self, spatial: Spatial, weight: float = 1.0, scale: float = 1.0) -> EmbedPositions:
-        """weight K + scale^2 R on images of these sizes."""
+    def _embeddings(self, spatial: Spatial, weight: float, share: float) -> EmbedPositions:
+        """weight K + share embedding_std^2 R on images of these sizes."""
         if self.decay_values is not None:
-            return EmbedPositions(weight, scale, values=self.decay_values, sizes=spatial)
-        return EmbedPositions(weight, scale, self.decay, self.decay_rate, self.distance)
+            return EmbedPositions(weight, share, self.embedding_std, values=self.decay_values, sizes=spatial)
+        return EmbedPositions(weight, share, self.embedding_std, self.decay, self.decay_rate, self.distance)
 
     def _check_embeddings(self, x: TensorType) -> None:
         """Raises ShapeError or ParameterError where there are no such embeddings of the positions of x."""
@@ -194,6 +203,12 @@ class SelfAttention(TensorOp):
                 hint="a positive semi-definite function of the distance, as 1 / (1 + d) or exp(-d)",
                 parameter="decay_values",
             )
+
+
+def _weight(shape: tuple[int, ...], scale: float | Hyper, count: int) -> Weight:
+    """Of entries that are scaled by this, and by the number of them that are summed."""
+    constant, hyper = parts(scale)
+    return Weight(shape, 1.0, constant / sqrt(count), hyper=hyper)
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from ntc.errors import ShapeError
 from ntc.ir.hyper import Tunable
 from ntc.ir.ops.conv import Convolution
-from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, Scale, frozen
+from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, frozen
 from ntc.ir.types import Distribution, TensorType
 
 
@@ -40,7 +40,7 @@ class GroupedConv(Convolution):
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0
-    learning_rate: Scale = 1.0
+    learning_rate: Tunable = 1.0
 
     @property
     def needs_channels_alike(self) -> bool:
@@ -86,7 +86,7 @@ class DepthwiseConv(Convolution):
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0
-    learning_rate: Scale = 1.0
+    learning_rate: Tunable = 1.0
 
     def distribution(self, *xs: TensorType) -> Distribution:
         return Distribution.CENTERED

@@ -11,7 +11,7 @@ from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Window
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
-from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, Scale, frozen
+from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, frozen
 from ntc.ir.sliding import Sliding, Strided, centers, compact, per_axis, slid_spatial
 from ntc.ir.types import Spatial, TensorType
 
@@ -96,7 +96,7 @@ class Conv(Convolution):
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0
-    learning_rate: Scale = 1.0
+    learning_rate: Tunable = 1.0
 
     def outputs(self, x: TensorType) -> int:
         return self.channels

@@ -8,7 +8,7 @@ from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Affine, OnDiagonal
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.conv import Convolution
-from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, Scale, frozen
+from ntc.ir.schema import Count, Extent, Padding, Parameterization, Positive, frozen
 from ntc.ir.types import TensorType
 
 
@@ -38,7 +38,7 @@ class ConvLocal(Convolution):
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0
-    learning_rate: Scale = 1.0
+    learning_rate: Tunable = 1.0
 
     def outputs(self, x: TensorType) -> int:
         return self.channels

@@ -11,7 +11,7 @@ from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Dilate, Window
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
-from ntc.ir.schema import MAX_EXTENT, Count, Extent, Padding, Parameterization, Positive, Scale, frozen
+from ntc.ir.schema import MAX_EXTENT, Count, Extent, Padding, Parameterization, Positive, frozen
 from ntc.ir.sliding import per_axis
 from ntc.ir.types import Spatial, TensorType
 
@@ -46,7 +46,7 @@ class ConvTranspose(AffineLayer):
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0
-    learning_rate: Scale = 1.0
+    learning_rate: Tunable = 1.0
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs

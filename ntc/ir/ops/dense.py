@@ -8,7 +8,7 @@ from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Affine
 from ntc.ir.op import Emit, Value
 from ntc.ir.ops.affine import AffineLayer
-from ntc.ir.schema import Count, Parameterization, Positive, Scale, frozen
+from ntc.ir.schema import Count, Parameterization, Positive, frozen
 from ntc.ir.sliding import Strided
 from ntc.ir.types import Spatial, TensorType
 
@@ -39,7 +39,7 @@ class Dense(AffineLayer):
     parameterization: Parameterization = "ntk"
     bias: bool = True
     width_ratio: Positive = 1.0
-    learning_rate: Scale = 1.0
+    learning_rate: Tunable = 1.0
 
     def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
         (x,) = xs

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
-
+from ntc.ir.hyper import TunableShare
 from ntc.ir.kernel import DiagScale
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
@@ -28,7 +27,7 @@ class Dropout(TensorOp):
 
     name: ClassVar[str] = "dropout"
     fills_masked: ClassVar[bool] = False
-    keep: Annotated[float, Field(ge=1e-6, le=1)]
+    keep: TunableShare
     mode: Literal["train", "test"] = "train"
 
     @property
@@ -45,7 +44,7 @@ class Dropout(TensorOp):
 
     def distribution(self, *xs: TensorType) -> Distribution:
         (x,) = xs
-        if x.distribution is Distribution.GAUSSIAN and self.mode == "train" and self.keep < 1:
+        if x.distribution is Distribution.GAUSSIAN and self.mode == "train" and self.keep != 1:
             return Distribution.CENTERED  # a mixture of a Gaussian and zero
         return x.distribution
 
@@ -59,4 +58,4 @@ class Dropout(TensorOp):
         return self._scaled(emit, xs[0].t)
 
     def _scaled(self, emit: Emit, k: Value) -> Value:
-        return emit(DiagScale(1 / self.keep), k) if self.mode == "train" else k
+        return emit(DiagScale(self.keep), k) if self.mode == "train" else k

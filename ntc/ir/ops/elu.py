@@ -6,21 +6,25 @@ from abc import abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from math import erfc, pi, sqrt
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
+from ntc.ir.hyper import Hyper, TunableReal, in_range
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise
 from ntc.ir.quadrature import panels
-from ntc.ir.schema import Finite, frozen
+from ntc.ir.schema import frozen
 
 LARGEST = 64.0
 """Standard deviation, in units of the decay, beyond which integrals are NaN: they would lose digits."""
 
 
-Decay = Annotated[float, Field(ge=1e-3, le=1e3)]
+if TYPE_CHECKING:
+    Decay: TypeAlias = float
+else:
+    Decay = Annotated[float, Field(ge=1e-3, le=1e3)] | Annotated[InstanceOf[Hyper], in_range(1e-3, 1e3)]
 
 
 class ExponentialLinear(Elementwise):
@@ -99,7 +103,7 @@ class Elu(ExponentialLinear):
     """
 
     name: ClassVar[str] = "elu"
-    alpha: Finite = 1.0
+    alpha: TunableReal = 1.0
 
     @property
     def above(self) -> float:

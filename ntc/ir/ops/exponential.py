@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from ntc.ir.hyper import Tunable, TunableReal
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise, ErrorFunction
-from ntc.ir.schema import Finite, Scale, frozen
+from ntc.ir.schema import frozen
 
 
 @frozen
@@ -21,8 +22,8 @@ class Exp(Elementwise):
     """
 
     name: ClassVar[str] = "exp"
-    a: Finite = 1.0
-    b: Finite = 1.0
+    a: TunableReal = 1.0
+    b: TunableReal = 1.0
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         growth: Array = self.a**2 * np.exp(self.b**2 * (v1 + v2 + 2 * k) / 2)
@@ -44,8 +45,8 @@ class ExpNormalized(Elementwise):
     """
 
     name: ClassVar[str] = "exp_normalized"
-    gamma: Scale = 1.0
-    shift: Finite = -1.0
+    gamma: Tunable = 1.0
+    shift: TunableReal = -1.0
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         return np.sqrt(v1 * v2) * self._exponential(k, v1, v2)
@@ -70,8 +71,8 @@ class Gaussian(Elementwise):
     """
 
     name: ClassVar[str] = "gaussian"
-    a: Finite = 1.0
-    b: Finite = -1.0
+    a: TunableReal = 1.0
+    b: TunableReal = -1.0
 
     @property
     def largest_variance(self) -> float:

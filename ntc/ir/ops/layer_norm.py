@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from ntc.errors import ShapeError, UnsupportedError
+from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Add, DiagonalMean, Dual, DualDot, DualMean, Mul
 from ntc.ir.kernel.diagonal import SpatialAxes
 from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
@@ -34,7 +34,7 @@ class LayerNorm(TensorOp, Activation):
     fills_masked: ClassVar[bool] = False
     needs_mean: ClassVar[bool] = True
     spatial_axes: Literal["all"] | SpatialAxes | None = None
-    eps: Annotated[float, Field(ge=0, le=1e100)] = 1e-12
+    eps: Tunable = 1e-12
 
     @property
     def needs_width(self) -> bool:

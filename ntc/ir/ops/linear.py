@@ -13,11 +13,12 @@ from pydantic import Field
 
 from ntc.errors import LimitError, ShapeError
 from ntc.ir import kernel
+from ntc.ir.hyper import TunableReal
 from ntc.ir.kernel import Affine, Contract, Interpolate, Permute, Window
 from ntc.ir.kernel.linear import Rows, SpatialAxis
 from ntc.ir.op import Emit, KernelOp, Pair, TensorOp, Value
 from ntc.ir.resampling import Method
-from ntc.ir.schema import MAX_EXTENT, Count, Extent, Finite, frozen
+from ntc.ir.schema import MAX_EXTENT, Count, Extent, frozen
 from ntc.ir.sliding import Strided, compact, per_axis
 from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
 
@@ -286,7 +287,7 @@ class Scale(FixedLinear):
     """
 
     name: ClassVar[str] = "scale"
-    factor: Finite
+    factor: TunableReal
 
     def outputs(self, spatial: Spatial) -> Spatial:
         return spatial
@@ -295,4 +296,4 @@ class Scale(FixedLinear):
         return Strided.every(x.spatial)
 
     def kernel_op(self, spatial: Spatial) -> KernelOp:
-        return Affine(abs(self.factor))
+        return Affine(self.factor)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from math import cos, pi, sin, sqrt
+from math import pi, sin
 from typing import ClassVar
 
 import numpy as np
 
+from ntc.ir.hyper import Tunable, TunableReal
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise
-from ntc.ir.schema import Finite, Scale, frozen
+from ntc.ir.schema import frozen
 
 
 class Sinusoid(Elementwise):
@@ -21,13 +22,19 @@ class Sinusoid(Elementwise):
     Source: the real part of the characteristic function of u - v and of u + v; Rahimi & Recht 2007, section 3.
     """
 
-    a: Finite
-    b: Finite
+    a: TunableReal
+    b: TunableReal
+    c: TunableReal
 
     @property
     @abstractmethod
+    def phase(self) -> float:
+        """Of the sine."""
+
+    @property
     def weight(self) -> float:
         """w: sin^2 of the phase."""
+        return sin(self.phase) ** 2
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         return self.a**2 * self._mixed(k, v1, v2, self.weight)
@@ -57,17 +64,17 @@ class Sin(Sinusoid):
     """
 
     name: ClassVar[str] = "sin"
-    a: Finite = 1.0
-    b: Finite = 1.0
-    c: Finite = 0.0
+    a: TunableReal = 1.0
+    b: TunableReal = 1.0
+    c: TunableReal = 0.0
 
     @property
     def odd(self) -> bool:
         return self.c == 0
 
     @property
-    def weight(self) -> float:
-        return sin(self.c) ** 2
+    def phase(self) -> float:
+        return self.c
 
 
 @frozen
@@ -80,13 +87,13 @@ class Cos(Sinusoid):
     """
 
     name: ClassVar[str] = "cos"
-    a: Finite = 1.0
-    b: Finite = 1.0
-    c: Finite = 0.0
+    a: TunableReal = 1.0
+    b: TunableReal = 1.0
+    c: TunableReal = 0.0
 
     @property
-    def weight(self) -> float:
-        return cos(self.c) ** 2
+    def phase(self) -> float:
+        return self.c + pi / 2
 
 
 @frozen
@@ -98,12 +105,7 @@ class Rbf(Elementwise):
     """
 
     name: ClassVar[str] = "rbf"
-    gamma: Scale = 1.0
-
-    @property
-    def sinusoid(self) -> Sin:
-        """The same function under the name of its shape."""
-        return Sin(sqrt(2), sqrt(2 * self.gamma), pi / 4)
+    gamma: Tunable = 1.0
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         return np.exp(-self.gamma * np.maximum(v1 + v2 - 2 * k, 0.0))

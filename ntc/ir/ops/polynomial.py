@@ -12,9 +12,10 @@ import numpy as np
 from numpy.polynomial import Polynomial as Coefficients
 from pydantic import Field
 
+from ntc.ir.hyper import TunableReal, is_number
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise
-from ntc.ir.schema import Finite, frozen
+from ntc.ir.schema import frozen
 
 MAX_DEGREE = 30
 """Highest degree of a polynomial: its integral is of the order of (2 n)!."""
@@ -66,7 +67,11 @@ class Polynomial(PolynomialFamily):
     """
 
     name: ClassVar[str] = "polynomial"
-    coefficients: Annotated[tuple[Finite, ...], Field(max_length=MAX_DEGREE + 1)]
+    coefficients: Annotated[tuple[TunableReal, ...], Field(max_length=MAX_DEGREE + 1)]
+
+    @property
+    def odd(self) -> bool:
+        return all(is_number(c, 0) for c in self.coefficients[::2])
 
     @property
     def factors(self) -> tuple[tuple[float, ...], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import pi
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,10 @@ from ntc.backends.jax.duals.family import Family, Same, settled, variance
 from ntc.ir.ops import ErrorFunction, Gelu
 
 
-def _determinant(s: float, gap: jax.Array, v1: jax.Array, v2: jax.Array) -> jax.Array:
+def _determinant(s: Any, gap: jax.Array, v1: jax.Array, v2: jax.Array) -> jax.Array:
     """(1 + s v1) (1 + s v2) - s^2 k^2, summed without cancellation: it is never below 1."""
-    return 1 + s * (v1 + v2) + s**2 * gap
+    determinant: jax.Array = 1 + s * (v1 + v2) + s**2 * gap
+    return determinant
 
 
 def _dual(phi: ErrorFunction, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from ntc.backends.jax.duals.family import Family, Same, clamped, root, settled, variance, where
 from ntc.backends.jax.duals.relu import cosine_of
+from ntc.ir.hyper import is_number
 from ntc.ir.ops import Exp, ExpNormalized, Gabor, Gaussian, Rbf, Sinusoid
 
 
@@ -21,20 +24,24 @@ def _odd_wave(k: jax.Array, total: jax.Array) -> jax.Array:
     return (positive + negative) / 2
 
 
-def _mixed(phi: Sinusoid, k: jax.Array, total: jax.Array, weight: float) -> jax.Array:
+def _mixed(phi: Sinusoid, k: jax.Array, total: jax.Array, weight: Any) -> jax.Array:
     square = phi.b**2
     odd = _odd_wave(square * k, square * total)
-    return odd if weight == 0 else odd + weight * jnp.exp(-square * (total / 2 + k))
+    return odd if is_number(weight, 0) else odd + weight * jnp.exp(-square * (total / 2 + k))
+
+
+def _weight(phi: Sinusoid) -> Any:
+    return phi.weight if is_number(phi.phase, phi.phase) else jnp.sin(phi.phase) ** 2
 
 
 def _sinusoid_dual(phi: Sinusoid, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
     k, _ = settled(k, v1, v2, same)
-    return phi.a**2 * _mixed(phi, k, v1 + v2, phi.weight)
+    return phi.a**2 * _mixed(phi, k, v1 + v2, _weight(phi))
 
 
 def _sinusoid_dual_dot(phi: Sinusoid, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
     k, _ = settled(k, v1, v2, same)
-    return (phi.a * phi.b) ** 2 * _mixed(phi, k, v1 + v2, 1 - phi.weight)
+    return (phi.a * phi.b) ** 2 * _mixed(phi, k, v1 + v2, 1 - _weight(phi))
 
 
 def _rbf_dual(phi: Rbf, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
@@ -65,7 +72,7 @@ def _gabor_dual_dot(phi: Gabor, k: jax.Array, v1: jax.Array, v2: jax.Array, same
 def _determinant(phi: Gaussian, gap: jax.Array, v1: jax.Array, v2: jax.Array) -> jax.Array:
     """NaN where there is no integral, which is so for b > 0 alone."""
     found = 1 - 2 * phi.b * (v1 + v2) + 4 * phi.b**2 * gap
-    if phi.b <= 0:
+    if isinstance(phi.b, float) and phi.b <= 0:
         return found
     return jnp.where((found > 0) & (2 * phi.b * jnp.maximum(v1, v2) < 1), found, jnp.nan)
 

@@ -12,6 +12,7 @@ from jax import lax
 
 from ntc.backends.jax.duals.family import Family, Same, root, where
 from ntc.backends.jax.polynomials import HALF_ANGLE, HALF_SPACE, polynomial
+from ntc.ir.hyper import is_number
 from ntc.ir.ops import PiecewiseLinear
 
 
@@ -125,11 +126,11 @@ def _piecewise_linear_dual(
     norm = root1 * root2
     if same is True:
         return (a**2 + b**2) / 2 * norm
-    if a == b:
+    if is_number(a, b):
         return a**2 * k
     exact = k if same is None else jnp.where(same, norm, k)
     dual = (b - a) ** 2 * norm * _dual_of_relu(k, norm, same)
-    return dual if a * b == 0 else dual + a * b * exact
+    return dual if is_number(a * b, 0) else dual + a * b * exact
 
 
 def _piecewise_linear_dual_dot(
@@ -138,7 +139,7 @@ def _piecewise_linear_dual_dot(
     a, b = phi.slopes
     if same is True:
         return jnp.full_like(k, (a**2 + b**2) / 2)
-    if a == b:
+    if is_number(a, b):
         return jnp.full_like(k, a**2)
     return (b - a) ** 2 * _dual_dot_of_relu(k, root1 * root2, same) + a * b
 

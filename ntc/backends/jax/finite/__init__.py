@@ -20,7 +20,7 @@ from ntc.backends.jax.finite import (
     normalize,
     positions,
 )
-from ntc.backends.jax.hyper import Values, values_of
+from ntc.backends.jax.hyper import Values, bound, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.errors import InputError
 from ntc.ir.graph import RESULT, Graph, Node, tensor_op
@@ -113,7 +113,7 @@ def _all_outputs(
         given: dict[str, Any] = {"mask": mask} if isinstance(op, masking.READ_MASK) else {}
         given |= {"packed": packed} if isinstance(op, Aggregate) else {}
         given |= {"key": _key_of(node, index, key)} if op.draws else {}
-        y = row(op, scaled, *(values[operand] for operand in node.operands), **given)
+        y = row(bound(op, scales), scaled, *(values[operand] for operand in node.operands), **given)
         masks[node.name] = masking.moved(
             op, graph.tensor_of(node.operands[0]), values[node.operands[0]], mask, given.get("packed")
         )

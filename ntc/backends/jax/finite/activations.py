@@ -52,7 +52,8 @@ def _cos(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
 
 
 def _rbf(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
-    return _sin(op.sinusoid, weights, x)
+    y: jax.Array = sqrt(2) * jnp.sin((2 * op.gamma) ** 0.5 * x + np.pi / 4)
+    return y
 
 
 def _gabor(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
@@ -73,7 +74,7 @@ def _exp_normalized(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
     square = jnp.mean(x**2, axis=-1, keepdims=True)
     positive = square > 0
     size = jnp.sqrt(jnp.where(positive, square, 1))
-    y = size * jnp.exp(sqrt(op.gamma) * x / size + op.gamma * (op.shift - 1) / 2)
+    y = size * jnp.exp(op.gamma**0.5 * x / size + op.gamma * (op.shift - 1) / 2)
     return jnp.where(positive, y, 0)
 
 

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ntc.backends.jax.known import is_traced
 from ntc.ir import ops
-from ntc.ir.kernel.attention import matrices
+from ntc.ir.kernel import EmbedPositions
+from ntc.ir.kernel.attention import decayed, matrices
 
 _einsum = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
 
@@ -46,12 +48,35 @@ _MECHANISMS: Mapping[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 def embedded(op: Any, weights: Mapping[str, jax.Array], x: jax.Array, spatial: tuple[int, ...]) -> jax.Array:
     """x with random embeddings of positions, whose covariance is R as they are independent before a root of R."""
-    values, vectors = np.linalg.eigh(matrices(op.embeddings(spatial).covariance(spatial), 0))
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    embeddings = _einsum("pq,qi->pi", jnp.asarray(root, x.dtype), weights["embedding"])
+    embeddings = _einsum("pq,qi->pi", _root(_correlation(op, spatial)).astype(x.dtype), weights["embedding"])
     if op.embedding == "added":
         return x + embeddings
     return jnp.concatenate([x, jnp.broadcast_to(embeddings, (len(x), *embeddings.shape))], -1)
+
+
+def _correlation(op: Any, spatial: tuple[int, ...]) -> Any:
+    """R as a matrix of all pairs of positions; of a rate that is known, in float64."""
+    given = () if op.decay_values is None else spatial
+    distances = EmbedPositions(decay="inverse", distance=op.distance, values=op.decay_values or (), sizes=given)
+    r = matrices(distances.covariance(spatial), 0)
+    return r if given else decayed(op.decay, op.decay_rate, 1 / r - 1, jnp if is_traced(op.decay_rate) else np)
+
+
+@jax.custom_jvp
+def _root(r: Any) -> jax.Array:
+    """The symmetric root of a matrix that is positive semi-definite."""
+    values, vectors = (np if isinstance(r, np.ndarray) else jnp).linalg.eigh(r)
+    return jnp.asarray((vectors * values.clip(0) ** 0.5) @ vectors.T)
+
+
+@_root.defjvp
+def _root_jvp(primals: Any, tangents: Any) -> Any:
+    """Of S S = R: S dS + dS S = dR, in the basis of eigenvectors."""
+    values, vectors = jnp.linalg.eigh(primals[0])
+    sizes = jnp.sqrt(values.clip(0))
+    sums = sizes[:, None] + sizes
+    change = vectors.T @ tangents[0] @ vectors / jnp.where(sums > 0, sums, 1)
+    return (vectors * sizes) @ vectors.T, vectors @ change @ vectors.T
 
 
 ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {ops.SelfAttention: _self_attention}
