@@ -61,6 +61,38 @@ nonlinearities are in [activations.md](activations.md), how to write a network i
 """
 
 
+MISSING = {
+    "weights shared over time, as in a recurrent network": (
+        "every layer draws weights of its own. One matrix that is applied again makes its outputs at all times "
+        "dependent, and covariances between all pairs of times have to be carried (Yang 2019, arXiv:1910.12478)",
+        "convolutions along time, or `self_attention`; of a recurrent cell as it is, `ntc.empirical_ntk_fn` at given "
+        "parameters, or `ntc.monte_carlo_kernel_fn` over random ones",
+    ),
+    "max pooling": (
+        "the largest of several correlated Gaussians has an integral in as many dimensions as a window has entries",
+        "`avg_pool`, or a convolution with a stride; `ntc.monte_carlo_kernel_fn` of a network that has it",
+    ),
+    "batch norm": (
+        "a kernel between two examples would depend on all others of the batch",
+        "`layer_norm`, over channels or over positions too; in `ntc.stax` over the axis of examples as well. With fixed "
+        "statistics, at inference, a batch norm is `scale`",
+    ),
+    "softmax at the end": (
+        "what a network puts out is regressed, and a softmax mixes few outputs, not infinitely many",
+        "leave it out: `ntc.estimators.NTKClassifier` and `ntc predict` make probabilities of the posterior of the "
+        "logits. Within attention it is the `mechanism`",
+    ),
+}
+"""Why, and what to do instead."""
+
+
+def missing() -> str:
+    """The section on what has no layer."""
+    rows = [f"| {name} | {why} | {instead} |" for name, (why, instead) in MISSING.items()]
+    head = "## What has no layer\n\n| wanted | why there is none | what to do |\n|---|---|---|\n"
+    return head + "\n".join(rows) + "\n\nOther functions of one number are formulas: `activation(x * sigmoid(x))`.\n"
+
+
 def example(op: type[TensorOp]) -> TensorOp:
     """The op with a value for every parameter without a default."""
     return op(**{p.name: EXAMPLES[p.name] for p in parameters(op) if required(p)})
@@ -139,7 +171,7 @@ def document() -> str:
         if shared:
             parts.append(f"All of them:\n\n```text\n{inspect.cleandoc(shared.__doc__ or '')}\n```\n")
         parts += map(section, classes)
-    return "\n".join(parts)
+    return "\n".join([*parts, missing()])
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from ntc.errors import InputError
 from ntc.predict.operators import KernelOperator
 from ntc.predict.posterior import targets
 from ntc.predict.preconditioner import Preconditioner
+from ntc.predict.system import check_diag_reg
 
 Array = npt.NDArray[np.float64]
 
@@ -35,7 +36,7 @@ class IterativeSolution:
 def conjugate_gradients(
     kernel: KernelOperator,
     y_train: npt.ArrayLike,
-    diag_reg: float = 1e-4,
+    diag_reg: npt.ArrayLike = 1e-4,
     diag_reg_absolute_scale: bool = False,
     *,
     rank: int = 100,
@@ -51,7 +52,7 @@ def conjugate_gradients(
     Args:
       kernel: `DenseOperator(matrix)`, or `ProgramOperator(program, x, "ntk")`, which keeps no matrix.
       y_train: (n, outputs) or (n,).
-      diag_reg: relative to the mean of the diagonal, unless absolute.
+      diag_reg: relative to the mean of the diagonal, unless absolute; a number, or one per example (n,).
       rank: of the preconditioner, which reads that many rows and keeps as many columns; 0 for none.
       tolerance: of the residual, relative to y.
       max_iterations: at most so many products.
@@ -61,16 +62,17 @@ def conjugate_gradients(
       InputError: shapes do not fit, or the residual is above the tolerance after the last iteration (and how large).
     """
     y = targets(y_train, kernel.size)
-    if not (np.isfinite(diag_reg) and diag_reg >= 0) or rank < 0 or not 0 < tolerance < 1 or max_iterations < 1:
-        raise InputError("diag_reg and rank should not be negative, tolerance in (0, 1), max_iterations positive")
-    noise = diag_reg * (1.0 if diag_reg_absolute_scale else float(kernel.diagonal().mean()))
+    check_diag_reg(diag_reg, kernel.size)
+    if rank < 0 or not 0 < tolerance < 1 or max_iterations < 1:
+        raise InputError("rank should not be negative, tolerance in (0, 1), max_iterations positive")
+    scale = np.ones(kernel.size) if diag_reg_absolute_scale else np.full(kernel.size, kernel.diagonal().mean())
+    noise = (scale * np.asarray(diag_reg, np.float64))[:, None]
     preconditioner = Preconditioner.of(kernel, noise, rank)
     done: list[int] = [0]
 
     def product(vector: Array) -> Array:
         columns = vector.reshape(y.shape)
-        found: Array = (kernel.product(columns) + noise * columns).ravel()
-        return found
+        return np.ravel(kernel.product(columns) + noise * columns)
 
     def count(_: Array) -> None:
         done[0] += 1

@@ -24,7 +24,7 @@ def gradient_descent_mse_ensemble(
     x_train: Any,
     y_train: Any,
     learning_rate: float = 1.0,
-    diag_reg: float = 0.0,
+    diag_reg: Any = 0.0,
     diag_reg_absolute_scale: bool = False,
     trace_axes: Axes = (-1,),
     *,

@@ -33,7 +33,7 @@ class Fit:
     """
 
     parameters: Any
-    diag_reg: float
+    diag_reg: Any
     value: float
     history: tuple[float, ...]
     converged: bool
@@ -44,7 +44,7 @@ def fit(
     kernel_of: Callable[[Any], Any],
     start: Any,
     y_train: Any,
-    diag_reg: float = 1e-4,
+    diag_reg: Any = 1e-4,
     *,
     fit_diag_reg: bool = False,
     signed: Any = False,
@@ -57,7 +57,7 @@ def fit(
       kernel_of: function of the parameters with the training kernel (n, n) as value, which JAX can differentiate.
       start: numbers or arrays, in any nesting of tuples, lists and dicts; positive unless they are `signed`.
       y_train: (n, outputs).
-      diag_reg: relative to the mean of the diagonal; positive if it is fitted as well.
+      diag_reg: relative to the mean of the diagonal, a number or one per example; positive, and one, if it is fitted.
       fit_diag_reg: it is a parameter like the others.
       signed: which parameters may have any sign: true or false, of all or nested as they are.
       max_iterations: of the optimiser.
@@ -71,6 +71,8 @@ def fit(
         flat, restore = ravel_pytree(start)
         signs = jax.tree.map(lambda x, own: jnp.full(x.shape, own), start, _nested(signed, start))
     values = np.append(np.asarray(flat, np.float64), diag_reg if fit_diag_reg else [])
+    if fit_diag_reg and np.ndim(diag_reg):
+        raise InputError("diag_reg can be fitted as one number, not as one per example")
     is_signed = np.append(np.asarray(ravel_pytree(signs)[0], bool), np.zeros(int(fit_diag_reg), bool))
     if not len(values) or not (np.isfinite(values) & (is_signed | (values > 0))).all():
         raise InputError("parameters to fit, and diag_reg if it is fitted, should be positive numbers")
@@ -102,7 +104,7 @@ class _Objective:
     kernel_of: Callable[[Any], Any]
     restore: Callable[[Any], Any]
     y_train: Any
-    diag_reg: float
+    diag_reg: Any
     fit_diag_reg: bool
     count: int
     signed: npt.NDArray[np.bool_]

@@ -16,7 +16,7 @@ def fit_hyper(
     program: Program,
     x_train: Any,
     y_train: Any,
-    diag_reg: float = 1e-4,
+    diag_reg: Any = 1e-4,
     *,
     names: Sequence[str] | None = None,
     kernel: Kernel = "nngp",

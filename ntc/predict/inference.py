@@ -27,7 +27,7 @@ class Gaussian(NamedTuple):
 def gp_inference(
     k_train_train: Any,
     y_train: Any,
-    diag_reg: float = 0.0,
+    diag_reg: Any = 0.0,
     diag_reg_absolute_scale: bool = False,
     trace_axes: Axes = (-1,),
     *,

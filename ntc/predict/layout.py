@@ -89,6 +89,8 @@ class Layout:
         if not fits or (square and kernel.shape[::2] != own):
             first = ("n", *own[1:]) if self.kept[:1] == (0,) and not square else own
             wanted = ", ".join(str(size) for pair in zip(first, own, strict=True) for size in pair)
+            if kernel.ndim == 2 * len(own) and own[:1] != kernel.shape[1:2] and kernel.shape[3::2] == own[1:]:
+                raise InputError(f"y_train has {own[0]} rows, but {name} is of {kernel.shape[1]} training inputs")
             hint = "a kernel has no axes for those in trace_axes"
             if len(self.shape) == 1 and kernel.ndim == 2:
                 hint += ": give y_train the shape (n, 1)"

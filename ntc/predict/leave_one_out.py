@@ -14,7 +14,7 @@ from ntc.predict.system import System
 
 
 def leave_one_out(
-    k_train_train: Any, y_train: npt.ArrayLike, diag_reg: float = 1e-4, diag_reg_absolute_scale: bool = False
+    k_train_train: Any, y_train: npt.ArrayLike, diag_reg: Any = 1e-4, diag_reg_absolute_scale: bool = False
 ) -> Posterior:
     """Predictions of every training output from the n - 1 others, in closed form.
 

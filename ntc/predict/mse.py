@@ -18,7 +18,7 @@ def gradient_descent_mse(
     k_train_train: Any,
     y_train: Any,
     learning_rate: float = 1.0,
-    diag_reg: float = 0.0,
+    diag_reg: Any = 0.0,
     diag_reg_absolute_scale: bool = False,
     trace_axes: Axes = (-1,),
     *,
@@ -38,7 +38,8 @@ def gradient_descent_mse(
         attributes `nngp` and `ntk` the NTK, or the NNGP if it has no NTK; so also k_test_train.
       y_train: (n, ..., outputs).
       learning_rate: in whose units time is.
-      diag_reg: added to the diagonal of the kernel, relative to its mean.
+      diag_reg: added to the diagonal of the kernel, relative to its mean; a number, or of every row of the kernel its
+        own (n,): noise that differs among examples.
       diag_reg_absolute_scale: diag_reg is to be added as it is.
       trace_axes: axes of y_train along which the kernel is constant diagonal, and which it lacks.
       solve_dtype: float64 (the default) or float32, if kernel and targets are known arrays. If the kernel is traced

@@ -67,7 +67,7 @@ def regression_kernels(
 
 
 def posterior(
-    kernels: RegressionKernels, y_train: npt.ArrayLike, kernel: Kernel = "nngp", diag_reg: float = 1e-4
+    kernels: RegressionKernels, y_train: npt.ArrayLike, kernel: Kernel = "nngp", diag_reg: Any = 1e-4
 ) -> Posterior:
     """The posterior after training on the targets y_train, solved in float64.
 
@@ -83,7 +83,8 @@ def posterior(
     Args:
       kernels: with the kernels needed (ntk needs both), of a network without spatial axes at its end.
       y_train: (n, outputs) or (n,).
-      diag_reg: relative to the mean of the diagonal, not negative.
+      diag_reg: relative to the mean of the diagonal, not negative; a number, or one per training example (n,): noise
+        that differs among them.
 
     Raises:
       InputError: shapes do not fit, or the matrix is not positive definite (the message says what would be).
@@ -98,7 +99,7 @@ class Regression:
       coefficients: (n, outputs), A^-1 y: means at any inputs x are K(x, X) times this.
     """
 
-    def __init__(self, train: Kernels, y_train: npt.ArrayLike, kernel: Kernel = "nngp", diag_reg: float = 1e-4) -> None:
+    def __init__(self, train: Kernels, y_train: npt.ArrayLike, kernel: Kernel = "nngp", diag_reg: Any = 1e-4) -> None:
         if kernel not in ("nngp", "ntk"):
             raise InputError(f"kernel should be nngp or ntk, got {kernel!r}")
         self._kernel, self._train = kernel, train

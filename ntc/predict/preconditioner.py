@@ -36,27 +36,29 @@ def pivoted_cholesky(kernel: KernelOperator, rank: int) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Preconditioner:
-    """(L L' + d I)^-1 by the identity of Woodbury, for the noise d > 0 (Gardner et al. 2018, section 4).
+    """(L L' + d)^-1 by the identity of Woodbury, for a diagonal d > 0 (Gardner et al. 2018, section 4).
 
     Attributes:
       factor: L (n, rank).
-      noise: d.
-      inner: Cholesky factor of d I + L' L.
+      noise: d (n, 1), of every example its own.
+      inner: Cholesky factor of I + L' d^-1 L.
     """
 
     factor: Array
-    noise: float
+    noise: Array
     inner: tuple[Array, bool]
 
     @classmethod
-    def of(cls, kernel: KernelOperator, noise: float, rank: int) -> Preconditioner:
-        """For the kernel plus noise on its diagonal; what the low rank leaves of the diagonal counts as noise."""
+    def of(cls, kernel: KernelOperator, noise: Array, rank: int) -> Preconditioner:
+        """For the kernel plus noise (n, 1) on its diagonal; what the low rank leaves of that counts as noise."""
         factor, left = pivoted_cholesky(kernel, rank)
-        noise = noise + float(left.mean()) or 1.0
-        inner = scipy.linalg.cho_factor(noise * np.eye(factor.shape[1]) + factor.T @ factor, lower=True)
+        noise = noise + float(left.mean())
+        noise = np.where(noise > 0, noise, 1.0)
+        inner = scipy.linalg.cho_factor(np.eye(factor.shape[1]) + factor.T @ (factor / noise), lower=True)
         return cls(factor, noise, inner)
 
     def apply(self, right: Array) -> Array:
         """The inverse times right (n, columns)."""
-        found: Array = (right - self.factor @ scipy.linalg.cho_solve(self.inner, self.factor.T @ right)) / self.noise
+        alone = right / self.noise
+        found: Array = alone - self.factor @ scipy.linalg.cho_solve(self.inner, self.factor.T @ alone) / self.noise
         return found

@@ -39,7 +39,7 @@ class System:
 
     Args:
       kernel: (n, n), symmetric.
-      diag_reg: not negative; relative to the mean of the diagonal, unless absolute.
+      diag_reg: not negative; relative to the mean of the diagonal, unless absolute. A number, or one per example (n,).
 
     Attributes:
       traced: whether the kernel or diag_reg is, so that what is computed belongs to a transformation.
@@ -48,9 +48,9 @@ class System:
     def __init__(
         self, kernel: Any, diag_reg: Any = 0.0, absolute: bool = False, requested: SolveDType | None = None
     ) -> None:
-        if not is_traced(diag_reg) and not (np.ndim(diag_reg) == 0 and 0 <= diag_reg < np.inf):
-            raise InputError(f"diag_reg should not be negative, got {diag_reg}")
+        check_diag_reg(diag_reg, len(kernel))
         self._kernel, self.diag_reg, self._absolute = kernel, diag_reg, absolute
+        self._least = None if is_traced(diag_reg) else float(np.min(diag_reg))
         self.traced = is_traced(kernel) or is_traced(diag_reg)
         self._dtype = kernel_dtype(kernel) if self.traced else solve_dtype(requested)
         self._precision = np.finfo(kernel_dtype(kernel)).eps
@@ -100,7 +100,7 @@ class System:
         try:
             self.factor  # noqa: B018
         except InputError as diagnosis:
-            if self.diag_reg:
+            if self._least:
                 raise
             found = LeastNorm.of(self._eigenvalues(), float(self._precision), diagnosis)
             if not found.rank:
@@ -151,10 +151,10 @@ class System:
 
     @property
     def noise(self) -> Any:
-        """What is added to the diagonal."""
+        """What is added to the diagonal: a number, or (n,)."""
         numpy: Any = jnp if self.traced else np
         scale = 1.0 if self._absolute else numpy.mean(numpy.diagonal(self._kernel), dtype=self._dtype)
-        return self.diag_reg * scale
+        return numpy.asarray(self.diag_reg, self._dtype) * scale if numpy.ndim(self.diag_reg) else self.diag_reg * scale
 
     def _regularised(self) -> Any:
         """A new array, as it is overwritten by its factor."""
@@ -181,7 +181,7 @@ class System:
         if failed:
             raise self._diagnosis()
         inverse_condition, _ = pocon(factor, norm, uplo="L")
-        if inverse_condition < np.finfo(self._dtype).eps or (not self.diag_reg and self._has_rounded_pivot(factor)):
+        if inverse_condition < np.finfo(self._dtype).eps or (not self._least and self._has_rounded_pivot(factor)):
             raise self._diagnosis()
         if self._may_be_rounded(inverse_condition * norm):
             self._compare_rounding(_least_eigenvalue(factor))
@@ -195,7 +195,7 @@ class System:
     def _may_be_rounded(self, least: float) -> bool:
         """Whether the check below is worth its time. A correlation that is rounded moves an NTK by up to the root of
         the precision; `least` is a bound of eigenvalues from below."""
-        noise = float(self.noise)
+        noise = float(np.min(self.noise))
         rounding = float(self._precision) ** 0.5 * float(abs(np.diagonal(self._kernel)).max())
         return 0 < noise < rounding / SHARE and least < (1 - SHARE) * noise
 
@@ -205,12 +205,13 @@ class System:
         A kernel is positive semidefinite, so that no eigenvalue of K + r I is below r; by as much as one is, K is
         rounded: by more than `SHARE`, and predictions are in doubt.
         """
-        noise = float(self.noise)
+        noise = float(np.min(self.noise))
         missing = noise - least
         if noise and missing > SHARE * noise:
-            scale = 1.0 if self._absolute else noise / self.diag_reg
+            assert self._least
+            scale = 1.0 if self._absolute else noise / self._least
             warnings.warn(
-                f"the kernel is less exact than diag_reg={self.diag_reg:g} asks: its least eigenvalue is "
+                f"the kernel is less exact than diag_reg={self._least:g} asks: its least eigenvalue is "
                 f"{-missing / noise:.1e} times what is added to the diagonal, and that of an exact kernel is not "
                 "negative. Predictions may be wrong by a hundredth of the targets or more; use a kernel in float64, "
                 f"or diag_reg of {_rounded_up(missing / SHARE / scale)} or more",
@@ -256,14 +257,29 @@ class System:
         if not largest:
             return InputError("the kernel matrix is zero: a network without weights, or inputs of zeros?")
         condition = f"{largest / least:.1e}" if least > 0 else "infinite"
-        enough = self.diag_reg + (max(0.0, -2 * least) + 10 * float(self._null(max(largest, -least)))) / scale
+        own = self._least or 0.0
+        enough = own + (max(0.0, -2 * least) + 10 * float(self._null(max(largest, -least)))) / scale
         relative = "" if self._absolute else " of the mean of its diagonal"
         return InputError(
-            f"the kernel matrix is not positive definite with diag_reg={self.diag_reg:g}, or not beyond rounding: its "
+            f"the kernel matrix is not positive definite with diag_reg={own:g}, or not beyond rounding: its "
             f"least eigenvalue is {least / scale:.1e}{relative}, its condition number {condition} "
             "(equal or nearly equal training inputs?)",
             hint=f"use diag_reg of {_rounded_up(enough)} or more, or a kernel in float64",
         )
+
+
+def check_diag_reg(diag_reg: Any, examples: int) -> None:
+    """Raises InputError unless it is a number or one per example, of which none is known to be negative."""
+    if np.shape(diag_reg) not in ((), (examples,)):
+        raise InputError(
+            f"diag_reg should be a number, or one for each of {examples} inputs, got shape {np.shape(diag_reg)}"
+        )
+    if is_traced(diag_reg):
+        return
+    wrong = np.atleast_1d(np.asarray(diag_reg, np.float64))
+    wrong = wrong[~((wrong >= 0) & (wrong < np.inf))]
+    if len(wrong):
+        raise InputError(f"diag_reg should not be negative, got {wrong[0]:g}")
 
 
 def _least_eigenvalue(factor: Any) -> float:

@@ -41,7 +41,7 @@ class Trained:
         x_train: npt.ArrayLike,
         y_train: npt.ArrayLike,
         kernel: Kernel = "nngp",
-        diag_reg: float = 1e-4,
+        diag_reg: Any = 1e-4,
         progress: Progress | None = None,
     ) -> None:
         targets(y_train, len(np.asarray(x_train)))  # a mistake here should not cost the kernels first
@@ -86,7 +86,7 @@ def regress(
     y_train: npt.ArrayLike,
     x_test: npt.ArrayLike,
     kernel: Kernel = "nngp",
-    diag_reg: float = 1e-4,
+    diag_reg: Any = 1e-4,
     progress: Progress | None = None,
 ) -> Posterior:
     """Predictions at x_test after training on (x_train, y_train): see `posterior` for what they are."""

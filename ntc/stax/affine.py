@@ -14,7 +14,7 @@ from ntc import nn
 from ntc.errors import ParameterError, ShapeError
 from ntc.ir.op import TensorOp
 from ntc.ir.types import Spatial
-from ntc.stax.combinators import Layer, triple
+from ntc.stax.combinators import Layer, constructor, triple
 from ntc.stax.enums import Padding
 from ntc.stax.layout import Axes, Layout
 from ntc.stax.part import Filters, Single, operation
@@ -24,6 +24,7 @@ from ntc.stax.words import word
 Extent = int | Sequence[int] | None
 
 
+@constructor
 def Dense(  # noqa: N802
     out_dim: int,
     W_std: float = 1.0,  # noqa: N803
@@ -45,6 +46,7 @@ def Dense(  # noqa: N802
     )
 
 
+@constructor
 def Conv(  # noqa: N802
     out_chan: int,
     filter_shape: Sequence[int],
@@ -65,6 +67,7 @@ def Conv(  # noqa: N802
     return _convolution("Conv", nn.conv, out_chan, filter_shape, strides, padding, dimension_numbers, s, scales)
 
 
+@constructor
 def ConvTranspose(  # noqa: N802
     out_chan: int,
     filter_shape: Sequence[int],
@@ -82,6 +85,7 @@ def ConvTranspose(  # noqa: N802
     return _convolution("ConvTranspose", make, out_chan, filter_shape, strides, padding, dimension_numbers, s, scales)
 
 
+@constructor
 def ConvLocal(  # noqa: N802
     out_chan: int,
     filter_shape: Sequence[int],

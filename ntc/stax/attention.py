@@ -14,7 +14,7 @@ import numpy as np
 from ntc import nn
 from ntc.ir.op import TensorOp
 from ntc.ir.types import Spatial
-from ntc.stax.combinators import Layer, triple
+from ntc.stax.combinators import Layer, constructor, triple
 from ntc.stax.enums import AttentionMechanism, PositionalEmbedding
 from ntc.stax.part import Filters, Single, operation
 from ntc.stax.tuned import Tuned
@@ -26,6 +26,7 @@ _DISTANCES = {1: "manhattan", 2: "squared_euclidean"}
 _SLOTS = ("query", "key", "value", "out", "b", "embedding")
 
 
+@constructor
 def GlobalSelfAttention(  # noqa: N802
     n_chan_out: int,
     n_chan_key: int,
@@ -64,9 +65,11 @@ def GlobalSelfAttention(  # noqa: N802
         b_std=0.0 if b_std is None else b_std,
         embedding_std=W_pos_emb_std * scale,
     )
-    sizes = n_chan_out, n_chan_key, n_chan_val, n_heads
     layer = nn.self_attention(
-        *sizes,
+        n_chan_out,
+        n_chan_key,
+        n_chan_val,
+        n_heads,
         linear_scaling,
         _MECHANISMS[word("attention_mechanism", attention_mechanism, AttentionMechanism)],  # type: ignore[arg-type]
         **given.parameters,
@@ -75,16 +78,21 @@ def GlobalSelfAttention(  # noqa: N802
         embed_values=val_pos_emb,
         **(decay or {}),
     )
-    op = operation(layer)
+    on = _on_positions(operation(layer), None if decay is not None else pos_emb_decay_fn, pos_emb_p_norm)
+    shared: Any = {"axes": (batch_axis, channel_axis), "filters": Filters(_SLOTS), "hyper": given.hyper}
+    return triple(Single("GlobalSelfAttention", lambda layout, spatial: (on(spatial),), **shared))
+
+
+def _on_positions(op: TensorOp, fn: Callable[[Any], Any] | None, norm: float) -> Callable[[Spatial], TensorOp]:
+    """Gives the op on images of some sizes, with the values of a function there."""
 
     @lru_cache(maxsize=4)
     def on(spatial: Spatial) -> TensorOp:
-        if decay is not None or pos_emb_decay_fn is None:
+        if fn is None:
             return op
-        return replace(op, decay_values=_table(pos_emb_decay_fn, pos_emb_p_norm, spatial))  # type: ignore[type-var]
+        return replace(op, decay_values=_table(fn, norm, spatial))  # type: ignore[type-var]
 
-    shared: Any = {"axes": (batch_axis, channel_axis), "filters": Filters(_SLOTS), "hyper": given.hyper}
-    return triple(Single("GlobalSelfAttention", lambda layout, spatial: (on(spatial),), **shared))
+    return on
 
 
 def _table(fn: Callable[[Any], Any], norm: float, spatial: Spatial) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import update_wrapper
 from typing import Any
 
 import jax
@@ -44,16 +44,24 @@ def batch(
     devices = jax.device_count() if device_count == -1 else max(1, device_count)
     tile_fn = kernel_fn.on_devices(devices) if isinstance(kernel_fn, KernelFunction) else kernel_fn
 
-    @wraps(kernel_fn, updated=())
-    def batched(x1: Any = None, x2: Any = None, *args: Any, x1_or_kernel: Any = None, **kwargs: Any) -> Any:
+    return update_wrapper(_Batched(tile_fn, batch_size, store_on_device), kernel_fn, updated=())
+
+
+@dataclass
+class _Batched:
+    """A kernel function in tiles, which is pickled if the function is."""
+
+    tile_fn: Callable[..., Any]
+    batch_size: int
+    store_on_device: bool
+
+    def __call__(self, x1: Any = None, x2: Any = None, *args: Any, x1_or_kernel: Any = None, **kwargs: Any) -> Any:
         x1 = given_once(x1, x1_or_kernel)
         if is_kernels(x1):
-            return tile_fn(x1, x2, *args, **kwargs)
+            return self.tile_fn(x1, x2, *args, **kwargs)
         x2 = second_of(x1, x2)
-        tiles = _Tiles(tile_fn, x1, x2, args, kwargs, batch_size, store_on_device)
-        return tiles.chosen() if isinstance(tile_fn, KernelFunction) else tiles.all()
-
-    return batched
+        tiles = _Tiles(self.tile_fn, x1, x2, args, kwargs, self.batch_size, self.store_on_device)
+        return tiles.chosen() if isinstance(self.tile_fn, KernelFunction) else tiles.all()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, ParamSpec
 
 from ntc import nn
 from ntc.errors import ParameterError, UnsupportedError
@@ -15,7 +15,7 @@ from ntc.stax.custom import Custom
 from ntc.stax.finite import Apply, Init
 from ntc.stax.kernel import KernelFunction
 from ntc.stax.layout import Axes, Layout
-from ntc.stax.part import Chain, Join, Parallel, Part, Repeat, Single, operation
+from ntc.stax.part import Chain, Join, Parallel, Part, Recipe, Repeat, Single, operation
 from ntc.stax.part import FanOut as _FanOut
 
 Layer = tuple[Init, Apply, KernelFunction]
@@ -24,6 +24,24 @@ Layer = tuple[Init, Apply, KernelFunction]
 def triple(part: Part) -> Layer:
     """The layer that is this part."""
     return Init(part), Apply(part), KernelFunction(part)
+
+
+P = ParamSpec("P")
+
+
+def constructor(make: Callable[P, Layer]) -> Callable[P, Layer]:
+    """Decorator of a function that makes a layer: what it makes is pickled as a call of it."""
+
+    @wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Layer:
+        return _recorded(make(*args, **kwargs), (made, args, kwargs))
+
+    return made
+
+
+def _recorded(made: Layer, recipe: Recipe) -> Layer:
+    object.__setattr__(made[2].part, "recipe", recipe)  # parts are frozen
+    return made
 
 
 def single(name: str, layer: GraphLayer, axes: Axes | None = None, hyper: Mapping[str, Any] | None = None) -> Layer:
@@ -46,7 +64,7 @@ def layer(layer_fn: Callable[..., Any]) -> Callable[..., Layer]:
         init_fn, apply_fn, kernel_fn, *_ = layer_fn(*args, **kwargs)
         if isinstance(kernel_fn, KernelFunction):
             return init_fn, apply_fn, kernel_fn
-        return triple(Custom(layer_fn.__name__, init_fn, apply_fn, kernel_fn))
+        return _recorded(triple(Custom(layer_fn.__name__, init_fn, apply_fn, kernel_fn)), (made, args, kwargs))
 
     return made
 
@@ -74,6 +92,7 @@ def part_of(layer: Layer) -> Part:
     raise ParameterError(f"a layer is wanted, got {layer!r:.60}", hint="layers are made by functions, as Dense(512)")
 
 
+@constructor
 def serial(*layers: Layer) -> Layer:
     """The layers one after another. Raises ParameterError without any."""
     if not layers:
@@ -81,11 +100,13 @@ def serial(*layers: Layer) -> Layer:
     return triple(Chain("serial", tuple(map(part_of, layers))))
 
 
+@constructor
 def parallel(*layers: Layer) -> Layer:
     """Each layer on an input of its own: of a tuple of inputs, as FanOut makes."""
     return triple(Parallel("parallel", tuple(map(part_of, layers))))
 
 
+@constructor
 def repeat(layer: Layer, n: int) -> Layer:
     """n copies of the layer one after another, each with weights of its own, which are stacked in the parameters."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 0:
@@ -93,11 +114,13 @@ def repeat(layer: Layer, n: int) -> Layer:
     return triple(Repeat("repeat", part_of(layer), n))
 
 
+@constructor
 def Identity() -> Layer:  # noqa: N802
     """The input."""
     return single("Identity", nn.identity())
 
 
+@constructor
 def FanOut(num: int) -> Layer:  # noqa: N802
     """The input num times, as a tuple."""
     if isinstance(num, bool) or not isinstance(num, int) or num < 1:
@@ -105,16 +128,19 @@ def FanOut(num: int) -> Layer:  # noqa: N802
     return triple(_FanOut("FanOut", num))
 
 
+@constructor
 def FanInSum() -> Layer:  # noqa: N802
     """Sum of a tuple of inputs. See `ntc.ir.ops.Sum`."""
     return triple(Join("FanInSum", lambda layout: Sum()))
 
 
+@constructor
 def FanInProd() -> Layer:  # noqa: N802
     """Product, entry by entry, of a tuple of inputs. See `ntc.ir.ops.Product`."""
     return triple(Join("FanInProd", lambda layout: Product()))
 
 
+@constructor
 def FanInConcat(axis: int = -1) -> Layer:  # noqa: N802
     """A tuple of inputs side by side along the axis of channels, or along a spatial one."""
 

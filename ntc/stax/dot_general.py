@@ -12,12 +12,13 @@ from ntc import nn
 from ntc.errors import ParameterError, ShapeError, UnsupportedError
 from ntc.ir.op import TensorOp
 from ntc.ir.types import Spatial
-from ntc.stax.combinators import Layer, single, triple
+from ntc.stax.combinators import Layer, constructor, single, triple
 from ntc.stax.layout import Layout
 from ntc.stax.part import Single, operation
 from ntc.stax.tuned import tuned
 
 
+@constructor
 def DotGeneral(  # noqa: N802
     *,
     lhs: Any = None,

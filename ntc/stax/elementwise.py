@@ -20,106 +20,126 @@ from ntc.errors import NtcError, ParameterError
 from ntc.ir.given_function import GivenFunction
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import GivenActivation
-from ntc.stax.combinators import Layer, single, triple
+from ntc.stax.combinators import Layer, constructor, single, triple
 from ntc.stax.part import Single, operation
 from ntc.stax.tuned import tuned
 
 
+@constructor
 def Relu(do_stabilize: bool = False) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Relu`."""
     return single("Relu", nn.relu())
 
 
+@constructor
 def LeakyRelu(alpha: float, do_stabilize: bool = False) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.LeakyRelu`."""
     return tuned("LeakyRelu", nn.leaky_relu, alpha=alpha)
 
 
+@constructor
 def ABRelu(a: float, b: float, do_stabilize: bool = False) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.AbRelu`."""
     return tuned("ABRelu", nn.ab_relu, a=a, b=b)
 
 
+@constructor
 def Abs(do_stabilize: bool = False) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Abs`."""
     return single("Abs", nn.abs())
 
 
+@constructor
 def Erf(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Erf`."""
     return tuned("Erf", nn.erf, a=a, b=b, c=c)
 
 
+@constructor
 def Sigmoid_like() -> Layer:  # noqa: N802
     """See `ntc.ir.ops.SigmoidLike`."""
     return single("Sigmoid_like", nn.sigmoid_like())
 
 
+@constructor
 def Gelu(approximate: bool = False) -> Layer:  # noqa: N802
     """The error function; with `approximate`, its tanh form, in finite networks and in kernels alike."""
     return single("Gelu", nn.gelu_tanh() if approximate else nn.gelu())
 
 
+@constructor
 def Sin(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Sin`."""
     return tuned("Sin", nn.sin, a=a, b=b, c=c)
 
 
+@constructor
 def Cos(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Cos`."""
     return tuned("Cos", nn.cos, a=a, b=b, c=c)
 
 
+@constructor
 def Rbf(gamma: float = 1.0) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Rbf`."""
     return tuned("Rbf", nn.rbf, gamma=gamma)
 
 
+@constructor
 def Sign() -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Sign`."""
     return single("Sign", nn.sign())
 
 
+@constructor
 def Exp(a: float = 1, b: float = 1) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Exp`."""
     return tuned("Exp", nn.exp, a=a, b=b)
 
 
+@constructor
 def Gaussian(a: float = 1, b: float = -1) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Gaussian`."""
     return tuned("Gaussian", nn.gaussian, a=a, b=b)
 
 
+@constructor
 def ExpNormalized(gamma: float = 1, shift: float = -1, do_clip: bool = False) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.ExpNormalized`."""
     return tuned("ExpNormalized", nn.exp_normalized, gamma=gamma, shift=shift)
 
 
+@constructor
 def Gabor() -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Gabor`."""
     return single("Gabor", nn.gabor())
 
 
+@constructor
 def Hermite(degree: int) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Hermite`."""
     return single("Hermite", nn.hermite(degree))
 
 
+@constructor
 def Monomial(degree: int) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Monomial`."""
     return single("Monomial", nn.monomial(degree))
 
 
+@constructor
 def RectifiedMonomial(degree: int) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.RectifiedMonomial`."""
     return single("RectifiedMonomial", nn.rectified_monomial(degree))
 
 
+@constructor
 def Polynomial(coef: Sequence[float]) -> Layer:  # noqa: N802
     """See `ntc.ir.ops.Polynomial`."""
     return tuned("Polynomial", nn.polynomial, coefficients=tuple(coef))
 
 
+@constructor
 def ElementwiseNumerical(  # noqa: N802
     fn: Callable[[Any], Any], deg: int, df: Callable[[Any], Any] | None = None
 ) -> Layer:
@@ -133,6 +153,7 @@ def ElementwiseNumerical(  # noqa: N802
     return triple(_of_function("ElementwiseNumerical", fn, lru_cache(maxsize=1)(lambda: _of_formula(fn))))
 
 
+@constructor
 def Elementwise(  # noqa: N802
     fn: Callable[[Any], Any] | None = None,
     nngp_fn: Callable[[Any, Any, Any], Any] | None = None,

@@ -25,7 +25,7 @@ from ntc.stax.custom import Custom, masking_of
 from ntc.stax.entrywise import entries, is_entrywise
 from ntc.stax.layout import Layout
 from ntc.stax.masked import marked, mask_of
-from ntc.stax.part import Chain, FanOut, Join, Parallel, Part, Repeat, Single, is_shape, layouts
+from ntc.stax.part import Chain, FanOut, Join, OfPart, Parallel, Part, Repeat, Single, is_shape, layouts
 from ntc.stax.patterns import adjacent, vertices
 from ntc.stax.presence import present
 from ntc.stax.weights import drawn, scaled
@@ -34,18 +34,7 @@ Shape = Any
 """Sizes of an array, of which that of examples may be anything, as -1; or a tuple of Shapes."""
 
 
-class Finite:
-    """A function of one part, which has the name of its layer."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.__name__ = self.__qualname__ = part.name
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.part.name}>"
-
-
-class Init(Finite):
+class Init(OfPart):
     """`init_fn(rng, input_shape)` gives the shape of the output and random parameters."""
 
     def __call__(self, rng: jax.Array, input_shape: Shape, **ignored: Any) -> tuple[Shape, Any]:
@@ -59,7 +48,7 @@ class Init(Finite):
         return _shapes(result), params
 
 
-class Apply(Finite):
+class Apply(OfPart):
     """`apply_fn(params, inputs, rng=None, ...)` gives the output for any number of examples, at any image size."""
 
     def __call__(

@@ -19,7 +19,7 @@ from ntc.stax.compose import Composition, divided, has_custom, is_kernels, takes
 from ntc.stax.covariances import Kernel
 from ntc.stax.layout import LAST, Axes
 from ntc.stax.masked import marked, masked_kernels
-from ntc.stax.part import Part, layouts, singles
+from ntc.stax.part import OfPart, Part, layouts, singles
 
 KERNELS: tuple[KernelName, ...] = ("nngp", "ntk")
 FIELDS = tuple(field.name for field in fields(Kernel))
@@ -27,7 +27,7 @@ _ALL = frozenset(FIELDS)
 _WITHOUT_NTK = _ALL - {"ntk"}
 
 
-class KernelFunction:
+class KernelFunction(OfPart):
     """`kernel_fn(x1, x2=None, get=None, ...)`: the kernels of one network.
 
     A program is compiled when a shape of examples, precision or choice of kernels is first seen, and kept. The pairs of
@@ -35,14 +35,14 @@ class KernelFunction:
     """
 
     def __init__(self, part: Part, devices: int = 1) -> None:
-        self.part = part
+        super().__init__(part)
         self.devices = devices
-        self.__name__ = self.__qualname__ = part.name
         self._hyper = {name: value for single in singles(part) for name, value in single.hyper.items()}
         self._programs: dict[object, Compiled] = {}
 
-    def __repr__(self) -> str:
-        return f"<KernelFunction of {self.part.name}>"
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is compiled is made again where it is unpickled."""
+        return KernelFunction, (self.part, self.devices)
 
     def __call__(
         self,

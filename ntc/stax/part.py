@@ -36,12 +36,33 @@ Placed = Axes | tuple[Any, ...] | None
 """Axes of an input of a part, None where it takes any; or a tuple of these for a part of several inputs."""
 
 
+Recipe = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+"""A function that makes a layer, and the arguments of a call."""
+
+
+def _made_again(make: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]) -> Part:
+    part: Part = make(*args, **keywords)[2].part
+    return part
+
+
 class Part(ABC):
     """A function from values of a tensor graph to values of it."""
 
     name: str
     moves_axes: ClassVar[bool] = False
     """Whether axes may be elsewhere behind the part, so that what follows says nothing of its inputs."""
+    recipe: ClassVar[Recipe | None] = None
+    """Of a part, how it is made again where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As a call of the function that made it, whose arguments are pickled."""
+        if self.recipe is None:
+            raise TypeError(f"{self.name} is a piece of a network, which is pickled as a whole")
+        return _made_again, self.recipe
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Part:
+        """Itself, as nothing of it changes."""
+        return self
 
     @property
     @abstractmethod
@@ -250,6 +271,24 @@ class Parallel(Part):
         if len(values) != len(self.parts):
             raise ParameterError(f"parallel has {len(self.parts)} layers, and {len(values)} inputs")
         return list(zip(self.parts, values, strict=True))
+
+
+class OfPart:
+    """A function of one part, which has the name of its layer. It is pickled with what the part is made of."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.__name__ = self.__qualname__ = part.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.part.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.part,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Itself, as nothing of it changes but what has been compiled."""
+        return self
 
 
 def singles(part: Part) -> Iterator[Single]:

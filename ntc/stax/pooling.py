@@ -10,7 +10,7 @@ from ntc import nn
 from ntc.errors import UnsupportedError
 from ntc.ir.op import TensorOp
 from ntc.ir.types import Spatial
-from ntc.stax.combinators import Layer, single, triple
+from ntc.stax.combinators import Layer, constructor, single, triple
 from ntc.stax.enums import Padding
 from ntc.stax.layout import Layout
 from ntc.stax.normalized import over_examples
@@ -21,6 +21,7 @@ from ntc.stax.words import word
 Extent = int | Sequence[int] | None
 
 
+@constructor
 def AvgPool(  # noqa: N802
     window_shape: Sequence[int],
     strides: Extent = None,
@@ -34,6 +35,7 @@ def AvgPool(  # noqa: N802
     return single("AvgPool", pool, (batch_axis, channel_axis))
 
 
+@constructor
 def SumPool(  # noqa: N802
     window_shape: Sequence[int],
     strides: Extent = None,
@@ -46,21 +48,25 @@ def SumPool(  # noqa: N802
     return single("SumPool", pool, (batch_axis, channel_axis))
 
 
+@constructor
 def GlobalAvgPool(batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
     """Mean over all positions. See `ntc.ir.ops.GlobalAvgPool`."""
     return single("GlobalAvgPool", nn.global_avg_pool(), (batch_axis, channel_axis))
 
 
+@constructor
 def GlobalSumPool(batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
     """Sum over all positions. See `ntc.ir.ops.GlobalSumPool`."""
     return single("GlobalSumPool", nn.global_sum_pool(), (batch_axis, channel_axis))
 
 
+@constructor
 def Dropout(rate: float, mode: str = "train") -> Layer:  # noqa: N802
     """Keeps entries with probability `rate`; `mode` is train or test. See `ntc.ir.ops.Dropout`."""
     return tuned("Dropout", partial(nn.dropout, mode=mode), keep=rate)  # type: ignore[arg-type]
 
 
+@constructor
 def LayerNorm(  # noqa: N802
     axis: int | Sequence[int] = -1, eps: float = 1e-12, batch_axis: int = 0, channel_axis: int = -1
 ) -> Layer:

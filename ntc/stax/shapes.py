@@ -12,7 +12,7 @@ from ntc import nn
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.ir.op import TensorOp
 from ntc.ir.types import Spatial
-from ntc.stax.combinators import Layer, triple
+from ntc.stax.combinators import Layer, constructor, triple
 from ntc.stax.enums import AggregateImplementation
 from ntc.stax.layout import Layout
 from ntc.stax.part import Single, operation
@@ -22,6 +22,7 @@ from ntc.stax.words import word
 _METHODS = {"bilinear": "linear", "trilinear": "linear", "triangle": "linear", "bicubic": "cubic", "tricubic": "cubic"}
 
 
+@constructor
 def Flatten(batch_axis: int = 0, batch_axis_out: int = 0) -> Layer:  # noqa: N802
     """All positions and channels as channels, in the order of the axes. See `ntc.ir.ops.Flatten`."""
 
@@ -39,6 +40,7 @@ def Flatten(batch_axis: int = 0, batch_axis_out: int = 0) -> Layer:  # noqa: N80
     return triple(Single("Flatten", ops, (batch_axis, None), result, forward=forward))
 
 
+@constructor
 def Aggregate(  # noqa: N802
     aggregate_axis: int | Sequence[int] | None = None,
     batch_axis: int = 0,
@@ -65,6 +67,7 @@ def Aggregate(  # noqa: N802
     return triple(Single("Aggregate", ops, (batch_axis, channel_axis), dense=patterns))
 
 
+@constructor
 def ImageResize(  # noqa: N802
     shape: Sequence[int],
     method: Any,
@@ -105,6 +108,7 @@ class _Slice:
 Slice = _Slice()
 
 
+@constructor
 def Index(idx: Any, batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
     """x[idx], of whole numbers, slices and an ellipsis: some positions, which a whole number takes the axis of, and a
     slice of the examples. See `ntc.ir.ops.Index`, `ntc.ir.ops.Slice`.
