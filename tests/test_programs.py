@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from unittest.mock import patch
 
 import numpy as np
@@ -16,7 +16,7 @@ from ntc import nn
 from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.program import Program
 from ntc.backends.reference import interpret
-from ntc.compiler import build
+from ntc.compiler import build, lower
 from ntc.ir import ops
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array
@@ -29,7 +29,7 @@ from ntc.passes.skew import Skew
 from ntc.passes.split import Split
 from ntc.passes.track import Track
 from ntc.passes.translate import Translate
-from ntc.schedule import chunk
+from ntc.schedule import Run, chunk, is_cross, roll
 from tests.assertions import Tolerance, assert_close
 from tests.networks import NETWORKS, inputs, program
 from tests.strategies import examples, repetitive_graphs, tensor_graphs, trials
@@ -239,6 +239,36 @@ def test_layers_without_nonlinearities_in_between() -> None:
     graph = (nn.input(4, 4, 2) >> nn.repeat(8, nn.conv(4, 3)) >> nn.global_avg_pool()).graph()
     x1, x2 = (np.random.default_rng(seed).normal(size=(2, 4, 4, 2)) for seed in (0, 1))
     assert_program_agrees(graph, "float64", x1, x2, "float64", "float64", "cross", "self")
+
+
+ALIKE: dict[str, Any] = {
+    "leaky_relu": lambda i: nn.conv(3, 3, w_std=1.1 + i / 20, b_std=0.1 * i) >> nn.leaky_relu(0.1 * i - 0.25),
+    "erf": lambda i: (
+        nn.conv(3, 3, b_std=0.3 + i / 7, learning_rate=0.5 + i / 10) >> nn.erf(1.2, 0.5 + i / 8, 0.3 * i - 0.5)
+    ),
+    "sin": lambda i: nn.conv(3, 3, w_std=1.1 + i / 20) >> nn.sin(1.1, 0.4 + i / 9, 0.3 + i / 5),
+    "gaussian": lambda i: nn.conv(3, 3) >> nn.gaussian(1.2, -0.3 - i / 9),
+    "polynomial": lambda i: nn.conv(3, 3, w_std=0.9) >> nn.polynomial((0.1 * i, 0.6, 0.2 + i / 20)),
+    "dropout": lambda i: nn.conv(3, 3) >> nn.relu() >> nn.dropout(0.5 + i / 10),
+    "layer_norm": lambda i: nn.conv(3, 3) >> nn.layer_norm(eps=0.1 + i / 9) >> nn.relu(),
+    "scale": lambda i: nn.conv(3, 3) >> nn.relu() >> nn.scale(0.9 + i / 8),
+    "hyper": lambda i: (
+        nn.conv(3, 3, w_std=nn.hyper(0.9 + i / 20, f"w{i}"), b_std=0.1 * i) >> nn.rbf(nn.hyper(0.1 + i / 9, f"g{i}"))
+    ),
+}
+"""Layer i of a network."""
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_layers_that_differ_in_numbers(kind: str) -> None:
+    """Protects rolling, where numbers are data of a loop: every block has its own, single precision too."""
+    network = nn.input(4, 2) >> nn.serial(*map(ALIKE[kind], range(5))) >> nn.conv(2, 1) >> nn.flatten() >> nn.dense(1)
+    graph = network.graph()
+    nodes = [node for node in lower(graph).nodes if is_cross(node)]
+    assert any(item.numbers for item in roll(nodes, lower(graph).types) if isinstance(item, Run))
+    x = np.random.default_rng(0).normal(size=(5, 4, 2))
+    for dtype in ("float64", "float32"):
+        assert_program_agrees(graph, dtype, x[:3], x[3:], dtype, dtype, "cross", "self")
 
 
 @pytest.mark.parametrize("between", get_args(Between))

@@ -9,6 +9,7 @@ from hypothesis import given
 
 import ntc
 from ntc import nn
+from ntc.backends.jax.hyper import bound
 from ntc.compiler import lower
 from ntc.frontend.layers import Network
 from ntc.ir.graph import Graph, Node
@@ -38,14 +39,18 @@ def test_depth_does_not_matter() -> None:
 
 @given(repetitive_graphs())
 def test_rolled_nodes_are_the_nodes(network: Graph) -> None:
-    """Protects rolling: blocks are of one op and type each, and in order they are the nodes that were given."""
+    """Protects rolling: blocks are of one op and type each, but for numbers, and in order they are the nodes that were
+    given. Where blocks differ, their ops are those of one block with the numbers of each."""
     graph = lower(network)
     nodes = [node for node in graph.nodes if is_cross(node)]
     unrolled: list[Node] = []
     for item in roll(nodes, graph.types):
         unrolled += item.nodes if isinstance(item, Run) else [item]
         if isinstance(item, Run):
-            assert all(len({(node.op, node.type) for node in alike}) == 1 for alike in zip(*item.blocks, strict=True))
+            for i, block in enumerate(item.blocks):
+                numbers = {name: values[i] for name, values in item.numbers.items()}
+                for node, like in zip(block, item.block, strict=True):
+                    assert (bound(like.op, numbers), like.type) == (node.op, node.type)
     assert unrolled == nodes
 
 
@@ -113,3 +118,16 @@ def test_chunks_divide_what_they_cut(n1: int, n2: int) -> None:
     lanes, rows = (chunk.lanes, chunk.rows) if chunk else (group.lanes, n1)
     assert group.lanes % lanes == n1 % rows == 0
     assert lanes * rows * n2 * 64 * 4 <= 2 * 192 * 2**10
+
+
+def test_layers_that_differ_in_numbers_are_one_block() -> None:
+    """Protects compile time of searches: scales, slopes and hyperparameters of layers are data of one loop."""
+
+    def layers(count: int) -> Graph:
+        own = (
+            nn.conv(4, 3, w_std=1 + i / 10, b_std=0.1 * (i + 1)) >> nn.leaky_relu(nn.hyper(0.2, f"slope{i}"))
+            for i in range(count)
+        )
+        return lower((nn.input(8, 8, 3) >> nn.serial(*own) >> nn.flatten() >> nn.dense(1)).graph())
+
+    assert items(layers(20)) == items(layers(8)) < 20

@@ -74,7 +74,7 @@ MISSING = {
     ),
     "batch norm": (
         "a kernel between two examples would depend on all others of the batch",
-        "`layer_norm`, over channels or over positions too; in `ntc.stax` over the axis of examples as well. With fixed "
+        "`layer_norm`, over channels or over positions too; in `ntc.stax` over the axis of examples as well. Of fixed "
         "statistics, at inference, a batch norm is `scale`",
     ),
     "softmax at the end": (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
@@ -79,6 +80,8 @@ else:
 
 T = TypeVar("T")
 
+_ANY = Hyper(0.5, "any")
+
 
 def mapped(value: T, function: Callable[[Hyper], Any]) -> T:
     """An op, with something else in the place of every hyperparameter, its own or of an op or tuple in it.
@@ -109,6 +112,51 @@ def hypers_of(value: Any) -> Iterator[Hyper]:
 def _may_have_hypers(value: Any) -> bool:
     """Whether it is an op."""
     return hasattr(type(value), "__pydantic_fields__")
+
+
+def shape_of(value: T) -> T:
+    """An op without its tunable numbers: equal for ops that differ in these alone. Zeros stay, as what they
+    multiply is not computed."""
+    if isinstance(value, tuple):
+        return tuple(map(shape_of, value))  # type: ignore[return-value]
+    if not _may_have_hypers(value):
+        return value
+    names = _tunable(type(value))  # type: ignore[arg-type]
+    made = object.__new__(type(value))
+    for name, own in vars(value).items():
+        object.__setattr__(made, name, _without_numbers(own) if name in names else shape_of(own))
+    return made
+
+
+def stacked(values: Sequence[T], name: str, numbers: dict[str, tuple[Any, ...]]) -> T:
+    """An op that stands for ops of one shape: with hyperparameters, called after `name`, where these differ. What they
+    are is added to `numbers`: numbers and hyperparameters of the ops, in order."""
+    first = values[0]
+    if all(value == first for value in values):
+        return first
+    if isinstance(first, float | Hyper):
+        numbers[name] = tuple(values)
+        return Hyper(default(first), name)  # type: ignore[return-value]
+    if isinstance(first, tuple):
+        parts = zip(*values, strict=True)
+        return tuple(stacked(part, f"{name}_{i}", numbers) for i, part in enumerate(parts))  # type: ignore[return-value]
+    made = object.__new__(type(first))
+    for key in vars(first):
+        object.__setattr__(made, key, stacked([vars(value)[key] for value in values], f"{name}_{key}", numbers))
+    return made
+
+
+def _without_numbers(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_without_numbers, value))
+    ordinary = isinstance(value, Hyper) or (isinstance(value, float) and value != 0)
+    return _ANY if ordinary else value
+
+
+@lru_cache
+def _tunable(op: type[Any]) -> frozenset[str]:
+    """The parameters of an op that may be hyperparameters."""
+    return frozenset(name for name, one in op.__pydantic_fields__.items() if "Hyper" in str(one.annotation))
 
 
 def settled(op: T) -> T:

@@ -1,18 +1,22 @@
 """Rolling: repeated blocks of a list of nodes, found on the graph, however they were written.
 
-A block is repeated where node after node has the same op and type, and the same distance to each operand, as the node
-one period before. A backend then runs one block in a loop, whose time to compile does not depend on the depth.
+A block is repeated where node after node has the same op but for numbers in it, the same type, and the same distance
+to each operand, as the node one period before. A backend then runs one block in a loop, whose time to compile does not
+depend on the depth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ntc.ir.graph import Node
+from ntc.ir.hyper import Hyper, shape_of, stacked
 from ntc.ir.kernel import GaussianIntegral, Window
 from ntc.ir.types import Type
 
@@ -24,7 +28,7 @@ _LONGEST_PERIOD = 256
 
 @dataclass(frozen=True)
 class Run:
-    """Blocks of one structure, each of which reads the one before it.
+    """Blocks of one structure, each of which reads the one before it. They may differ in numbers, as scales.
 
     Attributes:
       before: names of what the first block reads in place of a block before it, by position; None where nothing is
@@ -36,6 +40,21 @@ class Run:
     before: tuple[str | None, ...]
     blocks: tuple[tuple[Node, ...], ...]
     carried: tuple[int, ...]
+
+    @cached_property
+    def block(self) -> tuple[Node, ...]:
+        """The second block, whose operands are in the first; with hyperparameters where blocks differ in a number."""
+        alike = zip(*self.blocks, strict=True)
+        ops = [stacked([node.op for node in nodes], f"block_{i}", {}) for i, nodes in enumerate(alike)]
+        return tuple(replace(node, op=op) for node, op in zip(self.blocks[1], ops, strict=True))
+
+    @cached_property
+    def numbers(self) -> Mapping[str, tuple[float | Hyper, ...]]:
+        """What these are in every block."""
+        found: dict[str, tuple[Any, ...]] = {}
+        for i, nodes in enumerate(zip(*self.blocks, strict=True)):
+            stacked([node.op for node in nodes], f"block_{i}", found)
+        return found
 
     @property
     def nodes(self) -> Iterable[Node]:
@@ -86,7 +105,7 @@ class _Finder:
         """Equal ones are the same op and type with operands at the same distances."""
         node = self._nodes[i]
         operands = tuple(i - self._index[x] if x in self._index else _outside(node, x) for x in node.operands)
-        return type(node.op), node.op, node.type, operands
+        return type(node.op), shape_of(node.op), node.type, operands
 
     def longest(self, start: int) -> tuple[int, Run] | None:
         """The run from `start` on that covers most nodes, and where it begins. Of equal ones, the shortest block, and
@@ -139,7 +158,8 @@ class _Finder:
         before: list[str | None] = [None] * period
         for i in range(first, first + period):
             node, like = self._nodes[i], self._nodes[i + period]
-            if (node.op, node.type, len(node.operands)) != (like.op, like.type, len(like.operands)):
+            ops = shape_of(node.op), shape_of(like.op)
+            if (ops[0], node.type, len(node.operands)) != (ops[1], like.type, len(like.operands)):
                 return None
             for own, other in zip(node.operands, like.operands, strict=True):
                 place = self._index.get(other, -1) - first - period

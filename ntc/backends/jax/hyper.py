@@ -60,4 +60,11 @@ def _scalar(hyper: Hyper, value: Any, dtype: Any) -> Any:
 
 def bound(op: T, values: Values | None) -> T:
     """The op with these numbers or arrays in the place of hyperparameters; without values, with their own."""
-    return mapped(op, lambda hyper: hyper.value if values is None else values[hyper.name])
+    return mapped(op, lambda hyper: number_of(hyper, values))
+
+
+def number_of(number: float | Hyper, values: Values | None) -> Any:
+    """The number or array that a parameter is."""
+    if isinstance(number, Hyper):
+        return number.value if values is None else values.get(number.name, number.value)
+    return number

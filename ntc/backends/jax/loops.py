@@ -120,7 +120,7 @@ class _Program:
         scope.margins, scope.readers = margins_of(self.graph, items), readers_of(nodes)
         scope.series_alone = self.series_alone
         for item in items:
-            block = item.blocks[1] if isinstance(item, Run) else (item,)
+            block = item.block if isinstance(item, Run) else (item,)
             blocks = item.blocks if isinstance(item, Run) else (block,)
             found = [(i, f) for i, alike in enumerate(zip(*blocks, strict=True)) for f in self._functions(alike, twins)]
 

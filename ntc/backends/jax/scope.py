@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ntc.backends.jax.block import Block, Lanes, Margins, layout_of, repeat_columns, with_margins
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.emit import EMITTERS
-from ntc.backends.jax.hyper import bound
+from ntc.backends.jax.hyper import bound, number_of
 from ntc.backends.jax.inputs import read
 from ntc.backends.jax.roots import Key, Keys, root, root_keys
 from ntc.backends.jax.windows import Masks
@@ -248,13 +248,15 @@ class Scope:
 
     def _emit_run(self, run: Run, results: Callable[[Scope], Any]) -> Any:
         """One block in a loop. It is traced under the names of the second block, whose operands are in the first."""
-        first, block, last = run.blocks[0], run.blocks[1], run.blocks[-1]
+        first, block, last = run.blocks[0], run.block, run.blocks[-1]
         self.values.settle()
 
-        def step(carry: tuple[jax.Array, ...], roots: Any) -> Any:
+        def step(carry: tuple[jax.Array, ...], given: Any) -> Any:
+            roots, numbers = given
             scope = replace(
                 self, values=Values(self.values), found=dict(self.found), roots1={}, shifted=dict(self.shifted)
             )
+            scope.hyper = {**(self.hyper or {}), **numbers}
             scope.kept = frozenset(block[i].name for i in run.carried)
             for position, array in zip(run.carried, carry, strict=True):
                 scope.values[first[position].name] = self._block(first[position], array)
@@ -270,11 +272,19 @@ class Scope:
         integrals = list(alike.values())  # one of those that read the same: XLA would bring that for each of them
         roots = [self._stacked_roots(run, block.index(node)) for node in integrals]
         carry, stacked = jax.lax.scan(
-            jax.checkpoint(step, prevent_cse=False), self._before(run), roots, length=len(run.blocks)
+            jax.checkpoint(step, prevent_cse=False),
+            self._before(run),
+            (roots, self._numbers(run)),
+            length=len(run.blocks),
         )
         for position, array in zip(run.carried, carry, strict=True):
             self.values[last[position].name] = self._block(last[position], array)
         return stacked
+
+    def _numbers(self, run: Run) -> dict[str, jax.Array]:
+        """The numbers in which blocks differ, (blocks,)."""
+        found = {name: [number_of(value, self.hyper) for value in values] for name, values in run.numbers.items()}
+        return {name: jnp.stack([jnp.asarray(x, self.x1.dtype) for x in values]) for name, values in found.items()}
 
     def _block(self, node: Node, array: jax.Array) -> Block:
         return Block(array, self.lanes(covariance(node.type)), self.columns, self.margins.get(node.name, ()))

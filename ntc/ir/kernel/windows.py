@@ -9,10 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from ntc.errors import VerifyError
+from ntc.ir.hyper import TunableReal
 from ntc.ir.kernel.dense import bias, tap
 from ntc.ir.offsets import Offsets
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance, same_form
-from ntc.ir.schema import MAX_EXTENT, Count, Extent, Padding, Scale, frozen
+from ntc.ir.schema import MAX_EXTENT, Count, Extent, Padding, frozen
 from ntc.ir.sliding import Sliding, per_axis, slide
 from ntc.ir.types import CovarianceType, Form, Spatial, Type
 
@@ -54,8 +55,8 @@ class Window(KernelOp):
     stride: Extent = 1
     dilation: Extent = 1
     padding: Padding = "same"
-    w_std: Scale = 1.0
-    b_std: Scale = 0.0
+    w_std: TunableReal = 1.0
+    b_std: TunableReal = 0.0
     lowering: ConvLowering = "separable"
     pads: Pads = ()
 
