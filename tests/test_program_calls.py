@@ -290,3 +290,13 @@ def test_float64_inside_float32_computations_is_refused() -> None:
         jax.jit(lambda x: program(x).ntk)(x)
     with jax.enable_x64(True):
         assert jax.jit(lambda x: program(x).ntk)(x).dtype == np.float64
+
+
+def test_a_large_matrix_within_jit() -> None:
+    """Protects from a crash of XLA:CPU (jaxlib 0.10.2), which takes the process along: k(x, x) of a thousand examples
+    and more, symmetric to the last bit."""
+    program = build(nn.input(2) >> nn.dense(1) >> nn.relu() >> nn.dense(1))
+    x = np.random.default_rng(0).normal(size=(1100, 2)).astype(np.float32)
+    found = jax.jit(lambda x: program(x).ntk)(x)
+    assert np.array_equal(found, found.T)
+    assert_close(found[:3], program(x[:3], x).ntk, "float32")

@@ -225,15 +225,20 @@ def _diagonal_only(scope: Scope, node: Node, type_: CovarianceType, operands: li
 
 
 def _mirror(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
-    """Entry (n, p; m, p') with (n, p) after (m, p') in order takes the value of (m, p'; n, p)."""
+    """Entry (n, p; m, p') with (n, p) after (m, p') in order takes the value of (m, p'; n, p).
+
+    As a sum of what is kept and what is mirrored: XLA:CPU of jaxlib 0.10.2 crashes on a choice between a matrix and its
+    transpose of 1,000 rows or more.
+    """
     x = to_dense(operands[0])
     row = column = jnp.zeros((), jnp.int32)
-    transposed = x
     for first in range(0, x.ndim, 2):
         row = row * x.shape[first] + _index_along(x, first)
         column = column * x.shape[first + 1] + _index_along(x, first + 1)
-        transposed = jnp.swapaxes(transposed, first, first + 1)
-    return from_dense(jnp.where(row <= column, x, transposed), type_)
+    mirrored = jnp.where(row < column, x, 0)
+    for first in range(0, x.ndim, 2):
+        mirrored = jnp.swapaxes(mirrored, first, first + 1)
+    return from_dense(jnp.where(row <= column, x, 0) + mirrored, type_)
 
 
 def _edge_sum(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
