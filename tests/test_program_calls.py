@@ -299,4 +299,4 @@ def test_a_large_matrix_within_jit() -> None:
     x = np.random.default_rng(0).normal(size=(1100, 2)).astype(np.float32)
     found = jax.jit(lambda x: program(x).ntk)(x)
     assert np.array_equal(found, found.T)
-    assert_close(found[:3], program(x[:3], x).ntk, "float32")
+    np.testing.assert_allclose(found[:3], program(x[:3], x).ntk, atol=1e-3)

@@ -427,8 +427,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/backends/jax/emit.py",
-        "jnp.where(row <= column, x, transposed)",
-        "jnp.where(row <= column, x, x)",
+        "jnp.where(row <= column, x, 0) + mirrored",
+        "x",
         "jax, mirror: symmetry to the last bit",
     ),
     Mutation(
@@ -529,8 +529,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/backends/jax/hyper.py",
-        "hyper.value if values is None else values[hyper.name]",
-        "hyper.value",
+        "values.get(number.name, number.value)",
+        "number.value",
         "hyperparameters: values that are given",
     ),
     Mutation(

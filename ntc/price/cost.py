@@ -101,10 +101,7 @@ def tiles_of(
     graph: Graph, rates: Rates, n1: int, n2: int, symmetric: bool, memory: int, workers: int
 ) -> tuple[Tiling, int]:
     """The tiling that the program chooses, and how many tiles are computed."""
-    tiling = Tiling.choose(graph, n1, n2, rates.target, memory, workers)
-    if symmetric and tiling.rows * tiling.columns < n1 * n2:
-        side = min(tiling.rows, tiling.columns)
-        tiling = Tiling(side, side)
+    tiling = Tiling.choose(graph, n1, n2, rates.target, memory, workers, symmetric)
     rows, columns = -(-n1 // tiling.rows), -(-n2 // tiling.columns)
     return tiling, rows * (rows + 1) // 2 if symmetric else rows * columns
 

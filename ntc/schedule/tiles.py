@@ -20,6 +20,10 @@ _LANES = 8
 _PREFERRED_BYTES = 64 * 2**20
 """What values that are kept whole may use in a tile on a CPU: beyond this, larger tiles are no faster."""
 
+_FLAT_SIDE, _FLAT_BYTES = 1024, 256 * 2**20
+"""The same for examples without positions, of which XLA computes one tile on all cores: a product of matrices, and
+fusions over all entries. At 256 examples both are a third slower."""
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -32,6 +36,11 @@ class Needs:
 
     pair: int
     positions: int
+
+    @property
+    def flat(self) -> bool:
+        """Whether there are no positions."""
+        return self.positions == 1
 
     @classmethod
     def of(cls, graph: Graph) -> Needs:
@@ -67,8 +76,11 @@ class Tiling:
     columns: int
 
     @classmethod
-    def choose(cls, graph: Graph, n1: int, n2: int, target: Target, memory: int, workers: int = 1) -> Tiling:
-        """Near-square tiles for `workers` at a time, which together use at most about `memory` bytes.
+    def choose(
+        cls, graph: Graph, n1: int, n2: int, target: Target, memory: int, workers: int = 1, symmetric: bool = False
+    ) -> Tiling:
+        """Near-square tiles for `workers` at a time, which together use at most about `memory` bytes; of a symmetric
+        matrix, of which tiles below the diagonal are not computed, squares.
 
         A tile has at least one pair. Raises LimitError if that exceeds physical memory.
         """
@@ -78,11 +90,15 @@ class Tiling:
                 f"one pair of examples needs about {needs.pair / 2**30:.1f} GiB, more than this machine has",
                 hint="stride or pool before the layers with large images, or end in flatten",
             )
-        preferred = _PREFERRED_BYTES if target == "cpu" else memory
+        flat = needs.flat and target == "cpu"
+        preferred = _FLAT_BYTES if flat else _PREFERRED_BYTES if target == "cpu" else memory
         pairs = max(1, min(preferred, memory // workers) // max(1, needs.pair))
         side = min(isqrt(pairs), cls._useful_side(target, needs))
+        if flat and symmetric:
+            side = min(side, max(-(-n1 // 2), 32 * _LANES))
         rows, columns = _balanced(n1, max(1, min(pairs // max(1, min(side, n2)), side))), _balanced(n2, side)
-        return cls(rows, columns)._for(workers, n1, n2)
+        tiling = cls(rows, columns) if flat else cls(rows, columns)._for(workers, n1, n2)
+        return tiling.squares if symmetric and tiling.rows * tiling.columns < n1 * n2 else tiling
 
     @property
     def squares(self) -> Tiling:
@@ -93,6 +109,8 @@ class Tiling:
     @classmethod
     def _useful_side(cls, target: Target, needs: Needs) -> int:
         """Beyond this many examples, rows of memory are long enough and marginals cost nothing."""
+        if needs.flat and target == "cpu":
+            return _FLAT_SIDE
         entries = CHUNK_BYTES[target] // (4 * needs.positions)
         return min(max(entries, 4 * _LANES), 32 * _LANES) if target == "cpu" else max(entries, 32 * _LANES)
 

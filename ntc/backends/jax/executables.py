@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import cache
+from math import prod
 from threading import Lock
 from typing import Any
 
@@ -12,8 +13,12 @@ import jax
 from ntc.errors import UnsupportedError
 from ntc.ir.types import Target
 
+_MANY_PAIRS = 2**16
+"""Of examples without positions: of more, a computation takes longer than it is to be compiled for longer."""
+
 COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
-    # The older emitters of XLA:CPU, which jax 0.11.2 has no more, compile in two thirds of the time; as fast code.
+    # The older emitters of XLA:CPU, which jax 0.11.2 has no more, compile in two thirds of the time; code for chunks of
+    # lanes is as fast, that for whole matrices is slower by a tenth to a third (`steady`).
     "cpu": {"xla_cpu_use_fusion_emitters": False},
     "cuda": {},
     "tpu": {},
@@ -21,9 +26,10 @@ COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
 """What is asked of the compiler. Only time depends on it, so that a version without one of them is asked without it."""
 
 
-def options(target: Target) -> dict[str, bool]:
-    """Those of `COMPILER_OPTIONS` that the compiler of the installed JAX takes."""
-    return {name: value for name, value in COMPILER_OPTIONS[target].items() if _takes(name, value)}
+def options(target: Target, steady: bool = False) -> dict[str, bool]:
+    """Those of `COMPILER_OPTIONS` that the compiler of the installed JAX takes; none where speed matters more than the
+    time to compile."""
+    return {} if steady else {name: value for name, value in COMPILER_OPTIONS[target].items() if _takes(name, value)}
 
 
 @cache
@@ -50,8 +56,9 @@ def device_of(target: Target) -> jax.Device:
 class Executables:
     """What has been compiled for a target. Threads that ask for the same one wait for it."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, target: Target, flat: bool = False) -> None:
+        """`flat` are those of examples without positions."""
+        self._target, self._flat = target, flat
         self._known: dict[Hashable, Any] = {}
         self._lock = Lock()
 
@@ -62,5 +69,6 @@ class Executables:
         """The jitted function compiled for arguments like these, which was compiled before if the key was seen."""
         with self._lock:
             if key not in self._known:
-                self._known[key] = function().lower(*arguments, **named).compile(options(self._target))
+                steady = self._flat and prod(x.shape[0] for x in arguments[:2]) >= _MANY_PAIRS
+                self._known[key] = function().lower(*arguments, **named).compile(options(self._target, steady))
             return self._known[key]

@@ -74,6 +74,8 @@ class NearPairs:
             i, j = (x[start : start + self._pairs] for x in (rows, columns))
             found = self._exact(x1[i], (x1 if x2 is None else x2)[j], scales)
             for name, values in found.items():
+                if not result[name].flags.writeable:
+                    result[name] = result[name].copy()
                 result[name][i, j] = values
                 if x2 is None:
                     result[name][j, i] = _transposed(values)

@@ -36,7 +36,7 @@ from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 from ntc.price import Cost, known_rates, price
-from ntc.schedule.tiles import Tiling, default_memory
+from ntc.schedule.tiles import Needs, Tiling, default_memory
 
 _FEW_PAIRS = 16
 """Fewer pairs of examples are never worth a test."""
@@ -72,7 +72,7 @@ class Program(Portable):
         self.target = target
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
-        self._executables = Executables(target)
+        self._executables = Executables(target, Needs.of(graphs["cross"]).flat)
         self._tested: bool | None = None
         self._long: dict[tuple[int, int | None], bool] = {}
         self._tilings = cache(lambda *given: Tiling.choose(self.graphs["cross"], *given))
@@ -347,9 +347,7 @@ class Program(Portable):
         result: Values = {k: np.empty(shape_of(self.graphs["cross"], k, n1, n2), x1.dtype) for k in self._labels}
         if not n1 or not n2:
             return result
-        tiling = self._tiling(n1, n2, memory)
-        if x2 is None and tiling.rows * tiling.columns < n1 * n2:
-            tiling = tiling.squares
+        tiling = self._tiling(n1, n2, memory, x2 is None)
         if self.devices > 1:
             tiling = even(tiling, self.devices, n1, n2, x2 is None)
             self._shard(TiledMatrix(x1, x2, tiling, result), scales, progress)
@@ -393,6 +391,6 @@ class Program(Portable):
         found = self._on_device("cross", rows, rows, hyper=hyper, equal=True)
         return {name: mirrored(value) for name, value in found.items()}
 
-    def _tiling(self, n1: int, n2: int, memory: int | None) -> Tiling:
+    def _tiling(self, n1: int, n2: int, memory: int | None, symmetric: bool = False) -> Tiling:
         limit = default_memory() if memory is None else memory
-        return self._tilings(n1, n2, self.target, limit, workers(self.target))
+        return self._tilings(n1, n2, self.target, limit, workers(self.target), symmetric)

@@ -32,7 +32,7 @@ class TiledMatrix:
     """The matrix k(x1, x2), or k(x1, x1) if x2 is None, whose tiles are being computed.
 
     Attributes:
-      result: where tiles are written, by kernel.
+      result: where tiles are written, by kernel; of one tile, what is found, which may be read only.
     """
 
     x1: Examples
@@ -68,6 +68,9 @@ class TiledMatrix:
         rows, columns = slice(i, i + self.tiling.rows), slice(j, j + self.tiling.columns)
         for name, value in values.items():
             whole = self.result[name]
+            if value.shape == whole.shape:  # not copied
+                self.result[name] = value
+                continue
             tile = value[: len(self.x1[rows]), : len(self._columns[columns])]
             whole[rows, columns] = tile
             if self.symmetric and i != j:
