@@ -15,6 +15,7 @@ from benchmarks import (
     accuracy,
     chunk_size,
     conv_lowering,
+    dense,
     devices,
     duals,
     finite,
@@ -30,6 +31,7 @@ from benchmarks.measure import environment
 
 BENCHMARKS: dict[str, Callable[[bool], str]] = {
     "accuracy": accuracy.main,
+    "dense": dense.main,
     "devices": devices.main,
     "duals": duals.main,
     "finite": finite.main,

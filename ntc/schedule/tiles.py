@@ -95,7 +95,7 @@ class Tiling:
         pairs = max(1, min(preferred, memory // workers) // max(1, needs.pair))
         side = min(isqrt(pairs), cls._useful_side(target, needs))
         if flat and symmetric:
-            side = min(side, max(-(-n1 // 2), 32 * _LANES))
+            side = min(side, _FLAT_SIDE // 2)  # so that less is computed twice
         rows, columns = _balanced(n1, max(1, min(pairs // max(1, min(side, n2)), side))), _balanced(n2, side)
         tiling = cls(rows, columns) if flat else cls(rows, columns)._for(workers, n1, n2)
         return tiling.squares if symmetric and tiling.rows * tiling.columns < n1 * n2 else tiling

@@ -55,7 +55,7 @@ def _mixed(phi: Sinusoid, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same
     if is_number(weight, 0):
         return odd
     k, _ = settled(k, v1, v2, same)
-    even: jax.Array = weight * jnp.exp(-square * k - square * (v1 + v2) / 2)
+    even: jax.Array = weight * jnp.exp(-(square * k) - square * (v1 + v2) / 2)  # as in `_fast_waves`
     return odd + even
 
 
