@@ -71,7 +71,7 @@ class Angle(NamedTuple):
 def per_example(k: jax.Array, function: Callable[[jax.Array], jax.Array], *variances: jax.Array) -> Any:
     """The function of each, kept apart from what is computed for every pair, where there are fewer of them."""
     found = tuple(map(function, variances))
-    fewer = all(v.size < k.size for v in variances)
+    fewer = all(v.shape != k.shape for v in variances)  # sizes may be symbols, which have no order
     return lax.optimization_barrier(found) if fewer else found  # type: ignore[no-untyped-call]
 
 
