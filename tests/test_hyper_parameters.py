@@ -370,3 +370,16 @@ def test_a_hyperparameter_is_one_wherever_it_stands() -> None:
         slope = jax.grad(lambda value: program(X[0, 0], hyper={"shared": value}).nngp.sum())(jnp.asarray(0.8))
     assert abs(float(slope) - (reference(0.8 + 1e-5) - reference(0.8 - 1e-5)) / 2e-5) < 1e-8
     assert isinstance(shared, Hyper)
+
+
+def test_traced_parameters_behind_a_given_kernel() -> None:
+    """Protects networks that continue from a kernel: whether an integral may be infinite is asked of known numbers."""
+    below = stax.Dense(3, 1.1, 0.2)[2](X[0, 0])
+
+    def total(b: Any) -> Any:
+        return stax.serial(stax.Gaussian(0.9, b), stax.Dense(1))[2](below).ntk.sum()
+
+    with jax.enable_x64(True):
+        slope = jax.grad(total)(jnp.asarray(-0.4))
+        difference = (total(-0.4 + 1e-5) - total(-0.4 - 1e-5)) / 2e-5
+    np.testing.assert_allclose(slope, difference, rtol=1e-5)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ntc.ir.graph import Node
 from ntc.ir.hyper import Hyper, shape_of, stacked
 from ntc.ir.kernel import GaussianIntegral, Window
+from ntc.ir.op import Op
 from ntc.ir.types import Type
 
 LEAST_REPEATS = 3
@@ -44,17 +45,19 @@ class Run:
     @cached_property
     def block(self) -> tuple[Node, ...]:
         """The second block, whose operands are in the first; with hyperparameters where blocks differ in a number."""
-        alike = zip(*self.blocks, strict=True)
-        ops = [stacked([node.op for node in nodes], f"block_{i}", {}) for i, nodes in enumerate(alike)]
+        ops, _ = self._stacked
         return tuple(replace(node, op=op) for node, op in zip(self.blocks[1], ops, strict=True))
 
-    @cached_property
+    @property
     def numbers(self) -> Mapping[str, tuple[float | Hyper, ...]]:
-        """What these are in every block."""
-        found: dict[str, tuple[Any, ...]] = {}
-        for i, nodes in enumerate(zip(*self.blocks, strict=True)):
-            stacked([node.op for node in nodes], f"block_{i}", found)
-        return found
+        """The values of these hyperparameters in every block: numbers, or hyperparameters of the network."""
+        return self._stacked[1]
+
+    @cached_property
+    def _stacked(self) -> tuple[list[Op], dict[str, tuple[Any, ...]]]:
+        numbers: dict[str, tuple[Any, ...]] = {}
+        alike = enumerate(zip(*self.blocks, strict=True))
+        return [stacked([node.op for node in nodes], f"block_{i}", numbers) for i, nodes in alike], numbers
 
     @property
     def nodes(self) -> Iterable[Node]:
@@ -97,6 +100,7 @@ class _Finder:
         self._last_use = {x: i for i, node in enumerate(nodes) for x in node.operands}
         self._filtered = {x for node in nodes if isinstance(node.op, Window) for x in node.operands}
         self._last_use |= dict.fromkeys(used_later, len(nodes))
+        self._shapes = [shape_of(node.op) for node in nodes]
         numbers: dict[object, int] = {}
         signatures = [numbers.setdefault(self._signature(i), len(numbers)) for i in range(len(nodes))]
         self._signatures = np.array(signatures, np.intp)
@@ -105,7 +109,7 @@ class _Finder:
         """Equal ones are the same op and type with operands at the same distances."""
         node = self._nodes[i]
         operands = tuple(i - self._index[x] if x in self._index else _outside(node, x) for x in node.operands)
-        return type(node.op), shape_of(node.op), node.type, operands
+        return type(node.op), self._shapes[i], node.type, operands
 
     def longest(self, start: int) -> tuple[int, Run] | None:
         """The run from `start` on that covers most nodes, and where it begins. Of equal ones, the shortest block, and
@@ -158,7 +162,7 @@ class _Finder:
         before: list[str | None] = [None] * period
         for i in range(first, first + period):
             node, like = self._nodes[i], self._nodes[i + period]
-            ops = shape_of(node.op), shape_of(like.op)
+            ops = self._shapes[i], self._shapes[i + period]
             if (ops[0], node.type, len(node.operands)) != (ops[1], like.type, len(like.operands)):
                 return None
             for own, other in zip(node.operands, like.operands, strict=True):

@@ -53,8 +53,12 @@ class Needs:
             inside = 0 if looped else sum(_arrays(node) * covariance(node.type).entries for node in group.nodes)
             kept += stored
             working = max(working, inside, 2 * stored)
-        positions = [prod(covariance(node.type).spatial) for node in graph.nodes if is_cross(node)]
-        return cls(itemsize * (kept + working), max(positions, default=1))
+        return cls(itemsize * (kept + working), positions_of(graph))
+
+
+def positions_of(graph: Graph) -> int:
+    """Of the largest image between two examples."""
+    return max((prod(covariance(node.type).spatial) for node in graph.nodes if is_cross(node)), default=1)
 
 
 def _arrays(node: Node) -> int:

@@ -82,7 +82,7 @@ class Continued:
 
     def _check_finite(self, graph: Graph, outputs: Arrays) -> None:
         """Raises NonFiniteError where what is known is not finite as the integral of a nonlinearity is infinite."""
-        if not (phis := limited(graph)) or is_traced(outputs):
+        if is_traced(outputs) or not (phis := limited(graph)):
             return
         if not all(np.isfinite(x).all() for x in outputs.values()):
             listed = ", ".join(sorted({f"{phi.name} from {phi.largest_variance:.6g} on" for phi in phis.values()}))

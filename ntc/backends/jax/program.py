@@ -36,7 +36,7 @@ from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 from ntc.price import Cost, known_rates, price
-from ntc.schedule.tiles import Needs, Tiling, default_memory
+from ntc.schedule.tiles import Tiling, default_memory, positions_of
 
 _FEW_PAIRS = 16
 """Fewer pairs of examples are never worth a test."""
@@ -72,7 +72,7 @@ class Program(Portable):
         self.target = target
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
-        self._executables = Executables(target, Needs.of(graphs["cross"]).flat)
+        self._executables = Executables(target, positions_of(graphs["cross"]) == 1)
         self._tested: bool | None = None
         self._long: dict[tuple[int, int | None], bool] = {}
         self._tilings = cache(lambda *given: Tiling.choose(self.graphs["cross"], *given))

@@ -9,25 +9,19 @@ import jax
 import jax.numpy as jnp
 
 from ntc.backends.jax.duals.family import Family, Same, settled, variance
-from ntc.backends.jax.duals.single import Angle, in_single, per_example
+from ntc.backends.jax.duals.single import Angle, determinant, in_single, per_example
 from ntc.ir.ops import ErrorFunction, Gelu
-
-
-def _determinant(s: Any, gap: jax.Array, v1: jax.Array, v2: jax.Array) -> jax.Array:
-    """(1 + s v1) (1 + s v2) - s^2 k^2, summed without cancellation: it is never below 1."""
-    determinant: jax.Array = 1 + s * (v1 + v2) + s**2 * gap
-    return determinant
 
 
 def _arcsine(s: Any, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
     """asin(s k / sqrt(p)) = atan2(s k, sqrt(p - s^2 k^2)), which keeps its digits near one."""
     k, gap = settled(k, v1, v2, same)
-    return jnp.arctan2(s * k, jnp.sqrt(_determinant(s, gap, v1, v2)))
+    return jnp.arctan2(s * k, jnp.sqrt(determinant(s, gap, v1, v2)))
 
 
 def _slope(s: Any, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
     _, gap = settled(k, v1, v2, same)
-    slope: jax.Array = s / jnp.sqrt(_determinant(s, gap, v1, v2))
+    slope: jax.Array = s / jnp.sqrt(determinant(s, gap, v1, v2))
     return slope
 
 

@@ -59,13 +59,19 @@ class Angle(NamedTuple):
         k, gap = settled(k, v1, v2, same)
         u1, u2 = per_example(k, lambda v: 1 / lax.sqrt(1 + s * v), v1, v2)
         scale, sine = u1 * u2, s * k * u1 * u2
-        cosine = lax.sqrt(1 + s * (v1 + v2) + s**2 * gap) * scale
+        cosine = lax.sqrt(determinant(s, gap, v1, v2)) * scale
         size = lax.abs(sine)
         small = size <= 0.5
         x = where(small, size, cosine * lax.sqrt(0.5 / (1 + size)))
         turn = x + x * x * x * polynomial(_ARCSINE, x * x)
         acute = where(small, turn, pi / 2 - 2 * turn)
         return cls(where(sine < 0, -acute, acute), sine, cosine, scale)
+
+
+def determinant(s: Any, gap: jax.Array, v1: jax.Array, v2: jax.Array) -> jax.Array:
+    """(1 + s v1) (1 + s v2) - s^2 K^2 from gap = v1 v2 - K^2, summed without cancellation: it is never below 1."""
+    found: jax.Array = 1 + s * (v1 + v2) + s**2 * gap
+    return found
 
 
 def per_example(k: jax.Array, function: Callable[[jax.Array], jax.Array], *variances: jax.Array) -> Any:
