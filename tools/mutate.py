@@ -649,7 +649,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/ir/kernel/attention.py",
-        'order = 1 if self.distance == "manhattan" else 2',
+        'order = 1 if kind == "manhattan" else 2',
         "order = 2",
         "attention: the distance",
     ),

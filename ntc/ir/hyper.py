@@ -92,7 +92,7 @@ def mapped(value: T, function: Callable[[Hyper], Any]) -> T:
         return function(value)  # type: ignore[no-any-return]
     if isinstance(value, tuple):
         return tuple(mapped(x, function) for x in value)  # type: ignore[return-value]
-    if not _may_have_hypers(value) or not any(True for _ in hypers_of(value)):
+    if not _may_have_hypers(value) or not any(hypers_of(value)):
         return value
     made = object.__new__(type(value))
     for name, own in vars(value).items():
@@ -174,9 +174,14 @@ def parts(number: float | Hyper) -> tuple[float, Hyper | None]:
     return (1.0, number) if isinstance(number, Hyper) else (number, None)
 
 
+def is_known(number: object) -> bool:
+    """Whether a parameter is a number, and no hyperparameter or array that stands for one."""
+    return isinstance(number, int | float)
+
+
 def is_number(number: object, value: object) -> bool:
-    """Whether both are one number: a hyperparameter, or an array that stands for one, may become another."""
-    return isinstance(number, int | float) and isinstance(value, int | float) and number == value
+    """Whether both are known to be one number."""
+    return is_known(number) and is_known(value) and number == value
 
 
 def joined(known: Mapping[str, Hyper], more: Iterable[Hyper]) -> dict[str, Hyper]:

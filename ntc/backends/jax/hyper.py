@@ -59,12 +59,12 @@ def _scalar(hyper: Hyper, value: Any, dtype: Any) -> Any:
 
 
 def bound(op: T, values: Values | None) -> T:
-    """The op with these numbers or arrays in the place of hyperparameters; without values, with their own."""
+    """The op with these numbers or arrays in the place of hyperparameters; see `number_of`."""
     return mapped(op, lambda hyper: number_of(hyper, values))
 
 
 def number_of(number: float | Hyper, values: Values | None) -> Any:
-    """The number or array that a parameter is."""
+    """The number or array that a parameter is; of a hyperparameter without a value here, its own."""
     if isinstance(number, Hyper):
         return number.value if values is None else values.get(number.name, number.value)
     return number

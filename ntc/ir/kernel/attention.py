@@ -137,15 +137,24 @@ class EmbedPositions(Pointwise):
 
     def covariance(self, spatial: Spatial) -> Array:
         """R, (H, H', W, W', ...)."""
-        offsets = [np.arange(size)[None, :] - np.arange(size)[:, None] for size in spatial]
         if self.values:
-            along = (spread_positions(np.abs(offset), axis, spatial) for axis, offset in enumerate(offsets))
-            entries: Array = np.reshape(self.values, self.sizes)[tuple(along)]
+            entries: Array = np.reshape(self.values, self.sizes)[tuple(_offsets(spatial))]
             return entries
-        order = 1 if self.distance == "manhattan" else 2
-        distance = sum(spread_positions(np.abs(offset) ** order, axis, spatial) for axis, offset in enumerate(offsets))
-        r: Array = decayed(self.decay, self.rate, distance, np)
+        r: Array = decayed(self.decay, self.rate, distances(self.distance, spatial), np)
         return r
+
+
+def _offsets(spatial: Spatial) -> list[Array]:
+    """|p - p'| along every axis, to broadcast as (H, H', W, W', ...)."""
+    along = (np.abs(np.arange(size)[None, :] - np.arange(size)[:, None]) for size in spatial)
+    return [spread_positions(offset, axis, spatial) for axis, offset in enumerate(along)]
+
+
+def distances(kind: Distance, spatial: Spatial) -> Array:
+    """d of all pairs of positions, (H, H', W, W', ...)."""
+    order = 1 if kind == "manhattan" else 2
+    total: Array = sum(offset**order for offset in _offsets(spatial))  # type: ignore[assignment]
+    return total
 
 
 def decayed(decay: Decay | None, rate: Any, distance: Any, numpy: Any) -> Any:

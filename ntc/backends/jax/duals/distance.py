@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from ntc.backends.jax.duals.angle import excess, overlap
 from ntc.backends.jax.duals.family import root
-from ntc.ir.hyper import is_number
+from ntc.ir.hyper import is_known, is_number
 from ntc.ir.op import Activation
 from ntc.ir.types import Form
 
@@ -51,7 +51,7 @@ def dual(phi: Activation, x: jax.Array, half1: jax.Array, half2: jax.Array, own:
     gap, scale = _gap(x, half1, half2, own)
     if is_number(mean, 0):
         return jnp.zeros_like(gap)
-    bent = (b - a) ** 2 / (2 * (mean if is_number(mean, mean) else jnp.where(mean > 0, mean, 1))) * excess(gap, scale)
+    bent = (b - a) ** 2 / (2 * (mean if is_known(mean) else jnp.where(mean > 0, mean, 1))) * excess(gap, scale)
     return mean * (x - bent if gives == "distance" else 2 * scale - gap + bent)
 
 

@@ -11,7 +11,7 @@ from jax import lax
 from ntc.backends.jax.duals.family import Family, Same, clamped, root, settled, variance, where
 from ntc.backends.jax.duals.relu import cosine_of
 from ntc.backends.jax.duals.single import in_single, per_example
-from ntc.ir.hyper import is_number
+from ntc.ir.hyper import is_known, is_number
 from ntc.ir.ops import Exp, ExpNormalized, Gabor, Gaussian, Rbf, Sinusoid
 
 
@@ -60,7 +60,7 @@ def _mixed(phi: Sinusoid, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same
 
 
 def _weight(phi: Sinusoid) -> Any:
-    return phi.weight if is_number(phi.phase, phi.phase) else jnp.sin(phi.phase) ** 2
+    return phi.weight if is_known(phi.phase) else jnp.sin(phi.phase) ** 2
 
 
 def _sinusoid_dual(phi: Sinusoid, k: jax.Array, v1: jax.Array, v2: jax.Array, same: Same) -> jax.Array:
@@ -99,7 +99,7 @@ def _gabor_dual_dot(phi: Gabor, k: jax.Array, v1: jax.Array, v2: jax.Array, same
 def _determinant(phi: Gaussian, gap: jax.Array, v1: jax.Array, v2: jax.Array) -> jax.Array:
     """NaN where there is no integral, which is so for b > 0 alone."""
     found = 1 - 2 * phi.b * (v1 + v2) + 4 * phi.b**2 * gap
-    if isinstance(phi.b, float) and phi.b <= 0:
+    if is_known(phi.b) and phi.b <= 0:
         return found
     return jnp.where((found > 0) & (2 * phi.b * jnp.maximum(v1, v2) < 1), found, jnp.nan)
 

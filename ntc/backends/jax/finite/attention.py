@@ -15,7 +15,7 @@ from jax import lax
 from ntc.backends.jax.known import is_traced
 from ntc.ir import ops
 from ntc.ir.kernel import EmbedPositions
-from ntc.ir.kernel.attention import decayed, matrices
+from ntc.ir.kernel.attention import decayed, distances, matrices
 
 _einsum = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
 
@@ -56,10 +56,10 @@ def embedded(op: Any, weights: Mapping[str, jax.Array], x: jax.Array, spatial: t
 
 def _correlation(op: Any, spatial: tuple[int, ...]) -> Any:
     """R as a matrix of all pairs of positions; of a rate that is known, in float64."""
-    given = () if op.decay_values is None else spatial
-    distances = EmbedPositions(decay="inverse", distance=op.distance, values=op.decay_values or (), sizes=given)
-    r = matrices(distances.covariance(spatial), 0)
-    return r if given else decayed(op.decay, op.decay_rate, 1 / r - 1, jnp if is_traced(op.decay_rate) else np)
+    if op.decay_values is not None:
+        return matrices(EmbedPositions(values=op.decay_values, sizes=spatial).covariance(spatial), 0)
+    numpy = jnp if is_traced(op.decay_rate) else np
+    return decayed(op.decay, op.decay_rate, matrices(distances(op.distance, spatial), 0), numpy)
 
 
 @jax.custom_jvp
