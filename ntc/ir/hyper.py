@@ -27,7 +27,7 @@ class Hyper:
     Attributes:
       value: where the caller says nothing.
       name: letters, digits and underscores.
-      low, high: what values may be: the parameters that it stands for say so.
+      low, high: the range of its values, which is that of the parameters that it stands for.
     """
 
     value: float
@@ -115,8 +115,8 @@ def _may_have_hypers(value: Any) -> bool:
 
 
 def shape_of(value: T) -> T:
-    """An op without its tunable numbers: equal for ops that differ in these alone. Zeros stay, as what they
-    multiply is not computed."""
+    """An op with one placeholder for all tunable numbers, so that ops that differ in these alone are equal. Zeros stay:
+    a term with a factor of zero is not computed."""
     if isinstance(value, tuple):
         return tuple(map(shape_of, value))  # type: ignore[return-value]
     if not _may_have_hypers(value):
@@ -129,8 +129,10 @@ def shape_of(value: T) -> T:
 
 
 def stacked(values: Sequence[T], name: str, numbers: dict[str, tuple[Any, ...]]) -> T:
-    """An op that stands for ops of one shape: with hyperparameters, called after `name`, where these differ. What they
-    are is added to `numbers`: numbers and hyperparameters of the ops, in order."""
+    """One op for several of one shape, with a hyperparameter in the place of every number in which they differ.
+
+    The names of these begin with `name`. Their values, one for each of the ops in order, are added to `numbers`.
+    """
     first = values[0]
     if all(value == first for value in values):
         return first

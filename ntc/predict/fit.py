@@ -51,7 +51,7 @@ def fit(
     max_iterations: int = 100,
     progress: Callable[[int, float], None] | None = None,
 ) -> Fit:
-    """Maximises the log marginal likelihood over parameters, by L-BFGS-B, of positive ones on their logarithms.
+    """Maximises the log marginal likelihood over parameters, by L-BFGS-B; those that are positive by their logarithms.
 
     Args:
       kernel_of: function of the parameters with the training kernel (n, n) as value, which JAX can differentiate.

@@ -45,7 +45,8 @@ def _recorded(made: Layer, recipe: Recipe) -> Layer:
 
 
 def single(name: str, layer: GraphLayer, axes: Axes | None = None, hyper: Mapping[str, Any] | None = None) -> Layer:
-    """The layer of one op of `ntc.nn`, whose parameters do not depend on its input; values of its hyperparameters."""
+    """The layer of one op of `ntc.nn`, whose parameters do not depend on its input. `hyper` are values of its
+    hyperparameters, by name."""
     ops = (operation(layer),)
     entrywise = isinstance(ops[0], Elementwise | IdentityOp)
     return triple(Single(name, lambda layout, spatial: ops, axes, hyper=hyper or {}, entrywise=entrywise))

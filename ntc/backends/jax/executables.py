@@ -57,7 +57,7 @@ class Executables:
     """What has been compiled for a target. Threads that ask for the same one wait for it."""
 
     def __init__(self, target: Target, flat: bool = False) -> None:
-        """`flat` are those of examples without positions."""
+        """`flat`: whether examples have no positions, so that a large computation is one pass over pairs."""
         self._target, self._flat = target, flat
         self._known: dict[Hashable, Any] = {}
         self._lock = Lock()

@@ -32,7 +32,7 @@ class TiledMatrix:
     """The matrix k(x1, x2), or k(x1, x1) if x2 is None, whose tiles are being computed.
 
     Attributes:
-      result: where tiles are written, by kernel; of one tile, what is found, which may be read only.
+      result: where tiles are written, by kernel. A matrix of one tile is that tile, and may be read only.
     """
 
     x1: Examples
