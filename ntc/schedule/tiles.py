@@ -21,8 +21,8 @@ _PREFERRED_BYTES = 64 * 2**20
 """What values that are kept whole may use in a tile on a CPU: beyond this, larger tiles are no faster."""
 
 _FLAT_SIDE, _FLAT_BYTES = 1024, 256 * 2**20
-"""Side and bytes of a tile on a CPU for examples without positions. XLA spreads such a tile over all cores: a product of
-matrices, and a pass over its entries. With sides of 256 both are a third slower."""
+"""Side and bytes of a tile on a CPU for examples without positions. XLA spreads such a tile over all cores: a product
+of matrices, and a pass over its entries. With sides of 256 both are a third slower."""
 
 
 @dataclass(frozen=True)
