@@ -14,10 +14,10 @@ from benchmarks.measure import markdown
 from benchmarks.peer import peer_python, with_path
 
 CASES = {
-    "blocks5": ("5 residual blocks", 50),
-    "blocks20": ("20 residual blocks", 50),
-    "blocks80": ("80 residual blocks", 50),
-    "scales": ("15 layers, every one with its own scales", 50),
+    "blocks5": ("5 residual blocks", 10),
+    "blocks20": ("20 residual blocks", 10),
+    "blocks80": ("80 residual blocks", 5),
+    "scales": ("15 layers, every one with its own scales", 10),
     "attention": ("masked attention, trained networks", 3),
     "fourth_derivative": ("fourth derivative by the input, two gelu layers", 1),
 }
