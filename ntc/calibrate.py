@@ -18,9 +18,10 @@ from ntc.compiler import build
 from ntc.frontend import nn
 from ntc.frontend.layers import Layer, Network
 from ntc.ir.types import Target
+from ntc.ir.work import Work
 from ntc.price.cost import tiles_of
 from ntc.price.rates import CORE, Rates
-from ntc.price.work import Work, computations, tile_work
+from ntc.price.work import computations, tile_work
 from ntc.schedule.tiles import default_memory
 
 _KINDS = tuple(field.name for field in fields(Work))

@@ -23,11 +23,12 @@ from ntc.cli.main import run
 from ntc.compiler import lower
 from ntc.errors import InputError, ParameterError
 from ntc.ir import ops
+from ntc.ir.work import Work
 from ntc.price import ACCELERATORS, known_rates, largest, price, read_rates, write_rates
 from ntc.price.integrals import FROM_DISTANCES, INTEGRALS, TO_COVARIANCE
 from ntc.price.rates import CORE
 from ntc.price.store import rates_path
-from ntc.price.work import Work, tile_work
+from ntc.price.work import tile_work
 from tests.strategies import tensor_graphs
 
 ROOT = Path(__file__).parents[1]

@@ -510,15 +510,15 @@ MUTATIONS = (
         "rolling: what the first block reads",
     ),
     Mutation(
-        "ntc/passes/crop.py",
+        "ntc/ir/kernel/windows.py",
         "low = min(max(0, first), axis.size - 1)",
         "low = min(max(0, first + 1), axis.size - 1)",
         "crop: the first position read",
     ),
     Mutation(
-        "ntc/passes/crop.py",
-        "yield end - high",
-        "yield 0",
+        "ntc/ir/kernel/windows.py",
+        "return below[0] - begin, end - below[1]",
+        "return below[0] - begin, 0",
         "crop: zeros after the image",
     ),
     Mutation(
@@ -673,8 +673,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/backends/jax/emit.py",
-        "jnp.zeros_like(k), first, second, None",
-        "k, first, second, None",
+        "dual(op.phi, jnp.zeros_like(k), *",
+        "dual(op.phi, k, *",
         "dual_mean: covariance zero, in programs",
     ),
     Mutation(

@@ -177,3 +177,8 @@ def kernel_op(node: Node) -> KernelOp:
     if not isinstance(node.op, KernelOp):
         raise VerifyError(f"%{node.name}: {node.op.name} is not a kernel op", node.location)
     return node.op
+
+
+def covariance_operands(node: Node) -> tuple[str, ...]:
+    """Operands of a kernel node without the marginals of an integral, which are in no lane."""
+    return node.operands[:1] if kernel_op(node).integral else node.operands

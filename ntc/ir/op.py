@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -12,8 +13,9 @@ import numpy.typing as npt
 from ntc.errors import UnsupportedError, VerifyError
 from ntc.ir.hyper import Hyper
 from ntc.ir.offsets import Offsets
-from ntc.ir.sliding import Strided
-from ntc.ir.types import CovarianceType, Distribution, Form, Spatial, TensorType, Type
+from ntc.ir.sliding import Sliding, Strided
+from ntc.ir.types import CovarianceType, Distribution, DType, Form, Spatial, TensorType, Type
+from ntc.ir.work import Work
 
 MANY = 2**31
 """Greatest number of operands of an op that takes any number."""
@@ -28,11 +30,40 @@ class Op(ABC):
     name: ClassVar[str]
 
 
+Lanes = Literal["none", "same", "pooled", "removed", "mixed"]
+"""Which lanes of its operands a lane of a value is computed from: none, as they have no positions; the one that holds
+the same offsets, or those under the taps of a filter; lanes along every axis that a pooling reads; all, so that none
+are left; or any."""
+
+Interval = tuple[int, int]
+"""Positions from the first up to, without, the second."""
+
+Intervals = tuple[Interval, ...]
+"""One per spatial axis."""
+
+
 class KernelOp(Op):
-    """An operation on covariance functions."""
+    """An operation on covariance functions.
+
+    What passes, schedule, price and backends ask of an op, it answers itself: nothing here has a default, and the
+    families of `ntc.ir.kernel.families` answer only what follows from being of that family.
+    """
 
     arity: ClassVar[tuple[int, int]] = (1, 1)
     """Least and greatest number of operands."""
+
+    lanes: ClassVar[Lanes]
+    """Which lanes of the operands a lane of the result is computed from."""
+
+    rereads: ClassVar[bool]
+    """Whether an entry of an operand is read for several entries of the result, by a computation into which that of the
+    operand could be fused: not by a product of matrices."""
+
+    integral: ClassVar[bool]
+    """Whether the operands behind the first are marginals, which are read at p and at p' and in no lane."""
+
+    temporaries: ClassVar[int]
+    """Arrays of the size of the result that there are at once while it is computed whole, the result among them."""
 
     @abstractmethod
     def result(self, *operands: Type) -> CovarianceType:
@@ -42,15 +73,97 @@ class KernelOp(Op):
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         """Offsets of every operand that are read to compute the result at `offsets`."""
 
+    @abstractmethod
+    def slides(self, spatial: Spatial) -> tuple[Sliding | None, ...] | None:
+        """How positions of an operand of these sizes move with those of the result: per axis the geometry of a filter,
+        None where they are the same positions; None altogether where neither is so."""
+
+    @property
+    def filters(self) -> bool:
+        """Whether a lane is computed from one lane, of the entries under the taps of a filter."""
+        return self.lanes == "same" and self.rereads
+
+    @property
+    @abstractmethod
+    def steep(self) -> bool:
+        """Whether the slope of an integral is infinite where examples are equal: there, of a covariance that is an
+        error of eps off, the result is sqrt(eps) off."""
+
+    @property
+    @abstractmethod
+    def reading(self) -> KernelOp | None:
+        """What tells how arrays of examples are read for products of them, equal for ops that read the same; None if
+        they are not."""
+
+    @abstractmethod
+    def typed(self, dtype: DType, batch: tuple[str, ...]) -> KernelOp:
+        """The op for values of this type between these examples, where its own parameters name them."""
+
+    @abstractmethod
+    def positions_below(self, wanted: Intervals, spatial: Spatial) -> Intervals | None:
+        """Positions of an operand of these sizes that are read for those `wanted` of the result, per axis; None if the
+        op reads and computes all."""
+
+    @abstractmethod
+    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
+        """The op that computes the positions `kept`, of an operand of which the positions `below` are kept, before of
+        these sizes. Asked only where `positions_below` answers."""
+
+    @abstractmethod
+    def fold(self, *numbers: float | None) -> float | None:
+        """The number that every entry of the result is, of operands every entry of which is this number (None: they are
+        not known to be one); None if that is not known. A hyperparameter is no known number."""
+
+    @abstractmethod
+    def on_some(self, operands: Sequence[int]) -> KernelOp:
+        """The op on these of its operands alone, of which the others do not matter."""
+
+    @property
+    @abstractmethod
+    def neutral(self) -> float | None:
+        """An operand that is this number everywhere does not matter, as long as there are others; None if any does."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> bool:
+        """Whether the result, of one operand, is that operand."""
+
+    @property
+    @abstractmethod
+    def linear_in_distances(self) -> bool:
+        """Whether the op, applied to values in the distance form, gives its result in that form: it is linear, its
+        result where p' = p depends on entries where p' = p, and it has a scale other than zero."""
+
     def form(self, *operands: CovarianceType) -> Form:
         """Form of the result. Raises VerifyError if the op does not read its operands in theirs."""
+        if self.linear_in_distances:
+            return same_form(self, operands)
         if any(x.form != "covariance" for x in operands):
             raise VerifyError(f"{self.name} reads covariances, not distances")
         return "covariance"
 
+    @abstractmethod
+    def giving_distance(self) -> KernelOp | None:
+        """The op that gives its result in the distance form, of what stands between two examples in that form; None if
+        there is none."""
+
+    @abstractmethod
+    def reading_distance(self) -> KernelOp | None:
+        """The op that gives the same of its first operand in the distance form, and with more digits where examples are
+        nearly equal; None if there is none."""
+
+    @abstractmethod
+    def variance_operands(self, operands: tuple[str, ...], side: int) -> tuple[str, ...] | None:
+        """Those of which the op gives the variances of the first (`side` 0) or second examples, of `operands` between
+        both; None if they are the variances of the operands."""
+
     def operations(self, *operands: Type) -> int:
         """Floating-point operations per entry of the result: what `ntc explain` counts, not a time."""
         return 0
+
+    @abstractmethod
+    def work(self, result: CovarianceType, *operands: Type) -> Work:
+        """Work per entry of the result, in the units of `ntc.price`."""
 
     @abstractmethod
     def reference(self, result: CovarianceType, *operands: Array) -> Array:

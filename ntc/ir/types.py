@@ -94,6 +94,11 @@ class CovarianceType:
         return cls(dtype, batch, spatial, tuple(Offsets.full(size) for size in spatial), spatial)
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of an entry."""
+        return 4 if self.dtype == "f32" else 8
+
+    @property
     def lanes(self) -> int:
         """Number of residues of offsets that are stored, over all axes together."""
         return prod(map(Offsets.count, self.offsets, self.moduli))

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Add, Affine, Covariance, Dual, DualDot, GaussianIntegral, Gram, Reduce, Select, Window
+from ntc.ir.graph import Graph, Node, covariance_operands, kernel_op
+from ntc.ir.kernel import Covariance
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import covariance
 from ntc.ir.schema import frozen
@@ -45,18 +45,18 @@ def chosen(graph: Graph, everywhere: bool) -> frozenset[str]:
     candidates: dict[str, Node] = {}
     for node in graph.nodes:
         type_ = covariance(node.type)
-        if (everywhere or (type_.dtype == "f32" and type_.lanes == 1)) and _is_candidate(node, candidates):
+        if (everywhere or (type_.dtype == "f32" and type_.lanes == 1)) and _is_candidate(graph, node, candidates):
             candidates[node.name] = node
     useful: set[str] = set()
     for node in reversed(graph.nodes):
         if is_kinked(node) or (node.name in useful and node.name in candidates):
-            useful.update(_operands(node))
+            useful.update(covariance_operands(node))
     found = useful.intersection(candidates)
     kinds = Counter((candidates[name].op, candidates[name].type) for name in found)
     alike: set[str] = set()
     for name, node in candidates.items():
-        operands = _operands(node)
-        begins = isinstance(node.op, Dual) or not alike.isdisjoint(operands)
+        operands = covariance_operands(node)
+        begins = is_kinked(node) or not alike.isdisjoint(operands)
         if name not in found and begins and kinds[node.op, node.type] >= _REPEATED and operands:
             alike |= {name} if (found | alike).issuperset(operands) else set()
     return frozenset(found | alike)
@@ -66,28 +66,16 @@ _REPEATED = 2
 """So many like it, and one more are a loop."""
 
 
-def _operands(node: Node) -> tuple[str, ...]:
-    """Those between two examples."""
-    return node.operands[:1] if isinstance(node.op, GaussianIntegral) else node.operands
-
-
-def _is_candidate(node: Node, candidates: Collection[str]) -> bool:
+def _is_candidate(graph: Graph, node: Node, candidates: Collection[str]) -> bool:
     """Whether the value can be computed in the distance form. What is all bias has been folded."""
-    op = node.op
-    if len(covariance(node.type).batch) == 1:
+    if len(covariance(node.type).batch) == 1 or kernel_op(node).giving_distance() is None:
         return False
-    if isinstance(op, Gram):
-        return type(op) is Gram and op.gives == "covariance"
-    if isinstance(op, Dual) and not is_kinked(node):
-        return False
-    linear = isinstance(op, Add | Select | Dual) or (isinstance(op, Reduce) and op.reduction == "trace")
-    linear = linear or (isinstance(op, Affine | Window) and op.w_std != 0)
-    return linear and all(x in candidates for x in _operands(node))
+    return all(x in candidates for x in covariance_operands(node) if x in graph.definitions)
 
 
 def is_kinked(node: Node) -> bool:
     """Whether the node is an integral of relu or its kin, whose angle loses digits near correlation one."""
-    return isinstance(node.op, Dual | DualDot) and node.op.phi.slopes is not None
+    return kernel_op(node).reading_distance() is not None
 
 
 class _Rewriter:
@@ -110,16 +98,14 @@ class _Rewriter:
         return replace(self._graph, nodes=tuple(self._nodes), outputs=outputs)
 
     def _rewritten(self, node: Node) -> Node:
-        op = node.op
-        if isinstance(op, Dual | DualDot) and is_kinked(node) and node.operands[0] in self._chosen:
-            op = replace(op, reads="distance")
-        elif node.name not in self._chosen:
+        op, kept = kernel_op(node), node.name not in self._chosen
+        if is_kinked(node) and node.operands[0] in self._chosen:
+            op = op.reading_distance() or op
+        elif kept:
             node = replace(node, operands=tuple(map(self._covariance, node.operands)))
-        if node.name not in self._chosen:
+        if kept:
             return replace(node, op=op)
-        if isinstance(op, Gram | Dual):
-            op = replace(op, gives="distance")
-        return replace(node, op=op, type=covariance(node.type).with_form("distance"))
+        return replace(node, op=op.giving_distance() or op, type=covariance(node.type).with_form("distance"))
 
     def _covariance(self, name: str) -> str:
         """The value as a covariance, made before its first reader."""
@@ -138,11 +124,8 @@ class _Rewriter:
         if node.name in self._marginals:
             return self._marginals[node.name][side]
         op = kernel_op(node)
-        if isinstance(op, Gram):
-            operands: tuple[str, ...] = (node.operands[side],)
-        elif isinstance(op, Dual):
-            operands = (node.operands[1 + side],) * 3
-        else:
+        operands = op.variance_operands(node.operands, side)
+        if operands is None:
             operands = tuple(self._marginal(self._graph.definitions[x], side) for x in node.operands)
         if (op, operands) not in self._known:
             type_ = op.result(*(self._types[x] for x in operands))

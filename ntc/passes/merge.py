@@ -6,8 +6,8 @@ from dataclasses import replace
 from math import prod
 from typing import ClassVar
 
-from ntc.ir.graph import Graph, Node
-from ntc.ir.kernel import Gram, Reduce, Select, Window2
+from ntc.ir.graph import Graph, Node, kernel_op
+from ntc.ir.kernel import Gram, Reduce, Window2
 from ntc.ir.op import covariance
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import per_axis
@@ -49,9 +49,9 @@ def _merged(node: Node, below: Node, pool: Window2, spatial: Spatial) -> Node:
     if not _tiles(pool, spatial):
         return node
     op = node.op
-    if isinstance(op, Reduce | Select) and set(covariance(below.type).spatial) == {1}:
+    if kernel_op(node).lanes == "removed" and set(covariance(below.type).spatial) == {1}:
         return replace(node, op=Reduce("sum" if pool.reduction == "sum" else "mean"), operands=below.operands)
-    if isinstance(op, Window2) and op.reduction == pool.reduction and _apart(op, len(spatial)):
+    if type(op) is type(pool) and op.reduction == pool.reduction and _apart(op, len(spatial)):
         window = tuple(a * b for a, b in zip(op.window, pool.window, strict=True))
         return replace(node, op=replace(op, window=window, stride=window), operands=below.operands)
     return node

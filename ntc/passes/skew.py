@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import GaussianIntegral, Window, Window2
-from ntc.ir.kernel.pointwise import Pointwise
 from ntc.ir.op import covariance
 from ntc.ir.schema import frozen
 from ntc.passes.base import Pass
@@ -70,7 +68,9 @@ def _scales(graph: Graph, axis: int) -> Mapping[str, _Scale]:
 
 def _stride(graph: Graph, node: Node, axis: int) -> int:
     """By what the operands' moduli exceed the result's; 0 if they have nothing to do with each other."""
-    op = kernel_op(node)
-    if isinstance(op, Window | Window2):
-        return op.axes(*(graph.type_of(x) for x in node.operands))[axis].stride
-    return 1 if isinstance(op, Pointwise | GaussianIntegral) else 0
+    spatial = next((x.spatial for x in graph.covariances(node.operands)), ())
+    slides = kernel_op(node).slides(spatial)
+    if slides is None:
+        return 0
+    sliding = slides[axis]
+    return 1 if sliding is None else sliding.stride

@@ -28,12 +28,12 @@ class Split(Pass):
         taken = set(graph.types)
         nodes: list[Node] = []
         for node in graph.nodes:
-            nodes += _chain(node, graph.covariance_of(node.operands[0]), taken) if _is_split(node) else [node]
+            op, rank = node.op, len(covariance(node.type).spatial)
+            if isinstance(op, Window2) and len(_moved(op, rank)) > 1:
+                nodes += _chain(node, op, graph.covariance_of(node.operands[0]), taken)
+            else:
+                nodes.append(node)
         return replace(graph, nodes=tuple(nodes))
-
-
-def _is_split(node: Node) -> bool:
-    return isinstance(node.op, Window2) and len(_moved(node.op, len(covariance(node.type).spatial))) > 1
 
 
 def _moved(op: Window2, axes: int) -> list[int]:
@@ -47,9 +47,8 @@ def _pads(op: Window2, axis: int) -> tuple[int, ...]:
     return op.pads[2 * axis : 2 * axis + 2]
 
 
-def _chain(node: Node, type_: CovarianceType, taken: set[str]) -> list[Node]:
-    op, operand = node.op, node.operands[0]
-    assert isinstance(op, Window2)
+def _chain(node: Node, op: Window2, type_: CovarianceType, taken: set[str]) -> list[Node]:
+    operand = node.operands[0]
     rank = len(type_.spatial)
     stride = per_axis("stride", op.stride, type_.spatial)
     nodes: list[Node] = []

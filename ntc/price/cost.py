@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from ntc.ir.graph import Graph
-from ntc.ir.kernel import GaussianIntegral
+from ntc.ir.graph import Graph, kernel_op
 from ntc.ir.lanes import axes_of
 from ntc.ir.op import covariance
 from ntc.ir.types import ArrayType
+from ntc.ir.work import Work
 from ntc.price.rates import Rates
-from ntc.price.work import Work, computations, tile_work
+from ntc.price.work import computations, tile_work
 from ntc.schedule import CHUNK_BYTES, Chunk, Group, schedule
 from ntc.schedule.tiles import Needs, Tiling
 
@@ -136,7 +136,7 @@ def _brought(graph: Graph, group: Group, rates: Rates, tiling: Tiling) -> int:
     chunk = Chunk.choose(group, rates.target, tiling.rows, tiling.columns)
     if chunk is None:
         return 0
-    types = {node.operands[2]: covariance(node.type) for node in group.nodes if isinstance(node.op, GaussianIntegral)}
+    types = {node.operands[2]: covariance(node.type) for node in group.nodes if kernel_op(node).integral}
     total = 0
     for type_ in types.values():
         *others, last = axes_of(type_)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ntc.ir import ops
-from ntc.ir.kernel import Covariance, Dual, GaussianIntegral
 from ntc.ir.types import DType
+from ntc.ir.work import Work
 
 Counts = tuple[float, float, float]
 """Additions, roots and quotients, transcendental functions."""
@@ -62,11 +62,15 @@ _SERIES_IN_FLOAT64: Mapping[type[Any], float] = {
 """Families that sum more terms in float64: how many times as many."""
 
 
-def integral_work(op: GaussianIntegral, dtype: DType) -> Counts:
-    """Counts per entry of the integral that a kernel op computes."""
-    if isinstance(op, Covariance):
+def integral_work(op: Any, dtype: DType) -> Work:
+    """Per entry of the integral that a kernel op computes."""
+    return Work(*_counts(op, dtype))
+
+
+def _counts(op: Any, dtype: DType) -> Counts:
+    which = int(op.derivative)
+    if not hasattr(op, "phi"):
         return TO_COVARIANCE
-    which = 0 if isinstance(op, Dual) else 1
     if op.reads == "distance":
         return FROM_DISTANCES[which]
     phi = op.phi.form if isinstance(op.phi, ops.CustomActivation) else op.phi

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ntc.ir.schema import frozen
 from ntc.ir.types import Target
-from ntc.price.work import Work
+from ntc.ir.work import Work
 
 Amount = Annotated[float, Field(ge=0, le=1e18)]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import prod
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Attend, Linear, Reduce, Window, Window2
 from ntc.ir.lanes import axes_of
+from ntc.ir.offsets import DIAGONAL, Offsets
 from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType, Spatial, Target
 from ntc.schedule.chunk import Chunk
@@ -122,7 +122,7 @@ def _layer(graph: Graph, name: str, nodes: list[Node]) -> LayerCost:
         prod(widest.spatial),
         _layout(widest),
         entries,
-        entries * _itemsize(widest),
+        entries * widest.itemsize,
         sum(_operations(graph, node, tracked=True) for node in nodes),
         naive,
         sum(_operations(graph, node, tracked=False) for node in nodes),
@@ -132,10 +132,6 @@ def _layer(graph: Graph, name: str, nodes: list[Node]) -> LayerCost:
 def _naive(type_: CovarianceType) -> CovarianceType:
     """With a lane for every pair of positions."""
     return CovarianceType.dense(type_.dtype, type_.batch, type_.spatial)
-
-
-def _itemsize(type_: CovarianceType) -> int:
-    return 4 if type_.dtype == "f32" else 8
 
 
 def _operations(graph: Graph, node: Node, tracked: bool) -> int:
@@ -172,7 +168,7 @@ def _group(graph: Graph, group: Group, target: Target) -> GroupCost:
         (chunk.rows, chunk.lanes) if chunk else None,
         tuple((len(run.blocks), len(run.blocks[0])) for run in runs),
         group.stored,
-        sum(x.entries * _itemsize(x) for x in stored),
+        sum(x.entries * x.itemsize for x in stored),
     )
 
 
@@ -193,22 +189,36 @@ def _reasons(graph: Graph, groups: Iterable[Group]) -> list[str]:
 
 
 def _reason(graph: Graph, group: Group, node: Node) -> str | None:
-    op, layer = node.op, layer_of(node.name)
-    if not covariance(node.type).spatial and not isinstance(op, Reduce):
+    op, layer = kernel_op(node), layer_of(node.name)
+    if not covariance(node.type).spatial and op.lanes != "removed":
         return None
-    if isinstance(op, Attend) or (isinstance(op, Reduce) and op.reduction != "trace"):
+    below = layer_of(node.operands[0]) if node.operands else ""
+    if _reads_all_offsets(graph, node):
         return f"{layer} reads every pair of positions: below it, all offsets are tracked that strides do not rule out"
-    if isinstance(op, Window2) and max(op.window) > 1:
-        below = layer_of(node.operands[0])
+    if op.lanes == "pooled" and _is_wide(graph, node):
         return (
             f"{layer} averages positions of both images apart, which mixes offsets: {below} is stored whole before it"
         )
-    if isinstance(op, Linear):
-        below = layer_of(node.operands[0])
-        return f"{layer} combines positions of both images apart: {below} is stored whole before it"
-    if isinstance(op, Window) and not group.parallel:
-        below = layer_of(node.operands[0])
+    if op.lanes == "mixed" and graph.covariances(node.operands):
+        return f"{layer} reads other positions of both images: {below} is stored whole before it"
+    if _is_wide(graph, node) and not group.parallel:
         return f"{layer} changes offsets where it wraps around with a stride: {below} is stored whole"
     if not group.parallel and len(group.nodes) == 1 and group.lanes > 1:
         return f"{layer} combines values that track different offsets: they are stored whole"
     return None
+
+
+def _reads_all_offsets(graph: Graph, node: Node) -> bool:
+    """Whether all offsets of the operand are read, of which there are several, even for entries with p' = p."""
+    operands, spatial = graph.covariances(node.operands), covariance(node.type).spatial
+    if not operands or set(operands[0].spatial) <= {1}:
+        return False
+    below = kernel_op(node).demand((DIAGONAL,) * len(spatial), *operands)[0]
+    return below == tuple(map(Offsets.full, operands[0].spatial))
+
+
+def _is_wide(graph: Graph, node: Node) -> bool:
+    """Whether the node is a filter of several taps."""
+    operands = graph.covariances(node.operands)
+    slides = kernel_op(node).slides(operands[0].spatial) if operands else None
+    return any(axis.window > 1 for axis in slides or () if axis)

@@ -11,12 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.kernel import Constant, GaussianIntegral, Gram, Reduce, Select, Spread, Window, Window2
-from ntc.ir.kernel.pointwise import Pointwise
+from ntc.ir.graph import Graph, Node, covariance_operands, kernel_op
 from ntc.ir.lanes import axes_of, keeps_lanes
 from ntc.ir.op import covariance
-from ntc.ir.types import CovarianceType
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Group:
 
 def is_readout(node: Node) -> bool:
     """Whether the node removes positions and lanes."""
-    return isinstance(node.op, Reduce | Select)
+    return kernel_op(node).lanes == "removed"
 
 
 def schedule(graph: Graph) -> tuple[Group, ...]:
@@ -97,26 +94,27 @@ def _stage_above(graph: Graph, operand: str, keys: Mapping[str, tuple[int, int, 
 
 def is_parallel(graph: Graph, node: Node) -> bool:
     """Whether every lane of the node reads the same lane of its operands, or at least the same row of lanes."""
-    op, type_ = kernel_op(node), covariance(node.type)
-    if isinstance(op, Gram | Constant | Spread):
-        return True
-    if isinstance(op, Window2):
-        return _pools_rows(op, graph.covariance_of(node.operands[0]), type_)
-    if not isinstance(op, Pointwise | GaussianIntegral | Window):
-        return False
-    operands = node.operands[:1] if isinstance(op, GaussianIntegral) else node.operands
-    for operand in operands:
-        below = graph.covariance_of(operand)
-        geometry = op.axes(below) if isinstance(op, Window) else (None,) * len(type_.spatial)
-        if not all(map(keeps_lanes, axes_of(below), axes_of(type_), geometry)):
-            return False
-    return True
+    match kernel_op(node).lanes:
+        case "none":
+            return True
+        case "same":
+            return all(_keeps_lanes(graph, node, x) for x in covariance_operands(node))
+        case "pooled":
+            return _pools_rows(graph, node)
+    return False
 
 
-def _pools_rows(op: Window2, below: CovarianceType, type_: CovarianceType) -> bool:
+def _keeps_lanes(graph: Graph, node: Node, operand: str) -> bool:
+    below = graph.covariance_of(operand)
+    slides = kernel_op(node).slides(below.spatial)
+    return slides is not None and all(map(keeps_lanes, axes_of(below), axes_of(covariance(node.type)), slides))
+
+
+def _pools_rows(graph: Graph, node: Node) -> bool:
     """Whether the pooling is along the last axis alone."""
-    *others, _ = op.axes(below)
-    still = all(axis.window == axis.stride == 1 for axis in others)
+    below, type_ = graph.covariance_of(node.operands[0]), covariance(node.type)
+    *others, _ = kernel_op(node).slides(below.spatial) or (None,)
+    still = all(axis is None or axis.window == axis.stride == 1 for axis in others)
     return still and bool(others) and all(map(keeps_lanes, axes_of(below)[:-1], axes_of(type_)[:-1]))
 
 
@@ -127,7 +125,7 @@ def _group(graph: Graph, nodes: list[Node]) -> Group:
     used = set(_used_outside(graph, {node.name for node in nodes}))
     stored = tuple(node.name for node in inner if node.name in used)
     types = [covariance(node.type) for node in inner]
-    by_row = len({type_.row_lanes for type_ in types}) > 1 or any(isinstance(node.op, Window2) for node in inner)
+    by_row = len({type_.row_lanes for type_ in types}) > 1 or any(kernel_op(node).lanes == "pooled" for node in inner)
     lanes, rows = max(type_.lanes for type_ in types), types[0].lanes // types[0].row_lanes
     return Group(tuple(ordered), lanes, rows, parallel, by_row, stored)
 

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ntc.ir.graph import Node
+from ntc.ir.graph import Node, covariance_operands, kernel_op
 from ntc.ir.hyper import Hyper, shape_of, stacked
-from ntc.ir.kernel import GaussianIntegral, Window
 from ntc.ir.op import Op
 from ntc.ir.types import Type
 
@@ -98,7 +97,7 @@ class _Finder:
         self._nodes, self._types = nodes, types
         self._index = {node.name: i for i, node in enumerate(nodes)}
         self._last_use = {x: i for i, node in enumerate(nodes) for x in node.operands}
-        self._filtered = {x for node in nodes if isinstance(node.op, Window) for x in node.operands}
+        self._filtered = {x for node in nodes if kernel_op(node).filters for x in node.operands}
         self._last_use |= dict.fromkeys(used_later, len(nodes))
         self._shapes = [shape_of(node.op) for node in nodes]
         numbers: dict[object, int] = {}
@@ -184,8 +183,7 @@ class _Finder:
 
 def _outside(node: Node, operand: str) -> str:
     """Marginals of integrals may differ from block to block; any other value from elsewhere is the same for all."""
-    marginal = isinstance(node.op, GaussianIntegral) and operand != node.operands[0]
-    return "" if marginal else operand
+    return operand if operand in covariance_operands(node) else ""
 
 
 def _stretches(equal: npt.NDArray[np.bool_], least: int) -> Iterable[tuple[int, int]]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from math import isqrt, prod
 
 from ntc.errors import LimitError
-from ntc.ir.graph import Graph, Node
-from ntc.ir.kernel import Attend
+from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.types import Target
 from ntc.schedule.chunk import CHUNK_BYTES
@@ -45,12 +44,12 @@ class Needs:
     @classmethod
     def of(cls, graph: Graph) -> Needs:
         """From the schedule of the graph."""
-        itemsize = 4 if any("f32" in str(x.type) for x in graph.inputs) else 8
+        itemsize = max(covariance(node.type).itemsize for node in graph.nodes)
         kept = working = 0
         for group in schedule(graph):
             looped = group.parallel and group.spatial
             stored = sum(graph.covariance_of(name).entries for name in group.stored)
-            inside = 0 if looped else sum(_arrays(node) * covariance(node.type).entries for node in group.nodes)
+            inside = 0 if looped else sum(map(_working, group.nodes))
             kept += stored
             working = max(working, inside, 2 * stored)
         return cls(itemsize * (kept + working), positions_of(graph))
@@ -61,10 +60,9 @@ def positions_of(graph: Graph) -> int:
     return max((prod(covariance(node.type).spatial) for node in graph.nodes if is_cross(node)), default=1)
 
 
-def _arrays(node: Node) -> int:
-    """Arrays of the size of the value while it is computed whole: attention has its operand and half of its result in
-    the layout of matrices."""
-    return 4 if isinstance(node.op, Attend) else 1
+def _working(node: Node) -> int:
+    """Entries of all arrays that there are while a value is computed whole."""
+    return kernel_op(node).temporaries * covariance(node.type).entries
 
 
 def default_memory() -> int:

@@ -11,17 +11,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from ntc.backends.jax.block import layout_of
-from ntc.backends.jax.duals import distance
 from ntc.backends.jax.duals.distance import Own
 from ntc.backends.jax.duals.family import Same
-from ntc.ir import kernel
+from ntc.ir.kernel.inputs import FEW_CHANNELS
 from ntc.ir.types import CovarianceType
 
 if TYPE_CHECKING:
     from ntc.backends.jax.scope import Scope
-
-FEW_CHANNELS = 16
-"""Products of so many channels are additions, which XLA fuses; of more, products of matrices."""
 
 _NEAR = 2.0**-10
 """Of the mean variance. Above it, D is the difference of variances and product: an error eps of K is one of eps / t of
@@ -31,20 +27,6 @@ the angle t = sqrt(2 D / v), 20 times eps at most. Below, it is summed from diff
 def own_entries(scope: Scope, type_: CovarianceType) -> Own:
     """Mask of the entries with p' = p, (lanes * columns); True if there are no others."""
     return True if type_.lanes == 1 else scope.own[layout_of(type_)] > 0
-
-
-def integral(
-    scope: Scope, op: kernel.GaussianIntegral, type_: CovarianceType, x: jax.Array, roots: tuple[jax.Array, jax.Array]
-) -> jax.Array:
-    """An integral of a value in the distance form. Entries of an example and position with itself need no care: their
-    distance is zero from the input on."""
-    own, phi = own_entries(scope, type_), getattr(op, "phi", None)
-    if isinstance(op, kernel.Covariance):
-        return distance.covariance(x, *roots, own)
-    assert phi is not None
-    if isinstance(op, kernel.Dual):
-        return distance.dual(phi, x, *roots, own, op.gives)
-    return distance.dual_dot(phi, x, *roots, own)
 
 
 def gram(first: jax.Array, second: jax.Array, products: jax.Array, own: Own, same: Same) -> jax.Array:

@@ -15,14 +15,14 @@ import numpy as np
 from ntc.backends.jax import distances
 from ntc.backends.jax.attention import attended, attention_weights, position_covariance
 from ntc.backends.jax.block import Block, layout_of, live_mask, repeat_columns
-from ntc.backends.jax.distances import FEW_CHANNELS
-from ntc.backends.jax.duals import family
+from ntc.backends.jax.duals import distance, family
 from ntc.backends.jax.inputs import read
 from ntc.backends.jax.linear import applied, permuted
 from ntc.backends.jax.whole import diagonal_mean, filtered_anywhere, from_dense, pooled, pooled_rows, relaid, to_dense
 from ntc.backends.jax.windows import filtered
 from ntc.ir import kernel
 from ntc.ir.graph import Node
+from ntc.ir.kernel.inputs import FEW_CHANNELS
 from ntc.ir.lanes import axes_of, keeps_lanes
 from ntc.ir.op import KernelOp
 from ntc.ir.types import CovarianceType
@@ -117,15 +117,27 @@ def _aligned(block: Block, type_: CovarianceType) -> jax.Array:
 def _integral(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
     first, second = scope.marginals(node)
-    if isinstance(op, kernel.Covariance) or op.reads == "distance":
-        return distances.integral(scope, op, type_, _aligned(operands[0], type_), (first, second))
+    x = _aligned(operands[0], type_)
+    if op.reads == "distance":  # that of an example and position with itself is zero, from the input on
+        own = distances.own_entries(scope, type_)
+        if op.derivative:
+            return distance.dual_dot(op.phi, x, first, second, own)
+        return distance.dual(op.phi, x, first, second, own, op.gives)
     integrals = family(op.phi, scope.series_alone)
-    if isinstance(op, kernel.DualMean):
-        k = _aligned(operands[0], type_)
-        return jnp.broadcast_to(integrals.dual(op.phi, jnp.zeros_like(k), first, second, None), k.shape)
     same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
-    function = integrals.dual if isinstance(op, kernel.Dual) else integrals.dual_dot
-    return function(op.phi, _aligned(operands[0], type_), first, second, same)
+    return (integrals.dual_dot if op.derivative else integrals.dual)(op.phi, x, first, second, same)
+
+
+def _dual_mean(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    k = _aligned(operands[0], type_)
+    mean = family(op.phi, scope.series_alone).dual(op.phi, jnp.zeros_like(k), *scope.marginals(node), None)
+    return jnp.broadcast_to(mean, k.shape)
+
+
+def _covariance(scope: Scope, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    x = _aligned(operands[0], type_)
+    return distance.covariance(x, *scope.marginals(node), distances.own_entries(scope, type_))
 
 
 def _may_be_same(scope: Scope, type_: CovarianceType) -> bool:
@@ -312,8 +324,8 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Scope, Node, CovarianceType, list[Bl
     kernel.Div: _div,
     kernel.Dual: _integral,
     kernel.DualDot: _integral,
-    kernel.Covariance: _integral,
-    kernel.DualMean: _integral,
+    kernel.Covariance: _covariance,
+    kernel.DualMean: _dual_mean,
     kernel.Window: _window,
     kernel.Window2: _window2,
     kernel.Reduce: _reduce,

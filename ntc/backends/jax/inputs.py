@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ntc.backends.jax.precision import is_real
 from ntc.errors import InputError
-from ntc.ir.graph import Graph
+from ntc.ir.graph import Graph, kernel_op
 from ntc.ir.kernel import Gram, Unmasked
 from ntc.ir.kernel.inputs import markers
 from ntc.ir.ops import Aggregate, Mask
@@ -169,4 +169,5 @@ def read(gram: Gram, x: jax.Array) -> jax.Array:
 
 def grams(graph: Graph) -> list[Gram]:
     """The different ways in which a kernel graph reads examples."""
-    return list(dict.fromkeys(node.op.reading for node in graph.nodes if isinstance(node.op, Gram)))
+    found: Any = dict.fromkeys(gram for node in graph.nodes if (gram := kernel_op(node).reading))
+    return list(found)

@@ -21,8 +21,7 @@ from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.roots import Keys, Roots, root_keys
 from ntc.backends.jax.scope import Scope, Values, is_cross_integral
 from ntc.backends.jax.whole import to_dense
-from ntc.ir.graph import Graph, Node
-from ntc.ir.kernel import Constant, GaussianIntegral, Window
+from ntc.ir.graph import Graph, Node, covariance_operands, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.sliding import Sliding
 from ntc.ir.types import ArrayType, Target
@@ -195,7 +194,7 @@ def _of_batch(graph: Graph, batch: str) -> list[Node]:
 
 def _marginals_kept(graph: Graph) -> frozenset[str]:
     """Marginals that are outputs, or that values between examples read other than through integrals."""
-    cross = (node for node in graph.nodes if is_cross(node) and not isinstance(node.op, GaussianIntegral))
+    cross = (node for node in graph.nodes if is_cross(node) and not kernel_op(node).integral)
     read = {x for node in cross for x in node.operands} | {output.value for output in graph.outputs}
     return frozenset(x for x in read if x in graph.definitions and not is_cross(graph.definitions[x]))
 
@@ -213,8 +212,9 @@ def _twins(graph: Graph) -> dict[str, str]:
 
 
 def _without_batch(node: Node) -> object:
-    op = replace(node.op, batch=("",)) if isinstance(node.op, Constant) else node.op
-    return type(op), op, replace(covariance(node.type), batch=("",))
+    type_ = replace(covariance(node.type), batch=("",))
+    op = kernel_op(node).typed(type_.dtype, type_.batch)
+    return type(op), op, type_
 
 
 def readers_of(nodes: Iterable[Node]) -> dict[str, list[Node]]:
@@ -246,8 +246,7 @@ def read_from_outside(group: Group) -> list[str]:
     """Values of other groups that this one reads, without marginals of integrals."""
     found: dict[str, None] = {}
     for node in group.nodes:
-        operands = node.operands[:1] if isinstance(node.op, GaussianIntegral) else node.operands
-        found |= {x: None for x in operands if x not in group.names}
+        found |= {x: None for x in covariance_operands(node) if x not in group.names}
     return list(found)
 
 
@@ -257,8 +256,10 @@ def margins_of(graph: Graph, items: Iterable[Item]) -> dict[str, Margins]:
     nodes = [node for item in items for node in (item.nodes if isinstance(item, Run) else (item,))]
     margins: dict[str, Margins] = {}
     for node in nodes:
-        if isinstance(node.op, Window) and node.op.padding == "same":
-            pads = tuple(_outside(axis) for axis in node.op.axes(graph.type_of(node.operands[0])))
+        op = kernel_op(node)
+        axes = op.slides(graph.covariance_of(node.operands[0]).spatial) if op.filters else None
+        if axes and all(axis and axis.padding == "same" for axis in axes):
+            pads = tuple(_outside(axis) for axis in axes if axis)
             margins[node.operands[0]] = _joined_margins(pads, margins.get(node.operands[0], pads))
     for run in (item for item in items if isinstance(item, Run)):
         for position in run.carried:

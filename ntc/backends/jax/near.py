@@ -15,9 +15,8 @@ import numpy.typing as npt
 from ntc.backends.jax.inputs import grams, read
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
-from ntc.ir.graph import Graph
-from ntc.ir.kernel import Constant, Dual, DualDot
-from ntc.ir.op import Op, covariance
+from ntc.ir.graph import Graph, kernel_op
+from ntc.ir.op import covariance
 from ntc.ir.types import ArrayType, Target, Type
 from ntc.ir.verify import verify
 from ntc.schedule import is_cross
@@ -42,14 +41,7 @@ def loses_digits(graph: Graph) -> bool:
     There a covariance that is eps off is an angle that is sqrt(eps) off, or eps over the distance of the inputs.
     """
     single = _array(graph.inputs[0].type).dtype == "f32"
-    return single and any(is_cross(node) and _reads_angle(node.op) for node in graph.nodes)
-
-
-def _reads_angle(op: Op) -> bool:
-    """Whether the integral is of what jumps, of a covariance."""
-    if not isinstance(op, Dual | DualDot) or op.reads != "covariance":
-        return False
-    return op.phi.jump == 0 or (op.phi.jump == 1 and isinstance(op, DualDot))
+    return single and any(is_cross(node) and kernel_op(node).steep for node in graph.nodes)
 
 
 @dataclass(frozen=True)
@@ -137,8 +129,8 @@ def _in_float64(graph: Graph) -> Graph:
     inputs = tuple(replace(x, type=replace(_array(x.type), dtype="f64")) for x in graph.inputs)
     nodes = []
     for node in graph.nodes:
-        op = replace(node.op, dtype="f64") if isinstance(node.op, Constant) else node.op
-        nodes.append(replace(node, op=op, type=replace(covariance(node.type), dtype="f64")))
+        type_ = replace(covariance(node.type), dtype="f64")
+        nodes.append(replace(node, op=kernel_op(node).typed("f64", type_.batch), type=type_))
     return verify(replace(graph, inputs=inputs, nodes=tuple(nodes)))
 
 

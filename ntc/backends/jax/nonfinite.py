@@ -16,9 +16,8 @@ from ntc.backends.jax.inputs import grams
 from ntc.backends.jax.loops import emit
 from ntc.backends.jax.precision import precision
 from ntc.errors import NonFiniteError
-from ntc.ir.graph import Graph, Node, Output
+from ntc.ir.graph import Graph, Node, Output, kernel_op
 from ntc.ir.kernel import Dual, DualDot
-from ntc.ir.kernel.pointwise import GaussianIntegral
 from ntc.ir.ops import Elementwise
 from ntc.ir.types import Between, DType, Target
 
@@ -96,9 +95,9 @@ class FiniteCheck:
             hint += "; float64 (dtype='float64') overflows at larger values"
         at = "" if variance is None else f" at a variance of its input of {variance:.3g}"
         op: Any = node.op
-        named: Any = op.phi if isinstance(node.op, GaussianIntegral) else op
+        named: Any = getattr(op, "phi", op)
         name = f"{named.name} (%{node.name})"
-        integral = f"{'E[phi phi]' if isinstance(op, Dual) else 'the integral'} of " if variance is not None else ""
+        integral = f"{'the integral' if op.derivative else 'E[phi phi]'} of " if variance is not None else ""
         if limit := limited(self._graph).get(node.name):
             at += f", and infinite from {limit.largest_variance:.6g} on"
         raise NonFiniteError(
@@ -116,7 +115,7 @@ class FiniteCheck:
             values = {name: np.asarray(x) for name, x in jax.jit(emit(every, self.target))(given).items()}
         for node in self._graph.nodes:
             if not np.isfinite(_tracked(values[node.name])).all():
-                if not isinstance(node.op, GaussianIntegral):
+                if not kernel_op(node).integral:
                     return node, None
                 return node, float(np.max(_tracked(values[node.operands[1]]), initial=0.0))
         return None, None

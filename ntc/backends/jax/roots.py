@@ -12,7 +12,6 @@ from ntc.backends.jax.block import Block
 from ntc.backends.jax.duals import family
 from ntc.backends.jax.duals.distance import half_root
 from ntc.ir.graph import Node
-from ntc.ir.kernel import Covariance, DualDot
 
 Key = tuple[str, Any]
 """A marginal, and the function of its variances that integrals take (a root, say)."""
@@ -24,8 +23,7 @@ Keys = tuple[Key, ...]
 def root_keys(node: Node) -> tuple[Key, Key]:
     """What an integral needs of the marginals of x1 and x2."""
     op: Any = node.op
-    distance = isinstance(op, Covariance) or op.reads == "distance"
-    function = half_root if distance else family(op.phi).marginal_of(op.phi, isinstance(op, DualDot))
+    function = half_root if op.reads == "distance" else family(op.phi).marginal_of(op.phi, op.derivative)
     return (node.operands[1], function), (node.operands[2], function)
 
 

@@ -22,9 +22,6 @@ from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType
 from ntc.schedule import Item, Run, is_cross
 
-_REREADING = (kernel.Window, kernel.Window2, kernel.Mirror, kernel.Linear)
-"""Ops that read an entry of their operand more than once."""
-
 
 class Values(dict[str, Block]):
     """Blocks by name. Some, of one reader each, are computed when that asks for them: within its own computation."""
@@ -126,12 +123,12 @@ class Scope:
             self._bring(nodes)
 
     def _bring(self, nodes: tuple[Node, ...]) -> None:
-        op, type_ = nodes[0].op, covariance(nodes[0].type)
+        op, type_ = kernel_op(nodes[0]), covariance(nodes[0].type)
         if type_.lanes > 1 and layout_of(type_) not in self.own and self._has_distances(nodes[0]):
             mask = repeat_columns(self.lanes(type_).on_diagonal(), self.columns).astype(self.x1.dtype)
             self.own[layout_of(type_)] = self.boundary.stored(lambda: mask)
-        if isinstance(op, kernel.Window):
-            geometry = op.axes(self.types[nodes[0].operands[0]])
+        if op.filters:
+            geometry: Any = op.slides(covariance(self.types[nodes[0].operands[0]]).spatial)
             known = geometry, layout_of(type_)
             if known not in self.masks:
                 masks = Masks.of(geometry, self.lanes(type_), self.columns, self.x1.dtype)
@@ -151,8 +148,8 @@ class Scope:
     def _needed(self, nodes: tuple[Node, ...]) -> Any:
         """What a node, or the nodes at one place of all blocks, need of second examples at p'; None if nothing."""
         type_ = covariance(nodes[0].type)
-        if isinstance(nodes[0].op, kernel.Gram):
-            return ("x2", nodes[0].op.reading), layout_of(type_)
+        if reading := kernel_op(nodes[0]).reading:
+            return ("x2", reading), layout_of(type_)
         if is_cross_integral(nodes[0]):
             return tuple(root_keys(node)[1] for node in nodes), layout_of(type_)
         return None
@@ -205,7 +202,7 @@ class Scope:
             return self._emit_run(item, results)
         type_ = covariance(item.type)
         margins = self.margins.get(item.name, ())
-        if isinstance(item.op, kernel.GaussianIntegral) and not is_cross_integral(item):
+        if kernel_op(item).integral and not is_cross(item):
             for key in root_keys(item):
                 self.root(*key)
 
@@ -229,14 +226,14 @@ class Scope:
 
     def _is_stored(self, node: Node) -> bool:
         """Whether several readers, or one that reads entries more than once, would otherwise compute it again."""
-        readers = self.readers.get(node.name, ())
-        if isinstance(node.op, kernel.Gram) and not covariance(node.type).spatial:
+        op, readers = kernel_op(node), self.readers.get(node.name, ())
+        if op.reading and not covariance(node.type).spatial:
             return False  # a matrix product, which is never fused into
-        if isinstance(node.op, kernel.Gram | kernel.Window2) or any(isinstance(x.op, _REREADING) for x in readers):
+        if op.reading or op.lanes == "pooled" or any(kernel_op(x).rereads for x in readers):
             return True
-        if isinstance(node.op, kernel.Dual):
+        if isinstance(op, kernel.Dual):
             return bool(covariance(node.type).spatial)  # large enough for XLA to cut it into several computations
-        return isinstance(node.op, kernel.GaussianIntegral | kernel.Window) and len(readers) != 1
+        return (op.integral or op.filters) and len(readers) != 1
 
     def _shape(self, node: Node) -> tuple[tuple[Any, ...], Any]:
         """Of the array of a value, with margins, and its type."""
@@ -315,7 +312,7 @@ def _over(axes: int, function: Callable[[jax.Array], jax.Array]) -> Callable[[ja
 
 def is_cross_integral(node: Node) -> bool:
     """Whether the node integrates over pairs of examples."""
-    return isinstance(node.op, kernel.GaussianIntegral) and is_cross(node)
+    return kernel_op(node).integral and is_cross(node)
 
 
 _MANY_COLUMNS = 16

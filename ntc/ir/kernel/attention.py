@@ -10,10 +10,11 @@ import numpy as np
 from ntc.errors import VerifyError
 from ntc.ir.hyper import Tunable
 from ntc.ir.kernel.dense import spread_positions
-from ntc.ir.kernel.pointwise import Pointwise
+from ntc.ir.kernel.families import Entrywise, MatrixProduct, Mixing, Plain
 from ntc.ir.offsets import DIAGONAL, Offsets
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance, same_type
+from ntc.ir.op import Array, Intervals, KernelOp, Lanes, OffsetsPerAxis, covariance, same_type
 from ntc.ir.schema import Count, Finite, Scale, frozen
+from ntc.ir.sliding import Sliding
 from ntc.ir.types import CovarianceType, Spatial, Type
 
 Mechanism = Literal["softmax", "linear", "absolute", "rectified"]
@@ -28,7 +29,7 @@ def _everywhere(spatial: Spatial) -> OffsetsPerAxis:
 
 
 @frozen
-class AttentionWeights(KernelOp):
+class AttentionWeights(Mixing):
     """G[p, q] = mechanism(s V[p, q]), s = w_query_std w_key_std, of each example alone, V its covariance of positions.
 
     softmax: e^(s V[p, q]) / sum over r of e^(s V[p, r]); linear, absolute and rectified: s V, |s V| and max(s V, 0).
@@ -41,6 +42,9 @@ class AttentionWeights(KernelOp):
     mechanism: Mechanism = "softmax"
     w_query_std: Tunable = 1.0
     w_key_std: Tunable = 1.0
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return None
 
     def result(self, *operands: Type) -> CovarianceType:
         v = same_type(operands)
@@ -76,13 +80,14 @@ class AttentionWeights(KernelOp):
 
 
 @frozen
-class Attend(KernelOp):
+class Attend(MatrixProduct):
     """sum over q, q' of G1[p, q] K[q, q'] G2[p', q'], for attention weights G1, G2 of both examples.
 
     Source: Hron et al. 2020 (arXiv:2006.10540): d^-1 scaling.
     """
 
     name: ClassVar[str] = "attend"
+    temporaries: ClassVar[int] = 4  # the operand and half of the result in the layout of matrices
     arity: ClassVar[tuple[int, int]] = (3, 3)
 
     def result(self, *operands: Type) -> CovarianceType:
@@ -107,7 +112,7 @@ class Attend(KernelOp):
 
 
 @frozen
-class EmbedPositions(Pointwise):
+class EmbedPositions(Entrywise):
     """weight K + share scale^2 R[p, p'], with R the covariance of random embeddings of positions.
 
     With d = |p - p'| (manhattan) or |p - p'|^2 (squared_euclidean), R is 1 / (1 + rate d) (inverse) or e^(-rate d)
@@ -125,6 +130,9 @@ class EmbedPositions(Pointwise):
     distance: Distance = "squared_euclidean"
     values: tuple[Finite, ...] = ()
     sizes: tuple[Count, ...] = ()
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return None
 
     def result(self, *operands: Type) -> CovarianceType:
         k = same_type(operands)
@@ -169,14 +177,28 @@ def decayed(decay: Decay | None, rate: Any, distance: Any, numpy: Any) -> Any:
 
 
 @frozen
-class Spread(KernelOp):
+class Spread(Plain):
     """K, which has no positions, at every pair of positions of images of sizes `spatial`.
 
     A sum over positions that scales every entry. Source: Hron et al. 2020 (arXiv:2006.10540).
     """
 
     name: ClassVar[str] = "spread"
+    lanes: ClassVar[Lanes] = "none"
+    rereads: ClassVar[bool] = False
     spatial: Spatial
+
+    def slides(self, spatial: Spatial) -> tuple[Sliding | None, ...] | None:
+        return None
+
+    def positions_below(self, wanted: Intervals, spatial: Spatial) -> Intervals | None:
+        return None
+
+    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
+        return self
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return numbers[0]
 
     def result(self, *operands: Type) -> CovarianceType:
         (k,) = map(covariance, operands)

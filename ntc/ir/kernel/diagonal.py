@@ -9,9 +9,9 @@ from pydantic import Field
 
 from ntc.errors import VerifyError
 from ntc.ir.hyper import TunableShare
-from ntc.ir.kernel.pointwise import Pointwise
+from ntc.ir.kernel.families import Entrywise, Mixing
 from ntc.ir.offsets import DIAGONAL
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.op import Array, OffsetsPerAxis, covariance
 from ntc.ir.schema import frozen
 from ntc.ir.types import MAX_SPATIAL_AXES, CovarianceType, Type
 
@@ -20,7 +20,7 @@ SpatialAxes = tuple[Annotated[int, Field(ge=0, le=MAX_SPATIAL_AXES - 1)], ...]
 
 
 @frozen
-class DiagScale(Pointwise):
+class DiagScale(Entrywise):
     """K / keep where an example and position meet themselves (n = m and p = p'), K elsewhere.
 
     No example of one input is one of another input, so nothing changes between two inputs, equal or not.
@@ -29,6 +29,9 @@ class DiagScale(Pointwise):
 
     name: ClassVar[str] = "diag_scale"
     keep: TunableShare
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return 0.0 if numbers[0] == 0.0 else None
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         (k,) = operands
@@ -44,7 +47,7 @@ class DiagScale(Pointwise):
 
 
 @frozen
-class DiagonalMean(KernelOp):
+class DiagonalMean(Mixing):
     """Of a marginal: the mean over positions q of V[q, q] along `axes`, the same for all p and p' of these axes.
 
     Source: Ba et al. 2016 (arXiv:1607.06450), eq. 3: the variance over several axes, of which channels are one.
@@ -52,6 +55,9 @@ class DiagonalMean(KernelOp):
 
     name: ClassVar[str] = "diagonal_mean"
     axes: SpatialAxes
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return numbers[0]
 
     def result(self, *operands: Type) -> CovarianceType:
         (v,) = map(covariance, operands)

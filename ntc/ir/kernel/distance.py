@@ -17,11 +17,15 @@ class Covariance(GaussianIntegral):
     """K of a value in the distance form: (v1 + v2) / 2 - D where p' = p, the negative elsewhere."""
 
     name: ClassVar[str] = "covariance"
+    reads: ClassVar[Form] = "distance"  # type: ignore[misc]
 
     def form(self, *operands: CovarianceType) -> Form:
         if operands[0].form != "distance":
             raise VerifyError("covariance takes a distance")
         return "covariance"
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return None  # a distance is not one number at all offsets
 
     def operations(self, *operands: Type) -> int:
         return 3

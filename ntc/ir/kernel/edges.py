@@ -8,15 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from ntc.errors import VerifyError
+from ntc.ir.kernel.families import MatrixProduct
 from ntc.ir.kernel.windows import Sizes
 from ntc.ir.offsets import Offsets
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.op import Array, OffsetsPerAxis, covariance
 from ntc.ir.schema import AxisNumber, frozen
 from ntc.ir.types import MAX_SPATIAL_AXES, ArrayType, CovarianceType, Spatial, Type
 
 
 @frozen
-class EdgeSum(KernelOp):
+class EdgeSum(MatrixProduct):
     """K'[n, j; m, j'] = sum over i, i' of A1[n, i, j] A2[m, i', j'] K[n, i; m, i'] along some axes.
 
     Operands are K and the arrays of its examples (one of a marginal). The last channels of an array at position i are

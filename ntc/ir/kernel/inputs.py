@@ -12,13 +12,18 @@ from pydantic import Field
 
 from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import on_diagonal
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis
+from ntc.ir.kernel.families import Source, spatial_of
+from ntc.ir.op import Array, Intervals, KernelOp, Lanes
 from ntc.ir.schema import MAX_EXTENT, Count, Finite, Masked, frozen
 from ntc.ir.types import ArrayType, CovarianceType, DType, Form, Kernel, Spatial, Type
+from ntc.ir.work import Work
 
 _Start = Annotated[int, Field(ge=0, le=MAX_EXTENT)]
 
 Pooled = Literal["mean", "sum"]
+
+FEW_CHANNELS = 16
+"""Up to so many, products over the channels of positions are additions that fuse, not a product of matrices."""
 
 
 @frozen
@@ -67,7 +72,7 @@ class Part:
 
 
 @frozen
-class Gram(KernelOp):
+class Gram(Source):
     """K[n, m, p, p'] = x1[n, p] . x2[m, p'] / channels; with one operand K[n, p, p'] of each example alone.
 
     Of the input at `shape` and `start`, and of its positions in `crop`; see `Part`. Entries that are `masked` count as
@@ -91,7 +96,6 @@ class Gram(KernelOp):
 
     @property
     def reading(self) -> Gram:
-        """What tells how examples are read: equal for ops that read the same."""
         return replace(self, gives="covariance")
 
     @property
@@ -117,8 +121,23 @@ class Gram(KernelOp):
         (first, *_) = operands
         return 2 * self.width(first) if isinstance(first, ArrayType) else 0
 
-    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
-        return ()
+    def work(self, result: CovarianceType, *operands: Type) -> Work:
+        """Additions that fuse, or a product of matrices."""
+        count = self.operations(*operands)
+        few = len(result.batch) == 1 or (result.spatial and count <= 2 * FEW_CHANNELS)
+        return Work(additions=count) if few else Work(products=count / 2)
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return None
+
+    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
+        return replace(self, crop=tuple(p for interval in kept for p in interval))
+
+    def giving_distance(self) -> KernelOp | None:
+        return replace(self, gives="distance")
+
+    def variance_operands(self, operands: tuple[str, ...], side: int) -> tuple[str, ...] | None:
+        return (operands[side],)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         """Sums run in one order for every entry, so that K[n, n, p, p] of one input is exactly its variance."""
@@ -156,12 +175,15 @@ class Unmasked(Gram):
 
     name: ClassVar[str] = "unmasked"
 
+    def giving_distance(self) -> KernelOp | None:
+        return None
+
     def _features(self, x: Array) -> Array:
         return np.where(self.is_masked(x[..., : self.channels]).all(-1, keepdims=True), 0.0, 1.0)
 
 
 @frozen
-class Constant(KernelOp):
+class Constant(Source):
     """The same number everywhere. The shape is part of the op, as there is no operand to take it from."""
 
     name: ClassVar[str] = "constant"
@@ -176,8 +198,14 @@ class Constant(KernelOp):
             raise VerifyError("a constant has one or two batch names")
         return CovarianceType.dense(self.dtype, self.batch, self.spatial)
 
-    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
-        return ()
+    def fold(self, *numbers: float | None) -> float | None:
+        return self.value
+
+    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
+        return replace(self, spatial=spatial_of(kept))
+
+    def typed(self, dtype: DType, batch: tuple[str, ...]) -> KernelOp:
+        return replace(self, dtype=dtype, batch=batch)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         """A single entry, which broadcasts: the number of examples is not known here."""
@@ -186,7 +214,7 @@ class Constant(KernelOp):
 
 
 @frozen
-class Given(KernelOp):
+class Given(Source):
     """Entries that the caller gives when the graph is run: the kernel between its two operands, or of one alone.
 
     The operands say how many examples there are. Source: definition.
@@ -194,6 +222,7 @@ class Given(KernelOp):
 
     name: ClassVar[str] = "given"
     arity: ClassVar[tuple[int, int]] = (1, 2)
+    lanes: ClassVar[Lanes] = "mixed"  # it is there whole
     kernel: Kernel | Literal["mask"] = "nngp"
     number: _Start = 0
     spatial: Spatial = ()
@@ -213,8 +242,14 @@ class Given(KernelOp):
             raise VerifyError("given takes one or two input arrays")
         return CovarianceType.dense(arrays[0].dtype, tuple(x.batch for x in arrays), self.spatial)
 
-    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
-        return ()
+    def fold(self, *numbers: float | None) -> float | None:
+        return None
+
+    def positions_below(self, wanted: Intervals, spatial: Spatial) -> Intervals | None:
+        return None
+
+    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
+        return self
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         """Not known here: no number, so that nothing is computed of it by mistake."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ntc.errors import VerifyError
+from ntc.ir.kernel.families import MatrixProduct
 from ntc.ir.kernel.windows import Sizes
 from ntc.ir.offsets import DIAGONAL, Offsets
 from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
@@ -86,8 +87,10 @@ class Taps:
         return total
 
 
-class Linear(KernelOp):
+class Linear(MatrixProduct):
     """K'[p, p'] = sum over q, q' of M[p, q] M[p', q'] K[q, q'], M being a product of matrices along the axes."""
+
+    rereads: ClassVar[bool] = True
 
     @abstractmethod
     def outputs(self, spatial: Spatial) -> Spatial:

@@ -8,16 +8,17 @@ from typing import ClassVar
 import numpy as np
 
 from ntc.errors import VerifyError
+from ntc.ir.kernel.families import MatrixProduct
 from ntc.ir.kernel.linear import Rows, SpatialAxis
 from ntc.ir.kernel.windows import Sizes
 from ntc.ir.offsets import Offsets
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.op import Array, OffsetsPerAxis, covariance
 from ntc.ir.schema import frozen
 from ntc.ir.types import MAX_SPATIAL_AXES, CovarianceType, Spatial, Type
 
 
 @frozen
-class MixPositions(KernelOp):
+class MixPositions(MatrixProduct):
     """K'[.., o, o'] = sum over q, q' of M[o, q] M[o', q'] K[.., q, q'], q being positions along `axes` together.
 
     `values` is M, with a row for every output position; new axes of sizes `outputs` come behind those that are left.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import ClassVar
 
@@ -11,42 +13,41 @@ from pydantic import InstanceOf
 from ntc.errors import VerifyError
 from ntc.ir.hyper import TunableReal
 from ntc.ir.kernel.dense import bias, spread_variance, turned
+from ntc.ir.kernel.families import Uniform
 from ntc.ir.offsets import DIAGONAL
-from ntc.ir.op import MANY, Activation, Array, KernelOp, OffsetsPerAxis, covariance, same_form, same_type
+from ntc.ir.op import MANY, Activation, Array, KernelOp, OffsetsPerAxis, covariance, same_type
 from ntc.ir.schema import frozen
 from ntc.ir.types import CovarianceType, Form, Type
-
-
-class Pointwise(KernelOp):
-    """An op whose result at an entry depends on its operands at that entry."""
-
-    def result(self, *operands: Type) -> CovarianceType:
-        return same_type(operands)
-
-    def operations(self, *operands: Type) -> int:
-        return 2 * len(operands)
-
-    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
-        return (offsets,) * len(operands)
+from ntc.ir.work import Work
 
 
 @frozen
-class Affine(Pointwise):
+class Affine(Uniform):
     """w_std^2 K + b_std^2; w_std^2 D, as the bias cancels."""
 
     name: ClassVar[str] = "affine"
     w_std: TunableReal = 1.0
     b_std: TunableReal = 0.0
 
-    def form(self, *operands: CovarianceType) -> Form:
-        return same_form(self, operands)
+    def fold(self, *numbers: float | None) -> float | None:
+        if isinstance(self.b_std, float) and 0.0 in (self.w_std, numbers[0]):
+            return self.b_std**2
+        return super().fold(*numbers)
+
+    @property
+    def identity(self) -> bool:
+        return self == Affine()
+
+    @property
+    def linear_in_distances(self) -> bool:
+        return self.w_std != 0
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return self.w_std**2 * operands[0] + bias(result, self.b_std)
 
 
 @frozen
-class Add(Pointwise):
+class Add(Uniform):
     """Sum of the operands, each times its weight (1 if `weights` is empty); of distances as of covariances."""
 
     name: ClassVar[str] = "add"
@@ -58,8 +59,23 @@ class Add(Pointwise):
             raise VerifyError(f"add has {len(self.weights)} weights for {len(operands)} operands")
         return same_type(operands)
 
-    def form(self, *operands: CovarianceType) -> Form:
-        return same_form(self, operands)
+    @property
+    def neutral(self) -> float | None:
+        return 0.0
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return 0.0 if set(numbers) == {0.0} else super().fold(*numbers)
+
+    @property
+    def identity(self) -> bool:
+        return self.weights in ((), (1.0,))
+
+    @property
+    def linear_in_distances(self) -> bool:
+        return True
+
+    def on_some(self, operands: Sequence[int]) -> KernelOp:
+        return Add(tuple(self.weights[i] for i in operands) if self.weights else ())
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         weights = self.weights or (1.0,) * len(operands)
@@ -67,7 +83,7 @@ class Add(Pointwise):
 
 
 @frozen
-class Positive(Pointwise):
+class Positive(Uniform):
     """1 where an entry is positive, else 0: which pairs of positions read some that are there."""
 
     name: ClassVar[str] = "positive"
@@ -77,18 +93,29 @@ class Positive(Pointwise):
 
 
 @frozen
-class Mul(Pointwise):
+class Mul(Uniform):
     """Product of the operands."""
 
     name: ClassVar[str] = "mul"
     arity: ClassVar[tuple[int, int]] = (1, MANY)
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return 0.0 if 0.0 in numbers else super().fold(*numbers)
+
+    @property
+    def neutral(self) -> float | None:
+        return 1.0
+
+    @property
+    def identity(self) -> bool:
+        return True
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return reduce(np.multiply, operands)
 
 
 @frozen
-class Div(Pointwise):
+class Div(Uniform):
     """The first operand divided by the second; zero where that is zero."""
 
     name: ClassVar[str] = "div"
@@ -99,10 +126,15 @@ class Div(Pointwise):
         return np.where(below == 0, 0.0, above / np.where(below == 0, 1.0, below))
 
 
-class GaussianIntegral(KernelOp):
-    """An op on (K, var1, var2): an integral over the Gaussian of two pre-activations. `reads` is the form of K."""
+class GaussianIntegral(Uniform):
+    """An op on (K, var1, var2): an integral over the Gaussian of two pre-activations, of phi or its `derivative`.
+
+    `reads` is the form of K.
+    """
 
     arity: ClassVar[tuple[int, int]] = (3, 3)
+    integral: ClassVar[bool] = True
+    derivative: ClassVar[bool] = False
     phi: Activation
     reads: Form = "covariance"
 
@@ -127,6 +159,15 @@ class GaussianIntegral(KernelOp):
         diagonal = (DIAGONAL,) * len(offsets)
         return offsets, diagonal, diagonal
 
+    @property
+    def steep(self) -> bool:
+        """A covariance is read, and what is integrated jumps."""
+        return self.reads == "covariance" and self.phi.jump in ((0, 1) if self.derivative else (0,))
+
+    def work(self, result: CovarianceType, *operands: Type) -> Work:
+        """None here: `ntc.price.integrals` has that of every family of nonlinearities."""
+        return Work()
+
     def arguments(self, result: CovarianceType, *operands: Array) -> tuple[Array, Array, Array]:
         """K and the variances of every entry."""
         v1, v2 = spread_variance(result, *operands[1:])
@@ -149,6 +190,15 @@ class Dual(GaussianIntegral):
         super().form(*operands)
         return self.gives
 
+    def giving_distance(self) -> KernelOp | None:
+        return None if self.phi.slopes is None else replace(self, gives="distance")
+
+    def reading_distance(self) -> KernelOp | None:
+        return None if self.phi.slopes is None else replace(self, reads="distance")
+
+    def variance_operands(self, operands: tuple[str, ...], side: int) -> tuple[str, ...] | None:
+        return (operands[1 + side],) * 3
+
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         k, v1, v2 = self.arguments(result, *operands)
         dual = self.phi.dual(k, v1, v2)
@@ -162,8 +212,12 @@ class DualDot(GaussianIntegral):
     """E[phi'(u) phi'(v)], u and v of covariance K. Source: Novak et al. 2020, Table 1 (the map T-dot)."""
 
     name: ClassVar[str] = "dual_dot"
+    derivative: ClassVar[bool] = True
     phi: InstanceOf[Activation]
     reads: Form = "covariance"
+
+    def reading_distance(self) -> KernelOp | None:
+        return None if self.phi.slopes is None else replace(self, reads="distance")
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return self.phi.dual_dot(*self.arguments(result, *operands))
@@ -175,6 +229,10 @@ class DualMean(GaussianIntegral):
 
     name: ClassVar[str] = "dual_mean"
     phi: InstanceOf[Activation]
+
+    @property
+    def steep(self) -> bool:
+        return False
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return self.phi.dual(np.zeros_like(operands[0]), *spread_variance(result, *operands[1:]))

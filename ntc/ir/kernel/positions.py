@@ -7,20 +7,23 @@ from typing import ClassVar
 import numpy as np
 
 from ntc.errors import VerifyError
+from ntc.ir.kernel.families import Entrywise, Mixing
 from ntc.ir.kernel.linear import SpatialAxis
-from ntc.ir.kernel.pointwise import Pointwise
 from ntc.ir.offsets import DIAGONAL
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance
+from ntc.ir.op import Array, OffsetsPerAxis, covariance
 from ntc.ir.schema import frozen
 from ntc.ir.types import CovarianceType, Type
 
 
 @frozen
-class Permute(KernelOp):
+class Permute(Mixing):
     """The same entries with spatial axes in another order: axis i of the result is axis `axes[i]` of the operand."""
 
     name: ClassVar[str] = "permute"
     axes: tuple[SpatialAxis, ...]
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return numbers[0]
 
     def result(self, *operands: Type) -> CovarianceType:
         (k,) = map(covariance, operands)
@@ -38,13 +41,16 @@ class Permute(KernelOp):
 
 
 @frozen
-class OnDiagonal(Pointwise):
+class OnDiagonal(Entrywise):
     """K[p, p'] where p' = p, zero elsewhere: positions of independent weights.
 
     Source: Novak et al. 2019 (arXiv:1810.05148), section 5.1: locally connected networks.
     """
 
     name: ClassVar[str] = "on_diagonal"
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return 0.0 if numbers[0] == 0.0 else None
 
     def operations(self, *operands: Type) -> int:
         return 0

@@ -9,14 +9,15 @@ import numpy as np
 
 from ntc.errors import VerifyError
 from ntc.ir.kernel.dense import diagonal
+from ntc.ir.kernel.families import Mixing, Readout, every
 from ntc.ir.offsets import DIAGONAL, Offsets
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance, same_form
+from ntc.ir.op import Array, Intervals, KernelOp, OffsetsPerAxis, covariance
 from ntc.ir.schema import frozen
-from ntc.ir.types import CovarianceType, Form, Spatial, Type
+from ntc.ir.types import CovarianceType, Spatial, Type
 
 
 @frozen
-class Reduce(KernelOp):
+class Reduce(Readout):
     """Removes all spatial axes.
 
     `trace` is the mean of K[p, p] over positions (a vectorisation followed by a dense layer sees that);
@@ -30,8 +31,18 @@ class Reduce(KernelOp):
         (k,) = map(covariance, operands)
         return CovarianceType.dense(k.dtype, k.batch, ())
 
-    def form(self, *operands: CovarianceType) -> Form:
-        return same_form(self, operands) if self.reduction == "trace" else super().form(*operands)
+    @property
+    def linear_in_distances(self) -> bool:
+        return self.reduction == "trace"
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return numbers[0] if self.reduction != "sum" or numbers[0] == 0.0 else None
+
+    def positions_below(self, wanted: Intervals, spatial: Spatial) -> Intervals | None:
+        return every(spatial)
+
+    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
+        return self
 
     def operations(self, *operands: Type) -> int:
         return covariance(operands[0]).entries
@@ -52,7 +63,7 @@ class Reduce(KernelOp):
 
 
 @frozen
-class Select(KernelOp):
+class Select(Readout):
     """K[q, q] at one position q, the same in both images. Source: Novak et al. 2019, §3.2.2."""
 
     name: ClassVar[str] = "select"
@@ -67,8 +78,18 @@ class Select(KernelOp):
             raise VerifyError(f"select: position {self.position} is not one of {k}")
         return CovarianceType.dense(k.dtype, k.batch, ())
 
-    def form(self, *operands: CovarianceType) -> Form:
-        return same_form(self, operands)
+    @property
+    def linear_in_distances(self) -> bool:
+        return True
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return numbers[0]
+
+    def positions_below(self, wanted: Intervals, spatial: Spatial) -> Intervals | None:
+        return tuple((p, p + 1) for p in self.position)
+
+    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
+        return Select(tuple(p - low for p, (low, _) in zip(self.position, below, strict=True)))
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return ((DIAGONAL,) * len(operands[0].spatial),)
@@ -80,13 +101,17 @@ class Select(KernelOp):
 
 
 @frozen
-class Mirror(KernelOp):
+class Mirror(Mixing):
     """Replaces the entries below the diagonal of k(x, x) by those above: symmetric to the last bit.
 
     The diagonal runs over (example, position) pairs: entry (n, p; m, p') equals entry (m, p'; n, p).
     """
 
     name: ClassVar[str] = "mirror"
+    rereads: ClassVar[bool] = True
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return numbers[0]
 
     def result(self, *operands: Type) -> CovarianceType:
         (k,) = map(covariance, operands)

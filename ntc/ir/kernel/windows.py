@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import replace
 from math import prod
 from typing import Annotated, ClassVar, Literal
 
@@ -11,11 +13,13 @@ from pydantic import Field
 from ntc.errors import VerifyError
 from ntc.ir.hyper import TunableReal
 from ntc.ir.kernel.dense import bias, tap
+from ntc.ir.kernel.families import Plain, spatial_of
 from ntc.ir.offsets import Offsets
-from ntc.ir.op import Array, KernelOp, OffsetsPerAxis, covariance, same_form
+from ntc.ir.op import Array, Interval, Intervals, KernelOp, Lanes, OffsetsPerAxis, covariance
 from ntc.ir.schema import MAX_EXTENT, Count, Extent, Padding, frozen
 from ntc.ir.sliding import Sliding, per_axis, slide
-from ntc.ir.types import CovarianceType, Form, Spatial, Type
+from ntc.ir.types import CovarianceType, Spatial, Type
+from ntc.ir.work import Work
 
 Sizes = tuple[Count, ...]
 
@@ -25,32 +29,85 @@ Pads = tuple[Annotated[int, Field(ge=-MAX_EXTENT, le=MAX_EXTENT)], ...]
 ConvLowering = Literal["separable", "direct", "matrix"]
 
 
-def _slid(axes: tuple[Sliding, ...], operands: tuple[Type, ...]) -> CovarianceType:
-    k = covariance(operands[0])
-    spatial = tuple(axis.outputs for axis in axes)
-    if any(size < 1 for size in spatial):
-        raise VerifyError(f"filter does not fit into {k}")
-    return CovarianceType.dense(k.dtype, k.batch, spatial)
+class Filter(Plain):
+    """An op that slides a filter over the positions of both images.
+
+    `pads`, if given, are the positions that are read outside a cropped operand.
+    """
+
+    rereads: ClassVar[bool] = True
+    stride: Extent
+    padding: Padding
+    pads: Pads
+
+    @property
+    @abstractmethod
+    def sizes(self) -> Sizes:
+        """Number of taps along every axis."""
+
+    @abstractmethod
+    def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
+        """Geometry per spatial axis on an image of these sizes."""
+
+    def axes(self, *operands: Type) -> tuple[Sliding, ...]:
+        """Geometry per spatial axis. Raises VerifyError if the filter does not fit on the operand."""
+        spatial = covariance(operands[0]).spatial
+        if len(self.sizes) != len(spatial) or len(self.pads) not in (0, 2 * len(spatial)):
+            raise VerifyError(f"a filter needs as many axes as its operand, which has {len(spatial)}")
+        return self.geometry(spatial)
+
+    def result(self, *operands: Type) -> CovarianceType:
+        k = covariance(operands[0])
+        spatial = tuple(axis.outputs for axis in self.axes(k))
+        if any(size < 1 for size in spatial):
+            raise VerifyError(f"filter does not fit into {k}")
+        return CovarianceType.dense(k.dtype, k.batch, spatial)
+
+    def slides(self, spatial: Spatial) -> tuple[Sliding | None, ...] | None:
+        return self.geometry(spatial)
+
+    def positions_below(self, wanted: Intervals, spatial: Spatial) -> Intervals | None:
+        """None where windows wrap around."""
+        if self.padding == "circular":
+            return None
+        return tuple(map(_read, wanted, self.geometry(spatial)))
+
+    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
+        pads = tuple(p for axis in map(_pads, kept, below, self.geometry(spatial)) for p in axis)
+        implied = self.geometry(spatial_of(below))
+        alike = spatial_of(kept) == tuple(axis.outputs for axis in implied)
+        if alike and pads == tuple(p for axis in implied for p in axis.pads):
+            return self
+        op: KernelOp = replace(self, pads=pads)  # type: ignore[type-var]
+        return op
 
 
-def _filter_spatial(operands: tuple[Type, ...], window: Sizes, pads: Pads) -> Spatial:
-    spatial = covariance(operands[0]).spatial
-    if len(window) != len(spatial) or len(pads) not in (0, 2 * len(spatial)):
-        raise VerifyError(f"a filter needs as many axes as its operand, which has {len(spatial)}")
-    return spatial
+def _read(interval: Interval, axis: Sliding) -> Interval:
+    """Positions of the operand that are read, at least one."""
+    first = axis.stride * interval[0] - axis.pads[0]
+    stop = axis.stride * (interval[1] - 1) - axis.pads[0] + axis.span
+    low = min(max(0, first), axis.size - 1)
+    return low, max(low + 1, min(axis.size, stop))
+
+
+def _pads(kept: Interval, below: Interval, axis: Sliding) -> tuple[int, int]:
+    """What a filter reads before and after the positions of its operand that are there."""
+    begin = axis.stride * kept[0] - axis.pads[0]
+    end = axis.stride * (kept[1] - 1) - axis.pads[0] + axis.span
+    return below[0] - begin, end - below[1]
 
 
 @frozen
-class Window(KernelOp):
+class Window(Filter):
     """w_std^2 / taps * sum over a of K[s p + a, s p' + a], + b_std^2: both pixels move with one tap.
 
     A convolution of shared weights; of a distance w_std^2 / taps * sum over a of D, as the bias cancels. Source: Novak
     et al. 2019, eq. 7 (the map A). `lowering` says how a backend sums: along one axis after the other, over all taps at
     once, or as products with banded matrices.
-    `pads`, if given, are the positions that are read outside a cropped operand.
     """
 
     name: ClassVar[str] = "window"
+    lanes: ClassVar[Lanes] = "same"
     kernel: Sizes
     stride: Extent = 1
     dilation: Extent = 1
@@ -60,15 +117,18 @@ class Window(KernelOp):
     lowering: ConvLowering = "separable"
     pads: Pads = ()
 
-    def form(self, *operands: CovarianceType) -> Form:
-        return same_form(self, operands)
+    @property
+    def sizes(self) -> Sizes:
+        return self.kernel
 
-    def axes(self, *operands: Type) -> tuple[Sliding, ...]:
-        """Geometry per spatial axis."""
-        return self.geometry(_filter_spatial(operands, self.kernel, self.pads))
+    @property
+    def linear_in_distances(self) -> bool:
+        return self.w_std != 0
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return self.b_std**2 if isinstance(self.b_std, float) and 0.0 in (self.w_std, numbers[0]) else None
 
     def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
-        """Geometry per spatial axis on an image of these sizes."""
         stride = per_axis("stride", self.stride, spatial)
         dilation = per_axis("dilation", self.dilation, spatial)
         return slide(spatial, self.kernel, stride, dilation, self.padding, self.pads)
@@ -78,12 +138,18 @@ class Window(KernelOp):
         """Number of filter taps."""
         return prod(self.kernel)
 
-    def result(self, *operands: Type) -> CovarianceType:
-        return _slid(self.axes(*operands), operands)
-
     def operations(self, *operands: Type) -> int:
         """A sum over the taps of one axis after the other, and a scale."""
         return sum(2 * axis.window for axis in self.axes(*operands) if axis.window > 1) + 2
+
+    def work(self, result: CovarianceType, *operands: Type) -> Work:
+        """For every axis, a mask and an addition per tap, and a value in between; with banded matrices, products."""
+        moved = [axis for axis in self.axes(*operands) if axis.window > 1]
+        if self.lowering == "matrix":
+            return Work(additions=2.0 * len(moved), products=float(sum(axis.size for axis in moved)))
+        if self.lowering == "direct":
+            return Work(additions=2.0 * prod(axis.window for axis in moved))
+        return Work(additions=sum(2.0 * axis.window + 2 for axis in moved))
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
         return (tuple(map(self._below, offsets, self.axes(*operands))),)
@@ -102,7 +168,7 @@ class Window(KernelOp):
 
 
 @frozen
-class Window2(KernelOp):
+class Window2(Filter):
     """Sum over a, a' of K[s p + a, s p' + a']: the pixels move with independent taps.
 
     A pooling. `reduction` is `sum`; `mean`, which divides by window size squared; or `edge_mean`, which
@@ -110,23 +176,23 @@ class Window2(KernelOp):
     """
 
     name: ClassVar[str] = "window2"
+    lanes: ClassVar[Lanes] = "pooled"
     window: Sizes
     stride: Extent = 1
     padding: Padding = "valid"
     reduction: Literal["sum", "mean", "edge_mean"] = "mean"
     pads: Pads = ()
 
-    def axes(self, *operands: Type) -> tuple[Sliding, ...]:
-        """Geometry per spatial axis."""
-        return self.geometry(_filter_spatial(operands, self.window, self.pads))
+    @property
+    def sizes(self) -> Sizes:
+        return self.window
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return 0.0 if numbers[0] == 0.0 else None
 
     def geometry(self, spatial: Spatial) -> tuple[Sliding, ...]:
-        """Geometry per spatial axis on an image of these sizes."""
         stride = per_axis("stride", self.stride, spatial)
         return slide(spatial, self.window, stride, (1,) * len(spatial), self.padding, self.pads)
-
-    def result(self, *operands: Type) -> CovarianceType:
-        return _slid(self.axes(*operands), operands)
 
     def operations(self, *operands: Type) -> int:
         """Sums over the taps of one axis of one image after the other, and a scale."""

@@ -52,23 +52,40 @@ def reached(op: TensorOp, mask: jax.Array, packed: Any = None) -> jax.Array:
     `packed` is the input with the patterns of its graphs. Raises UnsupportedError for an op that reads these, if it is
     not given.
     """
-    rule = op.reads(mask.shape[1:])
-    present = mask.astype(jnp.float32)
-    if isinstance(rule, kernel.Permute):
-        return mask.transpose(0, *(1 + axis for axis in rule.axes))
-    if isinstance(rule, kernel.MixPositions):
-        return mixed(present[..., None], rule.axes, rule.outputs, rule.values)[..., 0] > 0
-    if isinstance(rule, kernel.EdgeSum):
-        if packed is None:
-            raise UnsupportedError(f"a Kernel of masked values after {op.name}", hint='get=("nngp", "ntk")')
-        patterns: Any = rule.patterns(packed, mask.shape[1:])
-        return summed(rule, patterns, present[..., None])[..., 0] > 0
-    assert isinstance(rule, kernel.Linear)
-    for axis, taps in enumerate(rule.matrices(mask.shape[1:])):
+    rule: Any = op.reads(mask.shape[1:])
+    family = next(cls for cls in type(rule).__mro__ if cls in _REACHED)
+    return _REACHED[family](rule, mask.astype(jnp.float32), packed, op.name) > 0
+
+
+def _by_matrices(rule: Any, present: jax.Array, packed: Any, layer: str) -> jax.Array:
+    for axis, taps in enumerate(rule.matrices(present.shape[1:])):
         if taps is not None:
             matrix = jnp.asarray(taps.matrix, jnp.float32)
             present = jnp.moveaxis(jnp.tensordot(matrix, present, (1, 1 + axis)), 0, 1 + axis)
-    return present > 0
+    return present
+
+
+def _by_edges(rule: Any, present: jax.Array, packed: Any, layer: str) -> jax.Array:
+    if packed is None:
+        raise UnsupportedError(f"a Kernel of masked values after {layer}", hint='get=("nngp", "ntk")')
+    return summed(rule, rule.patterns(packed, present.shape[1:]), present[..., None])[..., 0]
+
+
+def _permuted(rule: Any, present: jax.Array, packed: Any, layer: str) -> jax.Array:
+    return present.transpose(0, *(1 + axis for axis in rule.axes))
+
+
+def _mixed(rule: Any, present: jax.Array, packed: Any, layer: str) -> jax.Array:
+    return mixed(present[..., None], rule.axes, rule.outputs, rule.values)[..., 0]
+
+
+_REACHED: Mapping[type[Any], Callable[[Any, jax.Array, Any, str], jax.Array]] = {
+    kernel.Permute: _permuted,
+    kernel.MixPositions: _mixed,
+    kernel.EdgeSum: _by_edges,
+    kernel.Linear: _by_matrices,
+}
+"""By the map from input to output positions: how many positions that are there an output reads."""
 
 
 def masked(op: TensorOp, y: jax.Array, mask: Mask) -> jax.Array:
