@@ -62,6 +62,11 @@ def _closed(activation: TensorOp) -> tuple[Function, Function] | None:
             return _clipped(0, 6)
         case ops.HardTanh():
             return _clipped(-1, 1)
+        case ops.HardSwish():
+            return (
+                lambda m, x: _choose(m, x < -3, 0 * x, _choose(m, x > 3, x, x * (x + 3) / 6)),
+                lambda m, x: _choose(m, x < -3, 0 * x, _choose(m, x > 3, 1 + 0 * x, x / 3 + 0.5)),
+            )
         case ops.ExponentialLinear():
             above, depth, decay = activation.above, activation.depth, activation.decay
             return (
@@ -121,6 +126,8 @@ def kinks(activation: TensorOp) -> tuple[float, ...]:
     match activation:
         case ops.Hinges():
             return tuple(one.sign * one.distance for one in activation.hinges)
+        case ops.HardSwish():
+            return (-3.0, 3.0)
         case ops.ExponentialLinear():
             return (0.0,)
     return ()
@@ -168,7 +175,8 @@ def _analytic(activation: TensorOp) -> tuple[Function, Function] | None:
 
 def _polynomials(activation: TensorOp) -> tuple[Function, Function] | None:
     match activation:
-        case ops.RectifiedMonomial(n):
+        case ops.RectifiedPower():
+            n = activation.degree
             return (
                 lambda m, x: _choose(m, x >= 0, x**n, 0 * x),
                 lambda m, x: _choose(m, x >= 0, n * x ** max(n - 1, 0), 0 * x),

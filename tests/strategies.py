@@ -57,7 +57,7 @@ ONE_DEEP = (
     ops.Exp,
     ops.ExpNormalized,
     ops.PolynomialFamily,
-    ops.RectifiedMonomial,
+    ops.RectifiedPower,
     ops.Analytic,
     ops.Hinges,
     ops.ExponentialLinear,

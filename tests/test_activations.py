@@ -56,6 +56,7 @@ SMOOTH: list[Elementwise] = [
 KINKED: list[Elementwise] = [
     ops.Relu6(),
     ops.HardTanh(),
+    ops.HardSwish(),
     ops.Elu(),
     ops.Elu(-0.7),
     ops.Selu(),
@@ -67,6 +68,7 @@ OTHERS: list[Elementwise] = [
     ops.Sign(),
     ops.RectifiedMonomial(0),
     ops.RectifiedMonomial(3),
+    ops.SquaredRelu(),
     *KINKED,
 ]
 CORRELATIONS = [-1.0, -0.999, -0.6, -1e-7, 0.0, 0.3, 0.9, 0.9999, 1.0]

@@ -22,8 +22,9 @@ from ntc.backends.reference import interpret
 from ntc.frontend.elaborate import read_network
 from ntc.ir import ops
 from ntc.ir.numpy_functions import on_arrays
-from ntc.ir.ops import CustomActivation, Kinked, PowerLaw
+from ntc.ir.ops import CustomActivation, PowerLaw
 from ntc.ir.ops.custom import Smooth, Straight
+from ntc.ir.ops.kinked import Pieced
 from ntc.passes.translate import Translate
 from tests.formulas import kinked_quadrature
 from tests.marks import others_slow
@@ -54,14 +55,14 @@ CASES: dict[str, Case] = {
     "relu6": Case(jax.nn.relu6, (0, 6), ops.Relu6(), "clip(x, 0, 6)"),
     "sigmoid": Case(jax.nn.sigmoid, (), ops.Sigmoid()),
     "softplus": Case(jax.nn.softplus, (), ops.Softplus(), "log(1 + exp(x))"),
-    "sparse_plus": Case(jax.nn.sparse_plus, (-1, 1), Kinked),
+    "sparse_plus": Case(jax.nn.sparse_plus, (-1, 1), Pieced),
     "sparse_sigmoid": Case(jax.nn.sparse_sigmoid, (-1, 1), Straight),
-    "soft_sign": Case(jax.nn.soft_sign, (0,), Kinked, "x / (1 + abs(x))"),
+    "soft_sign": Case(jax.nn.soft_sign, (0,), Pieced, "x / (1 + abs(x))"),
     "silu": Case(jax.nn.silu, (), ops.Swish(), "x / (1 + exp(-x))"),
     "log_sigmoid": Case(jax.nn.log_sigmoid, (), Smooth),
     "leaky_relu": Case(jax.nn.leaky_relu, (0,), ops.LeakyRelu(0.01), "if x > 0 then x else 0.01 * x"),
     "hard_sigmoid": Case(jax.nn.hard_sigmoid, (-3, 3), Straight),
-    "hard_silu": Case(jax.nn.hard_silu, (-3, 3), Kinked),
+    "hard_silu": Case(jax.nn.hard_silu, (-3, 3), Pieced),
     "hard_tanh": Case(jax.nn.hard_tanh, (-1, 1), ops.HardTanh(), "clip(x, -1, 1)"),
     "tanh": Case(jnp.tanh, (), ops.Tanh()),
     "elu": Case(jax.nn.elu, (0,), ops.Elu(1.0), "if x > 0 then x else exp(x) - 1"),
@@ -86,27 +87,27 @@ CASES: dict[str, Case] = {
     "erf": Case(jax.scipy.special.erf, (), ops.Erf()),
     "erfc": Case(jax.scipy.special.erfc, (), ops.Erf(-1.0, 1.0, 1.0)),
     "sign": Case(jnp.sign, (0,), ops.Sign(), "(x > 0) - (x < 0)"),
-    "floor": Case(lambda x: jnp.clip(jnp.floor(x), -2, 2), (-1, 0, 1, 2), Kinked, "clip(floor(x), -2, 2)"),
-    "step": Case(lambda x: jnp.where(x > 0.3, 1.0, 0.0), (0.3,), Kinked, "x > 0.3"),
+    "floor": Case(lambda x: jnp.clip(jnp.floor(x), -2, 2), (-1, 0, 1, 2), Pieced, "clip(floor(x), -2, 2)"),
+    "step": Case(lambda x: jnp.where(x > 0.3, 1.0, 0.0), (0.3,), Pieced, "x > 0.3"),
     "ramp": Case(lambda x: jnp.clip(x, 0, 1), (0, 1), Straight),
     "triangle": Case(lambda x: jnp.maximum(1 - jnp.abs(x), 0), (-1, 0, 1), Straight, "relu(1 - abs(x))"),
-    "bump": Case(_bump, (-1, 1), Kinked, "if abs(x) < 1 then exp(-1 / (1 - x ** 2)) else 0"),
+    "bump": Case(_bump, (-1, 1), Pieced, "if abs(x) < 1 then exp(-1 / (1 - x ** 2)) else 0"),
     "soft shrink": Case(lambda x: jnp.sign(x) * jnp.maximum(jnp.abs(x) - 0.5, 0), (-0.5, 0.5), Straight),
-    "hard shrink": Case(lambda x: jnp.where(jnp.abs(x) > 0.5, x, 0.0), (-0.5, 0.5), Kinked, "x * (abs(x) > 0.5)"),
+    "hard shrink": Case(lambda x: jnp.where(jnp.abs(x) > 0.5, x, 0.0), (-0.5, 0.5), Pieced, "x * (abs(x) > 0.5)"),
     "relu^2": Case(lambda x: jax.nn.relu(x) ** 2, (0,), ops.RectifiedMonomial(2), "relu(x) * max(x, 0)"),
     "relu^3": Case(lambda x: jax.nn.relu(x) ** 3, (0,), ops.RectifiedMonomial(3), "if x > 0 then x ** 3 else 0"),
     "sqrt(abs(x))": Case(lambda x: jnp.sqrt(jnp.abs(x)), (0,), PowerLaw(1.0, 1.0, 0.5), "abs(x) ** 0.5"),
     "abs(x)^1.5": Case(lambda x: jnp.abs(x) ** 1.5, (0,), PowerLaw(1.0, 1.0, 1.5)),
-    "log1p(abs(x))": Case(lambda x: jnp.log1p(jnp.abs(x)), (0,), Kinked, "log(1 + abs(x))"),
+    "log1p(abs(x))": Case(lambda x: jnp.log1p(jnp.abs(x)), (0,), Pieced, "log(1 + abs(x))"),
     "polyval": Case(lambda x: jnp.polyval(jnp.asarray(COEFFICIENTS), x), (), ops.Polynomial((0.1, -0.2, 0.3))),
-    "where": Case(lambda x: jnp.where(x > 0, x, 0.1 * jnp.tanh(x)), (0,), Kinked, "if x > 0 then x else 0.1 * tanh(x)"),
-    "max(x, x^2)": Case(lambda x: jnp.maximum(x, x**2), (0, 1), Kinked),
+    "where": Case(lambda x: jnp.where(x > 0, x, 0.1 * jnp.tanh(x)), (0,), Pieced, "if x > 0 then x else 0.1 * tanh(x)"),
+    "max(x, x^2)": Case(lambda x: jnp.maximum(x, x**2), (0, 1), Pieced),
     "min(x, 1)": Case(lambda x: jnp.minimum(x, 1), (1,), Straight),
     "fori_loop": Case(lambda x: jax.lax.fori_loop(0, 3, lambda i, y: jnp.tanh(y) + 0.5 * x, x), (), Smooth),
     "interp": Case(lambda x: jnp.interp(x, *map(jnp.asarray, TABLE)), (-2, -1, 0, 1.5), Straight),
-    "look-up": Case(lambda x: jnp.asarray(COEFFICIENTS)[jnp.searchsorted(jnp.array([-1.0, 1.0]), x)], (-1, 1), Kinked),
-    "sin or x": Case(lambda x: jnp.where(x > 0, jnp.sin(x), x), (0,), Kinked),
-    "cond": Case(lambda x: jax.lax.cond(x > 0, jnp.cos, lambda x: 1 + 0.3 * x, x), (0,), Kinked),
+    "look-up": Case(lambda x: jnp.asarray(COEFFICIENTS)[jnp.searchsorted(jnp.array([-1.0, 1.0]), x)], (-1, 1), Pieced),
+    "sin or x": Case(lambda x: jnp.where(x > 0, jnp.sin(x), x), (0,), Pieced),
+    "cond": Case(lambda x: jax.lax.cond(x > 0, jnp.cos, lambda x: 1 + 0.3 * x, x), (0,), Pieced),
     "quick gelu": Case(lambda x: x * jax.nn.sigmoid(1.702 * x), (), Smooth),
     "snake": Case(lambda x: x + jnp.sin(x) ** 2, (), Smooth),
     "arrays": Case(lambda x: jnp.sum(jnp.asarray(COEFFICIENTS) * jnp.tanh(x * jnp.arange(1.0, 4.0))), (), Smooth),

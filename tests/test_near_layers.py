@@ -20,7 +20,7 @@ from tests.test_integrals import ACTIVATIONS
 DISTANCES = (1e-2, 1e-3, 1e-4, 1e-5)
 LAYERS = 2
 MANY_LAYERS = 4
-STEEP = (ops.Exp, ops.PolynomialFamily, ops.RectifiedMonomial)
+STEEP = (ops.Exp, ops.PolynomialFamily, ops.RectifiedPower)
 """Of which one layer is tried, as several overflow float32, but for degrees up to one."""
 
 NEAR: list[Elementwise] = list(

@@ -121,7 +121,7 @@ def points() -> list[tuple[float, float, float]]:
 def truth(activation: Elementwise, derivative: bool) -> Array:
     """The integral at all points."""
     function, other = (slope if derivative else phi)(activation), formula(activation)[derivative]
-    kinked = isinstance(activation, PiecewiseLinear | ops.Sign | ops.RectifiedMonomial)
+    kinked = isinstance(activation, PiecewiseLinear | ops.Sign | ops.RectifiedPower)
     inside = quadrature if kinked else smooth_quadrature
     shifted = kinks(activation)
     if shifted:

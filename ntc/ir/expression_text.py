@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ntc.errors import LimitError, Location, NtcError, ParseError, Source
 from ntc.ir.construct import did_you_mean
@@ -17,6 +18,7 @@ _NUMBER = r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?"
 _TOKEN = re.compile(rf"\s*(?:({_NUMBER})|([A-Za-z_]\w*)|(\*\*|[<>=!]=|[-+*/(),<>])|(\S))")
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Expression:
     """The expression that is written. Raises ParseError or LimitError, with a place."""
     if len(text) > MAX_CHARACTERS:

@@ -5,18 +5,20 @@ With u the variable of larger variance and v given u of mean m and standard devi
     E[f(u) f(v)] = integral of f(u) p(u) (integral of f(v) p(v | u) dv) du,
 
 on Gauss-Legendre panels between the places of f; those of u shrink as well towards where m is at a place, as the inner
-integral is steep there on a length of s, and all of them towards places, where derivatives may be infinite. Two
-numbers of nodes must give one value, else the result is NaN.
+integral is steep there on a length of s, and all of them towards places, where derivatives may be infinite. Of pieces
+that are polynomials the inner integral is exact, by moments of the Gaussian between places. Two numbers of nodes must
+give one value, else the result is NaN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import pi, sqrt
+from math import comb, pi, sqrt
 
 import numpy as np
 
+from ntc.ir.numpy_functions import NUMPY
 from ntc.ir.op import Array
 from ntc.ir.quadrature import gap, panels
 
@@ -35,20 +37,32 @@ _TOWARDS = 0.25 ** np.array([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14])
 Function = Callable[[Array], Array]
 
 
-def integral(function: Function, places: tuple[float, ...], k: Array, v1: Array, v2: Array) -> Array:
-    """E[f(u) f(v)] of variables with these variances and covariance, which broadcast; NaN where two rules disagree."""
+Polynomials = tuple[tuple[float, ...], ...]
+"""Coefficients of every piece, from that of 1 on."""
+
+
+def integral(
+    function: Function, places: tuple[float, ...], k: Array, v1: Array, v2: Array, pieces: Polynomials | None = None
+) -> Array:
+    """E[f(u) f(v)] of variables with these variances and covariance, which broadcast; NaN where two rules disagree.
+
+    `pieces` are those of f, if they are polynomials.
+    """
     arrays = np.broadcast_arrays(k, v1, v2)
-    found = [_pair(function, places, *map(float, entry)) for entry in zip(*(x.ravel() for x in arrays), strict=True)]
+    entries = zip(*(x.ravel() for x in arrays), strict=True)
+    found = [_pair(function, places, pieces, *map(float, entry)) for entry in entries]
     return np.array(found).reshape(arrays[0].shape)
 
 
 @lru_cache(maxsize=4096)
-def _pair(function: Function, places: tuple[float, ...], k: float, v1: float, v2: float) -> float:
+def _pair(
+    function: Function, places: tuple[float, ...], pieces: Polynomials | None, k: float, v1: float, v2: float
+) -> float:
     larger, smaller = max(v1, v2), min(v1, v2)
     at_zero = function(np.zeros(1))
     if larger == 0:
         return float(at_zero[0] ** 2)
-    values = [_integrated(function, places, k, larger, smaller, nodes) for nodes in (24, 16)]
+    values = [_integrated(function, places, pieces, k, larger, smaller, nodes) for nodes in (24, 16)]
     size = sqrt(_alone(function, places, larger) * _alone(function, places, smaller))
     return values[0] if abs(values[0] - values[1]) <= APART * size else float("nan")
 
@@ -61,7 +75,13 @@ def _alone(function: Function, places: tuple[float, ...], v: float) -> float:
 
 
 def _integrated(
-    function: Function, places: tuple[float, ...], k: float, larger: float, smaller: float, n: int
+    function: Function,
+    places: tuple[float, ...],
+    pieces: Polynomials | None,
+    k: float,
+    larger: float,
+    smaller: float,
+    n: int,
 ) -> float:
     if smaller == 0:
         u, weight = _nodes(np.array(places), larger, np.zeros(0), 0.0, n)
@@ -71,7 +91,12 @@ def _integrated(
     width = deviation * larger / abs(k) if k else 0.0
     u, weight = _nodes(np.array(places), larger, steep, width, n)
     mean = k / larger * u
-    given = _given(function, places, mean, deviation, n) if deviation > 0 else function(mean)
+    if deviation == 0:
+        given = function(mean)
+    elif pieces is None:
+        given = _given(function, places, mean, deviation, n)
+    else:
+        given = _moments(pieces, places, mean, deviation)
     return float(function(u) * given @ weight)
 
 
@@ -110,3 +135,27 @@ def _given(function: Function, places: tuple[float, ...], mean: Array, deviation
         density = np.exp(-(((v - mean[part, None]) / deviation) ** 2) / 2) / (deviation * sqrt(2 * pi))
         total[part] = np.sum(np.where(weight > 0, function(v), 0) * weight * density, 1)
     return total
+
+
+def _moments(pieces: Polynomials, places: tuple[float, ...], mean: Array, deviation: float) -> Array:
+    """E[f(v)] of variables of these means and of this standard deviation, f being these polynomials between places."""
+    z = np.array([-np.inf, *places, np.inf])[:, None] - mean
+    z = z / deviation
+    density = np.where(np.isfinite(z), np.exp(-(z**2) / 2) / sqrt(2 * pi), 0.0)
+    inside, tail = np.where(np.isfinite(z), z, 0.0), NUMPY["erfc"](z / sqrt(2)) / 2
+    total = np.zeros_like(mean)
+    for i, coefficients in enumerate(pieces):
+        moments = [_chance(z[i], z[i + 1], tail[i], tail[i + 1]), density[i] - density[i + 1]]
+        for n in range(2, len(coefficients)):
+            ends = inside[i] ** (n - 1) * density[i] - inside[i + 1] ** (n - 1) * density[i + 1]
+            moments.append((n - 1) * moments[n - 2] + ends)
+        for power, coefficient in enumerate(coefficients):  # (m + s z)^power
+            terms = (comb(power, j) * mean ** (power - j) * deviation**j * moments[j] for j in range(power + 1))
+            total = total + coefficient * sum(terms)
+    return total
+
+
+def _chance(low: Array, high: Array, above_low: Array, above_high: Array) -> Array:
+    """P(low < z < high), of the tails above; of the tails below where both are negative."""
+    below = NUMPY["erfc"](-high / sqrt(2)) / 2 - NUMPY["erfc"](-low / sqrt(2)) / 2
+    return np.where(high < 0, below, above_low - above_high)

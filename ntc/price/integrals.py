@@ -26,7 +26,7 @@ INTEGRALS: Mapping[type[Any], tuple[Counts, Counts]] = {
     ops.Exp: ((8, 1, 1), (9, 1, 1)),
     ops.ExpNormalized: ((11, 1, 1), (11, 1, 1)),
     ops.PolynomialFamily: ((20, 1, 0), (20, 1, 0)),
-    ops.RectifiedMonomial: ((40, 4, 1), (40, 4, 1)),
+    ops.RectifiedPower: ((40, 4, 1), (40, 4, 1)),
     ops.Sign: ((45, 4, 0), (0, 0, 0)),
     ops.Analytic: ((782, 1, 0), (782, 1, 0)),
     ops.CustomActivation: ((782, 1, 0), (782, 1, 0)),  # the price is that of its form

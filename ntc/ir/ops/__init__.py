@@ -21,12 +21,20 @@ from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLi
 from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
-from ntc.ir.ops.kinked import Kinked
+from ntc.ir.ops.kinked import HardSwish, Kinked
 from ntc.ir.ops.layer_norm import LayerNorm
 from ntc.ir.ops.linear import Matrix, Mix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.periodic import Cos, Gabor, Rbf, Sin, Sinusoid
-from ntc.ir.ops.polynomial import Hermite, Monomial, Polynomial, PolynomialFamily, RectifiedMonomial
+from ntc.ir.ops.polynomial import (
+    Hermite,
+    Monomial,
+    Polynomial,
+    PolynomialFamily,
+    RectifiedMonomial,
+    RectifiedPower,
+    SquaredRelu,
+)
 from ntc.ir.ops.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntc.ir.ops.power import PowerLaw
 from ntc.ir.ops.shape import Flatten, Identity, Index
@@ -55,6 +63,7 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Monomial,
         Polynomial,
         RectifiedMonomial,
+        SquaredRelu,
         Tanh,
         Sigmoid,
         Swish,
@@ -63,6 +72,7 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         GeluTanh,
         Relu6,
         HardTanh,
+        HardSwish,
         Elu,
         Selu,
         Celu,
@@ -133,6 +143,7 @@ __all__ = [
     "GlobalAvgPool",
     "GlobalSumPool",
     "GroupedConv",
+    "HardSwish",
     "HardTanh",
     "Hermite",
     "Hinges",
@@ -154,6 +165,7 @@ __all__ = [
     "Product",
     "Rbf",
     "RectifiedMonomial",
+    "RectifiedPower",
     "Relu",
     "Relu6",
     "Resize",
@@ -167,6 +179,7 @@ __all__ = [
     "Sinusoid",
     "Slice",
     "Softplus",
+    "SquaredRelu",
     "Sum",
     "SumPool",
     "Swish",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from math import pi, sqrt
 from typing import ClassVar
 
-import numpy as np
-
+from ntc.ir.calculus import derivative
+from ntc.ir.expression import Expression
+from ntc.ir.expression_text import parse
 from ntc.ir.hermite import series
+from ntc.ir.numpy_functions import on_arrays
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise
 from ntc.ir.quadrature import BEND
@@ -24,6 +24,9 @@ class Analytic(Elementwise):
     Source: Mehler's formula; Daniely et al. 2016 (arXiv:1602.05897), section 4.2.
     """
 
+    formula: ClassVar[str]
+    """phi(x), in the language of `activation`."""
+
     parity: ClassVar[int | None] = None
     """0 if above l = 1 only even l occur, 1 if only odd ones; None if all."""
 
@@ -35,13 +38,18 @@ class Analytic(Elementwise):
         """The length on which phi bends near zero, which quadrature follows."""
         return BEND
 
-    @abstractmethod
+    @property
+    def body(self) -> Expression:
+        """phi(x) as a tree."""
+        return parse(self.formula)
+
     def function(self, x: Array) -> Array:
         """phi(x)."""
+        return on_arrays(self.body, x)
 
-    @abstractmethod
     def slope(self, x: Array) -> Array:
         """phi'(x)."""
+        return on_arrays(derivative(self.body), x)
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         return series(self.function, k, v1, v2, self.checked, self.bend)
@@ -59,17 +67,12 @@ class Tanh(Analytic):
     """
 
     name: ClassVar[str] = "tanh"
+    formula: ClassVar[str] = "tanh(x)"
     parity: ClassVar[int | None] = 1
 
     @property
     def odd(self) -> bool:
         return True
-
-    def function(self, x: Array) -> Array:
-        return np.tanh(x)
-
-    def slope(self, x: Array) -> Array:
-        return 4 * sigmoid(2 * x) * sigmoid(-2 * x)
 
 
 @frozen
@@ -81,13 +84,8 @@ class Sigmoid(Analytic):
     """
 
     name: ClassVar[str] = "sigmoid"
+    formula: ClassVar[str] = "sigmoid(x)"
     parity: ClassVar[int | None] = 1
-
-    def function(self, x: Array) -> Array:
-        return sigmoid(x)
-
-    def slope(self, x: Array) -> Array:
-        return sigmoid(x) * sigmoid(-x)
 
 
 @frozen
@@ -99,13 +97,8 @@ class Swish(Analytic):
     """
 
     name: ClassVar[str] = "swish"
+    formula: ClassVar[str] = "x * sigmoid(x)"
     parity: ClassVar[int | None] = 0
-
-    def function(self, x: Array) -> Array:
-        return x * sigmoid(x)
-
-    def slope(self, x: Array) -> Array:
-        return sigmoid(x) * (1 + x * sigmoid(-x))
 
 
 @frozen
@@ -117,13 +110,8 @@ class Softplus(Analytic):
     """
 
     name: ClassVar[str] = "softplus"
+    formula: ClassVar[str] = "softplus(x)"
     parity: ClassVar[int | None] = 0
-
-    def function(self, x: Array) -> Array:
-        return np.logaddexp(x, 0)
-
-    def slope(self, x: Array) -> Array:
-        return sigmoid(x)
 
 
 @frozen
@@ -135,13 +123,7 @@ class Mish(Analytic):
     """
 
     name: ClassVar[str] = "mish"
-
-    def function(self, x: Array) -> Array:
-        return x * np.tanh(np.logaddexp(x, 0))
-
-    def slope(self, x: Array) -> Array:
-        gate: Array = np.tanh(np.logaddexp(x, 0))
-        return gate + x * (1 - gate**2) * sigmoid(x)
+    formula: ClassVar[str] = "x * tanh(softplus(x))"
 
 
 @frozen
@@ -153,18 +135,5 @@ class GeluTanh(Analytic):
     """
 
     name: ClassVar[str] = "gelu_tanh"
+    formula: ClassVar[str] = "x * sigmoid(sqrt(8 / 3.141592653589793) * (x + 0.044715 * x**3))"
     parity: ClassVar[int | None] = 0
-
-    def function(self, x: Array) -> Array:
-        return x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 * x**3))
-
-    def slope(self, x: Array) -> Array:
-        gate = 2 * sqrt(2 / pi) * (x + 0.044715 * x**3)
-        inner = 2 * sqrt(2 / pi) * (1 + 3 * 0.044715 * x**2)
-        return sigmoid(gate) * (1 + x * inner * sigmoid(-gate))
-
-
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), without overflow."""
-    value: Array = np.exp(-np.logaddexp(-x, 0))
-    return value

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from ntc.errors import NtcError, ParameterError
-from ntc.ir.calculus import Pieces, check_analytic, derivative, pieces, polynomial
+from ntc.ir.calculus import Pieces, check_analytic, pieces, polynomial
 from ntc.ir.expression import Expression, show
 from ntc.ir.expression_text import MAX_CHARACTERS, parse
 from ntc.ir.hermite import is_resolved
@@ -21,22 +21,17 @@ from ntc.ir.numpy_functions import NUMPY, on_arrays
 from ntc.ir.op import Array, Emit, Pair, Value
 from ntc.ir.ops.activation import Elementwise
 from ntc.ir.ops.analytic import Analytic
-from ntc.ir.ops.hinges import Hinge, Hinges
-from ntc.ir.ops.kinked import Kinked
+from ntc.ir.ops.hinges import Hinges
+from ntc.ir.ops.kinked import Pieced
 from ntc.ir.ops.recognised import power_law, recognised, straight
 from ntc.ir.piecewise import Piecewise, piecewise
 from ntc.ir.quadrature import BEND
 from ntc.ir.schema import frozen
 
 
-@lru_cache(maxsize=256)
-def _read(text: str) -> Expression:
-    return parse(text)
-
-
 def _canonical(text: str) -> str:
     try:
-        return show(_read(text))
+        return show(parse(text))
     except NtcError as error:
         where = f" at column {error.location.column}" if error.location else ""
         message = f"activation: expression = {_short(text)}; {error.message}{where}"
@@ -76,17 +71,15 @@ class Smooth(Analytic):
 
     name: ClassVar[str] = "activation"
     checked: ClassVar[bool] = True
-    body: Expression
+    expression: Expression
+
+    @property
+    def body(self) -> Expression:
+        return self.expression
 
     @property
     def bend(self) -> float:
         return _bend(self)
-
-    def function(self, x: Array) -> Array:
-        return on_arrays(self.body, x)
-
-    def slope(self, x: Array) -> Array:
-        return on_arrays(derivative(self.body), x)
 
 
 @lru_cache(maxsize=256)
@@ -106,19 +99,11 @@ class Straight(Hinges):
     """A continuous function of straight pieces, but for its value at zero; see `Hinges`."""
 
     name: ClassVar[str] = "activation"
-    slope: float = 0.0  # type: ignore[misc]  # of a class elsewhere
-    kinks: tuple[Hinge, ...] = ()
+    given: Pieces
 
     @property
-    def hinges(self) -> tuple[Hinge, ...]:
-        return self.kinks
-
-    @classmethod
-    def of(cls, given: Pieces) -> Straight:
-        """The pieces, with hinges that point away from zero."""
-        middle = given.slope + sum(change for place, change in given.kinks if place < 0)
-        hinges = (Hinge(change, 1, place) if place >= 0 else Hinge(change, -1, -place) for place, change in given.kinks)
-        return cls(middle, tuple(hinges))
+    def pieces(self) -> Pieces:
+        return self.given
 
 
 @frozen
@@ -141,7 +126,7 @@ class CustomActivation(Elementwise):
     @property
     def body(self) -> Expression:
         """The expression as a tree."""
-        return _read(self.expression)
+        return parse(self.expression)
 
     @property
     def form(self) -> Elementwise:
@@ -214,7 +199,7 @@ def _of_form(form: Piecewise, at_zero: float) -> Pieces | None:
 def _form(body: Expression) -> Elementwise:
     found = _straight_pieces(body)
     if found is not None and found.kinks:
-        return straight(found) or Straight.of(found)
+        return straight(found) or Straight(found)
     form = piecewise(body)
     named = recognised(body, form)
     if named is not None:
@@ -228,7 +213,7 @@ def _form(body: Expression) -> Elementwise:
     if not form.places:
         return Smooth(form.branches[0])
     kinks(form), kinks(slope(form))  # refuses what has no limits
-    return Kinked(form, float(on_arrays(body, np.zeros(1))[0]))
+    return Pieced(body)
 
 
 def mean(form: Straight, v: Array) -> Array:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from functools import lru_cache
 from math import erfc, pi, sqrt
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from ntc.ir.calculus import Pieces, pieces
+from ntc.ir.expression_text import parse
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise
 from ntc.ir.schema import frozen
@@ -39,16 +40,29 @@ class Hinges(Elementwise):
     """
 
     fills_masked: ClassVar[bool] = False
-    slope: ClassVar[float] = 0.0
+    formula: ClassVar[str]
+    """phi(x), in the language of `activation`."""
 
     @property
     def jump(self) -> int | None:
         return 1 if self.hinges else None
 
     @property
-    @abstractmethod
+    def pieces(self) -> Pieces:
+        """Of phi, which is zero at zero."""
+        found = pieces(parse(self.formula))
+        assert found is not None
+        return found
+
+    @property
+    def slope(self) -> float:
+        """Of the piece at zero, or on its left if there is a kink."""
+        return self.pieces.slope + sum(change for place, change in self.pieces.kinks if place < 0)
+
+    @property
     def hinges(self) -> tuple[Hinge, ...]:
         """The kinks. They point away from zero, so that they are small where inputs are."""
+        return tuple(Hinge(c, 1, t) if t >= 0 else Hinge(c, -1, -t) for t, c in self.pieces.kinks)
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         norm = np.sqrt(v1 * v2)
@@ -83,10 +97,7 @@ class Relu6(Hinges):
     """
 
     name: ClassVar[str] = "relu6"
-
-    @property
-    def hinges(self) -> tuple[Hinge, ...]:
-        return Hinge(1.0, 1, 0.0), Hinge(-1.0, 1, 6.0)
+    formula: ClassVar[str] = "clip(x, 0, 6)"
 
 
 @frozen
@@ -98,15 +109,11 @@ class HardTanh(Hinges):
     """
 
     name: ClassVar[str] = "hard_tanh"
-    slope: ClassVar[float] = 1.0
+    formula: ClassVar[str] = "clip(x, -1, 1)"
 
     @property
     def odd(self) -> bool:
         return True
-
-    @property
-    def hinges(self) -> tuple[Hinge, ...]:
-        return Hinge(-1.0, 1, 1.0), Hinge(1.0, -1, 1.0)
 
 
 def _distance(t: float, v: Array) -> Array:

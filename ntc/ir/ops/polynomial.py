@@ -126,18 +126,11 @@ class Hermite(PolynomialFamily):
         return tuple(found)
 
 
-@frozen
-class RectifiedMonomial(Elementwise):
-    """phi(x) = x^n for x >= 0, else 0, n = degree.
+class RectifiedPower(Elementwise):
+    """phi(x) = x^n for x >= 0, else 0; `RectifiedMonomial` has the integrals. Source: Cho & Saul 2009, eq. 3 and 4."""
 
-    E[phi phi] = (v1 v2)^(n/2) J_n(theta) / (2 pi),  E[phi' phi'] = n^2 (v1 v2)^((n-1)/2) J_(n-1)(theta) / (2 pi),
-    cos theta = K / sqrt(v1 v2),  J_n the arc-cosine function of order n. Of n = 0, phi' is zero almost everywhere and
-    E[phi' phi'] is taken as zero: the NTK is that of the weights above alone.
-    Source: Cho & Saul 2009, eq. 3 and 4.
-    """
-
-    name: ClassVar[str] = "rectified_monomial"
-    degree: Degree
+    degree: int
+    """n."""
 
     @property
     def jump(self) -> int | None:
@@ -159,6 +152,33 @@ class RectifiedMonomial(Elementwise):
         if n == 0:
             return np.zeros_like(k + norm)
         return n**2 * norm ** (n - 1) * half_moment(n - 1, k, norm)
+
+
+@frozen
+class RectifiedMonomial(RectifiedPower):
+    """phi(x) = x^n for x >= 0, else 0, n = degree.
+
+    E[phi phi] = (v1 v2)^(n/2) J_n(theta) / (2 pi),  E[phi' phi'] = n^2 (v1 v2)^((n-1)/2) J_(n-1)(theta) / (2 pi),
+    cos theta = K / sqrt(v1 v2),  J_n the arc-cosine function of order n. Of n = 0, phi' is zero almost everywhere and
+    E[phi' phi'] is taken as zero: the NTK is that of the weights above alone.
+    Source: Cho & Saul 2009, eq. 3 and 4.
+    """
+
+    name: ClassVar[str] = "rectified_monomial"
+    degree: Degree
+
+
+@frozen
+class SquaredRelu(RectifiedPower):
+    """phi(x) = max(x, 0)^2.
+
+    E[phi phi] = v1 v2 J_2(theta) / (2 pi),  E[phi' phi'] = 4 sqrt(v1 v2) J_1(theta) / (2 pi),  cos theta =
+    K / sqrt(v1 v2),  J_n the arc-cosine function of order n.
+    Source: Cho & Saul 2009, eq. 3 and 4; the function: So et al. 2021 (arXiv:2109.08668).
+    """
+
+    name: ClassVar[str] = "squared_relu"
+    degree: ClassVar[int] = 2  # type: ignore[misc]
 
 
 def half_moment(n: int, k: Array, norm: Array) -> Array:

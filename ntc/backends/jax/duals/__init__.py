@@ -40,7 +40,7 @@ FAMILIES: Mapping[type[Any], Family] = {
     ops.Exp: exponential.EXP,
     ops.ExpNormalized: exponential.EXP_NORMALIZED,
     ops.PolynomialFamily: polynomial.POLYNOMIAL,
-    ops.RectifiedMonomial: polynomial.RECTIFIED_MONOMIAL,
+    ops.RectifiedPower: polynomial.RECTIFIED_MONOMIAL,
     ops.Sign: polynomial.SIGN,
     ops.Analytic: series.FAMILY,
     ops.Hinges: hinges.FAMILY,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ntc.backends.jax.duals.family import Family, Same, clamped, root, settled, variance, where
 from ntc.backends.jax.duals.relu import cosine_of, half_angle
-from ntc.ir.ops import PolynomialFamily, RectifiedMonomial, Sign
+from ntc.ir.ops import PolynomialFamily, RectifiedPower, Sign
 from ntc.ir.ops.polynomial import moment_polynomials
 
 
@@ -68,7 +68,7 @@ def _correlation(k: jax.Array, norm: jax.Array, same: Same) -> jax.Array:
     return jnp.where(positive, clamped(cosine, -1, 1), 1)
 
 
-def _half_dual(phi: RectifiedMonomial, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
+def _half_dual(phi: RectifiedPower, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
     n, norm = phi.degree, root1 * root2
     moment = _moment(n, _correlation(k, norm, same))
     if n > 0:
@@ -77,7 +77,7 @@ def _half_dual(phi: RectifiedMonomial, k: jax.Array, root1: jax.Array, root2: ja
     return jnp.where(norm > 0, moment, alone)
 
 
-def _half_dual_dot(phi: RectifiedMonomial, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
+def _half_dual_dot(phi: RectifiedPower, k: jax.Array, root1: jax.Array, root2: jax.Array, same: Same) -> jax.Array:
     n, norm = phi.degree, root1 * root2
     if n == 0:
         return jnp.zeros_like(k)

@@ -16,7 +16,6 @@ from ntc.ir import ops
 from ntc.ir.expression import evaluate
 from ntc.ir.numpy_functions import SINC_NEAR, sinc_series
 from ntc.ir.ops.activation import PiecewiseLinear
-from ntc.ir.ops.custom import Smooth
 
 Weights = Mapping[str, jax.Array]
 
@@ -102,30 +101,6 @@ def _hermite(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
     return y
 
 
-def _tanh(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
-    return jnp.tanh(x)
-
-
-def _sigmoid(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
-    return jax.nn.sigmoid(x)
-
-
-def _swish(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
-    return jax.nn.silu(x)
-
-
-def _softplus(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
-    return jax.nn.softplus(x)
-
-
-def _mish(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
-    return jax.nn.mish(x)
-
-
-def _gelu_tanh(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
-    return jax.nn.gelu(x, approximate=True)
-
-
 def _hinges(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
     kinks = (one.weight * jnp.maximum(one.sign * x - one.distance, 0) for one in op.hinges)
     y: jax.Array = sum(kinks, op.slope * x)
@@ -179,7 +154,7 @@ EXPRESSIONS: Mapping[str, Callable[..., jax.Array]] = {
 """The functions of expressions on arrays."""
 
 
-def _custom(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
+def _formula(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
     return jnp.broadcast_to(jnp.asarray(evaluate(op.body, x, EXPRESSIONS), x.dtype), x.shape)
 
 
@@ -189,7 +164,7 @@ def _given(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
 
 def row_of(op: Any) -> Callable[..., jax.Array]:
     """The forward pass of a nonlinearity, or of the family it belongs to."""
-    return _custom if isinstance(op, Smooth) else next(ROWS[cls] for cls in type(op).__mro__ if cls in ROWS)
+    return next(ROWS[cls] for cls in type(op).__mro__ if cls in ROWS)
 
 
 def _exponential_linear(op: Any, weights: Weights, x: jax.Array) -> jax.Array:
@@ -212,16 +187,12 @@ ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     ops.ExpNormalized: _exp_normalized,
     ops.Polynomial: _polynomial,
     ops.Monomial: _monomial,
-    ops.RectifiedMonomial: _rectified_monomial,
+    ops.RectifiedPower: _rectified_monomial,
     ops.Hermite: _hermite,
-    ops.Tanh: _tanh,
-    ops.Sigmoid: _sigmoid,
-    ops.Swish: _swish,
-    ops.Softplus: _softplus,
-    ops.Mish: _mish,
-    ops.GeluTanh: _gelu_tanh,
+    ops.Analytic: _formula,
+    ops.Kinked: _formula,
     ops.Hinges: _hinges,
     ops.ExponentialLinear: _exponential_linear,
-    ops.CustomActivation: _custom,
+    ops.CustomActivation: _formula,
     ops.GivenActivation: _given,
 }
