@@ -1,7 +1,8 @@
-"""Time per pair of examples against the size of a chunk, which decides `ntc.schedule.CHUNK_BYTES`."""
+"""Time per pair of examples against the size of a chunk, which decides `ntc.ir.platform.Platform.chunk_bytes`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 import ntc
 from benchmarks.cases import CASES
 from benchmarks.measure import markdown, measure
-from ntc.schedule import chunk
+from ntc.ir.platform import PLATFORMS
 
 NAMES = ("cnn_global_pool", "wrn", "myrtle5", "cnn_flatten")
 
@@ -23,13 +24,13 @@ def main(quick: bool = False) -> str:
 
 
 def _used(size: int) -> bool:
-    return chunk.CHUNK_BYTES["cpu"] // 2**10 == size
+    return PLATFORMS["cpu"].chunk_bytes // 2**10 == size
 
 
 def _time(name: str, size: int) -> float:
     case = CASES[name]
     n = 16 if name == "cnn_flatten" else 4
     x1, x2 = np.random.default_rng(0).normal(size=(2, n, *case.shape)).astype(np.float32)
-    with patch.dict(chunk.CHUNK_BYTES, cpu=size):
+    with patch.dict(PLATFORMS, cpu=replace(PLATFORMS["cpu"], chunk_bytes=size)):
         program = ntc.build(ntc.load_graph(case.file, case.model, case.parameters))
         return measure(lambda: program(x1, x2), repeat=2).warm / n**2 * 1e3

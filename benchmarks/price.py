@@ -13,9 +13,9 @@ from benchmarks.measure import markdown
 from ntc.backends.jax.tiled import workers
 from ntc.calibrate import calibrate
 from ntc.compiler import lower
+from ntc.plan.tiles import default_memory
 from ntc.price import Cost, Rates, price
 from ntc.price.rates import CORE
-from ntc.schedule.tiles import default_memory
 
 QUICK = {"cnn_flatten": CASES["cnn_flatten"].quick()}
 

@@ -19,10 +19,10 @@ from ntc.frontend import nn
 from ntc.frontend.layers import Layer, Network
 from ntc.ir.types import Target
 from ntc.ir.work import Work
+from ntc.plan.tiles import default_memory
 from ntc.price.cost import tiles_of
 from ntc.price.rates import CORE, Rates
 from ntc.price.work import computations, tile_work
-from ntc.schedule.tiles import default_memory
 
 _KINDS = tuple(field.name for field in fields(Work))
 _RATHER = 0.03

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
-from ntc.backends.jax import executables
 from ntc.backends.jax.executables import Executables, options
+from ntc.ir.platform import PLATFORMS
 
 UNKNOWN, KNOWN = "xla_no_such_option", "xla_cpu_enable_fast_math"
 
@@ -15,7 +17,8 @@ UNKNOWN, KNOWN = "xla_no_such_option", "xla_cpu_enable_fast_math"
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asks for an option that every XLA has, and for one that none has."""
-    monkeypatch.setitem(executables.COMPILER_OPTIONS, "cpu", {UNKNOWN: True, KNOWN: False})  # type: ignore[arg-type]
+    wanted = replace(PLATFORMS["cpu"], compiler_options={UNKNOWN: True, KNOWN: False})
+    monkeypatch.setitem(PLATFORMS, "cpu", wanted)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("asked")

@@ -14,8 +14,8 @@ from ntc.cli.main import run
 from ntc.compiler import lower
 from ntc.frontend.layers import Network
 from ntc.ir.graph import Graph
-from ntc.schedule import is_cross
-from ntc.schedule.cost import Explanation, explain
+from ntc.plan import is_cross
+from ntc.plan.explain import Explanation, explain
 from tests.strategies import tensor_graphs
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

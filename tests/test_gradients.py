@@ -17,7 +17,7 @@ from ntc.backends.jax.program import Program
 from ntc.compiler import build
 from ntc.ir import ops
 from ntc.ir.op import Array, TensorOp
-from ntc.schedule.tiles import Tiling
+from ntc.plan.tiles import Tiling
 from tests.networks import NETWORKS, inputs, program
 from tests.strategies import ACTIVATIONS, parameter_types
 from tools.layers import EXAMPLES

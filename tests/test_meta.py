@@ -43,9 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"errors", "ir"},
     "frontend": {"errors", "ir", "frontend"},
     "passes": {"errors", "ir", "passes"},
-    "schedule": {"errors", "ir", "schedule"},
-    "price": {"errors", "ir", "schedule", "price"},
-    "backends": {"errors", "ir", "schedule", "price", "backends"},
+    "plan": {"errors", "ir", "plan"},
+    "price": {"errors", "ir", "plan", "price"},
+    "backends": {"errors", "ir", "plan", "price", "backends"},
 }
 """Rooms that import from few others. Those not named here, such as `compiler`, stand above and may use all."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal, get_args
 from unittest.mock import patch
 
@@ -20,6 +21,7 @@ from ntc.compiler import build, lower
 from ntc.ir import ops
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Between
 from ntc.passes.fold import Fold
 from ntc.passes.lower_conv import LowerConv
@@ -29,7 +31,7 @@ from ntc.passes.skew import Skew
 from ntc.passes.split import Split
 from ntc.passes.track import Track
 from ntc.passes.translate import Translate
-from ntc.schedule import Run, chunk, is_cross, roll
+from ntc.plan import Run, chunk, is_cross, roll
 from tests.assertions import Tolerance, assert_close
 from tests.networks import NETWORKS, inputs, program
 from tests.strategies import examples, repetitive_graphs, tensor_graphs, trials
@@ -107,7 +109,7 @@ def test_loops_over_lanes_and_rows(data: st.DataObject) -> None:
 @contextmanager
 def small_chunks(size: int) -> Iterator[None]:
     """With chunks of about `size` bytes, so that small networks have many."""
-    with patch.dict(chunk.CHUNK_BYTES, cpu=size), patch.object(chunk, "_ROW", 1):
+    with patch.dict(PLATFORMS, cpu=replace(PLATFORMS["cpu"], chunk_bytes=size)), patch.object(chunk, "_ROW", 1):
         yield
 
 

@@ -14,7 +14,7 @@ import ntc
 from ntc import nn
 from ntc.backends.jax.sharded import even
 from ntc.errors import ParameterError, UnsupportedError
-from ntc.schedule.tiles import Tiling
+from ntc.plan.tiles import Tiling
 from tests.assertions import assert_close
 from tests.command_line import run_process
 

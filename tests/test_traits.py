@@ -29,10 +29,10 @@ from ntc.ir.parser import parse_graph
 from ntc.ir.schema import frozen
 from ntc.ir.types import ArrayType, CovarianceType, Type
 from ntc.passes.pipeline import OPTIMIZE, run
+from ntc.plan import stages_of
+from ntc.plan.explain import explain
+from ntc.plan.tiles import Needs
 from ntc.price.work import tile_work
-from ntc.schedule import schedule
-from ntc.schedule.cost import explain
-from ntc.schedule.tiles import Needs
 from tests.strategies import tensor_graphs, trials
 
 PACKAGE = Path(ntc.__file__).parent
@@ -44,7 +44,6 @@ BY_CLASS = {
     "ir/ops/mask.py": 1,  # changes a parameter that grams have
     "backends/jax/nonfinite.py": 1,  # reads the largest variance of a nonlinearity
     "backends/jax/inputs.py": 1,  # what a gram reads: numbers, or whether they are there
-    "backends/jax/scope.py": 1,  # where XLA would cut a computation: measured, and about to be said by the plan
 }
 """Lines outside `ntc.ir.kernel` that ask which class a kernel op is, each with its reason; no others."""
 
@@ -69,7 +68,7 @@ def questions_of_class(path: Path) -> int:
 
 
 def test_nothing_asks_for_classes() -> None:
-    """Protects ops to come: what passes, schedule, price and backends ask of an op is in the op, or it is not asked."""
+    """Protects ops to come: what passes, plan, price and backends ask of an op is in the op, or it is not asked."""
     files = [x for x in PACKAGE.rglob("*.py") if "kernel" not in x.parent.parts and x.name != "emit.py"]
     found = Counter({str(x.relative_to(PACKAGE)): questions_of_class(x) for x in files})
     assert dict(+found) == BY_CLASS
@@ -241,11 +240,11 @@ def test_a_new_op_is_scheduled_priced_and_explained() -> None:
     """Protects the promise that an op is a class and a row: an entrywise op runs within its neighbours' loop, at the
     price of its operations, without memory of its own; one that moves entries runs alone, and says so."""
     same, halved, turned = (optimised(name) for name in ("scale", "halve", "turn"))
-    assert [x.stored for x in schedule(halved)] == [x.stored for x in schedule(same)]
+    assert [x.stored for x in stages_of(halved)] == [x.stored for x in stages_of(same)]
     assert Needs.of(halved) == Needs.of(same)
     assert tile_work(halved, "cpu", 4, 4) == tile_work(same, "cpu", 4, 4)
     assert explain(halved) == explain(same)
-    assert [len(x.nodes) for x in schedule(turned)] == [2, 1, 2]
+    assert [len(x.nodes) for x in stages_of(turned)] == [2, 1, 2]
     assert Needs.of(turned).pair > Needs.of(halved).pair
     assert "b reads other positions of both images: a is stored whole before it" in explain(turned).reasons
 

@@ -504,7 +504,7 @@ MUTATIONS = (
         "jax, tiles of k(x, x): marks entries off the diagonal as well",
     ),
     Mutation(
-        "ntc/schedule/rolling.py",
+        "ntc/plan/rolling.py",
         "before[place] = own",
         "before[place] = other",
         "rolling: what the first block reads",
@@ -661,8 +661,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntc/backends/jax/loops.py",
-        "((name, entries[..., :count]), (twin, entries[..., count:]))",
-        "((name, entries[..., :count]), (twin, entries[..., :count]))",
+        "((name, entries[..., :count]), (other, entries[..., count:]))",
+        "((name, entries[..., :count]), (other, entries[..., :count]))",
         "attention: marginals of the second input",
     ),
     Mutation(

@@ -16,8 +16,10 @@ from ntc.compiler import build
 from ntc.errors import ParameterError
 from ntc.ir.printer import show
 from ntc.ir.types import Between
+from ntc.plan import plan, text
+from ntc.plan.explain import EXAMPLES
 
-Emit = Literal["tensor-ir", "kernel-ir", "stablehlo", "artifact"]
+Emit = Literal["tensor-ir", "kernel-ir", "plan", "stablehlo", "artifact"]
 
 
 def compile_command(
@@ -27,7 +29,7 @@ def compile_command(
     emit: Annotated[Emit, typer.Option("--emit", help="What to write.")] = "artifact",
     between: Annotated[
         Between,
-        typer.Option("--between", help="For kernel-ir and stablehlo: x1 with x2, x with itself, or its diagonal."),
+        typer.Option("--between", help="For kernel-ir, plan, stablehlo: x1 with x2, x with itself, or its diagonal."),
     ] = "cross",
     kernel: options.KernelsOption = "both",
     model: options.ModelName = None,
@@ -35,6 +37,7 @@ def compile_command(
     dtype: options.DTypeOption = "float32",
     conv_lowering: options.ConvLoweringOption = "auto",
     form: options.FormOption = "auto",
+    n: Annotated[int, typer.Option("--n", min=1, help="For plan: numbers of examples on each side.")] = EXAMPLES,
     dump_ir_after: options.DumpAfter = None,
     verify: options.Verify = False,
     time_passes: options.TimePasses = False,
@@ -57,6 +60,8 @@ def compile_command(
         print(json.dumps(summary) if as_json else f"{output}: {network.name} for {target}, {summary['bytes']} bytes")
     elif emit == "kernel-ir":
         _write(output, show(program.graphs[between]))
+    elif emit == "plan":
+        _write(output, text.show(plan(program.graphs[between], target, n, n)))
     else:
         from ntc.backends.jax.export import stablehlo
 

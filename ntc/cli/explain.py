@@ -15,8 +15,8 @@ from rich.table import Table
 from ntc.cli import options
 from ntc.cli.price import TARGETS, Question, answer, lines, platform_of
 from ntc.compiler import lower
+from ntc.plan.explain import EXAMPLES, Explanation, LayerCost, StageCost, explain
 from ntc.price import ACCELERATORS, known_rates
-from ntc.schedule.cost import EXAMPLES, Explanation, GroupCost, LayerCost, explain
 
 _WIDTH = 170
 """Columns of the tables; a terminal with fewer wraps lines, and nothing is cut."""
@@ -101,7 +101,7 @@ def count(number: float) -> str:
 
 def _lines(found: Explanation) -> Iterator[str]:
     yield f"schedule, for {EXAMPLES} x {EXAMPLES} examples at a time"
-    for group in found.groups:
+    for group in found.stages:
         yield f"  {_group(group)}"
     ratio = found.naive_operations / max(1, found.operations)
     yield (
@@ -114,7 +114,7 @@ def _lines(found: Explanation) -> Iterator[str]:
         yield f"  {reason}"
 
 
-def _group(group: GroupCost) -> str:
+def _group(group: StageCost) -> str:
     first, last = group.layers
     names = first if first == last else f"{first} ... {last}"
     parts = [f"{names}: {group.values} value{'s' if group.values > 1 else ''}"]

@@ -10,8 +10,8 @@ from typing import Any, get_args
 from ntc.errors import ParameterError
 from ntc.ir.graph import Graph
 from ntc.ir.types import Target
+from ntc.plan.tiles import default_memory
 from ntc.price import ACCELERATORS, Cost, Rates, largest, price
-from ntc.schedule.tiles import default_memory
 
 TARGETS = f"cpu, cuda, tpu, or for its speed one of {', '.join(ACCELERATORS)}."
 

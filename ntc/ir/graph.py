@@ -180,5 +180,5 @@ def kernel_op(node: Node) -> KernelOp:
 
 
 def covariance_operands(node: Node) -> tuple[str, ...]:
-    """Operands of a kernel node without the marginals of an integral, which are in no lane."""
-    return node.operands[:1] if kernel_op(node).integral else node.operands
+    """Operands without the marginals of an integral, which are in no lane."""
+    return node.operands[:1] if isinstance(node.op, KernelOp) and node.op.integral else node.operands

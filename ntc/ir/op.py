@@ -91,6 +91,12 @@ class KernelOp(Op):
 
     @property
     @abstractmethod
+    def large(self) -> bool:
+        """Whether the op is so much arithmetic per entry, for several readers, that it is to be computed once even for
+        one."""
+
+    @property
+    @abstractmethod
     def reading(self) -> KernelOp | None:
         """What tells how arrays of examples are read for products of them, equal for ops that read the same; None if
         they are not."""

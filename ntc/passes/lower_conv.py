@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from typing import ClassVar, Literal
@@ -10,14 +9,11 @@ from typing import ClassVar, Literal
 from ntc.ir.graph import Graph, Node
 from ntc.ir.kernel import Window
 from ntc.ir.kernel.windows import ConvLowering
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.schema import frozen
 from ntc.ir.types import CovarianceType, Target
 from ntc.passes.base import Pass
 from ntc.passes.rewrite import rewrite
-
-MATRIX_SPEEDUP: Mapping[Target, float] = {"cpu": 1.0, "cuda": 1.0, "tpu": 20.0}
-"""How many multiply-adds of a matrix product, in full float32 precision, take the time of one addition of vectors.
-GPUs have no matrix unit for float32; a TPU's 128 x 128 unit makes six passes for it."""
 
 _FEW_TAPS = 9
 
@@ -62,5 +58,5 @@ def costs_of(op: Window, spatial: tuple[int, ...], target: Target) -> dict[ConvL
     return {
         "separable": sum(2 * axis.window for axis in moved) + 2.0 * max(0, len(moved) - 1),
         "direct": 2.0 * prod(axis.window for axis in axes),
-        "matrix": sum(2 * axis.size for axis in moved) / MATRIX_SPEEDUP[target] + 2.0 * len(moved),
+        "matrix": sum(2 * axis.size for axis in moved) / PLATFORMS[target].matrix_speedup + 2.0 * len(moved),
     }

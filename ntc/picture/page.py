@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
 from ntc.ir.graph import Graph, Node
 from ntc.picture.rows import kernel_row, layer_row, view
+from ntc.plan import plan, repeats_of, roll
+from ntc.plan.explain import Explanation, explain, layer_of
 from ntc.price.rates import Rates
 from ntc.price.work import value_work
-from ntc.schedule.cost import Explanation, explain, layer_of
 
 EXAMPLES = 64
 """Sides of the tile whose time is shared out."""
@@ -34,6 +36,8 @@ def page(network: Graph, kernels: Graph, rates: Rates) -> str:
 
 def data(network: Graph, kernels: Graph, rates: Rates) -> dict[str, Any]:
     """What the page shows."""
+    nodes, repeats = plan(kernels, rates.target, EXAMPLES, EXAMPLES).in_order()
+    kernels = replace(kernels, nodes=nodes)
     costs = explain(kernels, rates.target)
     shares = _shares(kernels, rates)
     layers = {value.name: i for i, value in enumerate(network.values)}
@@ -51,12 +55,19 @@ def data(network: Graph, kernels: Graph, rates: Rates) -> dict[str, Any]:
     for value in kernels.values:
         owner = _owner(value.name, layers) if isinstance(value, Node) else network.inputs[0].name
         kernel_rows[value.name] = kernel_row(value, shares.get(value.name, 0.0), [layers[owner]] if owner else [])
+    layer_repeats = repeats_of(roll(network.nodes, network.types, [x.value for x in network.outputs]))
     return {
         "name": network.name,
         "summary": _summary(network, kernels, costs, rates),
         "views": [
-            view("Network", ("shape", "tracked offsets", "layout"), network, layer_rows),
-            view("Kernel graph", ("type",), kernels, kernel_rows),
+            view(
+                "Network",
+                ("shape", "tracked offsets", "layout"),
+                network,
+                layer_rows,
+                layer_repeats,
+            ),
+            view("Kernel graph", ("type",), kernels, kernel_rows, repeats),
         ],
     }
 

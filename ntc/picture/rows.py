@@ -10,13 +10,13 @@ from ntc.ir.graph import Graph, Input, Node
 from ntc.ir.printer import brief, line
 from ntc.ir.types import CovarianceType, TensorType, Type
 from ntc.picture.tracks import places
-from ntc.schedule import Run, roll
-from ntc.schedule.cost import LayerCost
+from ntc.plan import Repeat
+from ntc.plan.explain import LayerCost
 
 Json = dict[str, Any]
 
 
-def view(title: str, columns: Sequence[str], graph: Graph, rows: Mapping[str, Json]) -> Json:
+def view(title: str, columns: Sequence[str], graph: Graph, rows: Mapping[str, Json], repeats: Sequence[Repeat]) -> Json:
     """One tab of the page: a row for every value, its place, and which rows repeat.
 
     Args:
@@ -24,6 +24,7 @@ def view(title: str, columns: Sequence[str], graph: Graph, rows: Mapping[str, Js
       columns: what the middle columns of the table are called.
       graph: a tensor or kernel graph.
       rows: what is shown of every value, by name.
+      repeats: blocks of its nodes, which are folded.
     """
     index = {value.name: i for i, value in enumerate(graph.values)}
     operands = [[index[x] for x in value.operands] if isinstance(value, Node) else [] for value in graph.values]
@@ -36,17 +37,8 @@ def view(title: str, columns: Sequence[str], graph: Graph, rows: Mapping[str, Js
         {**rows[value.name], **vars(place), "operands": list(dict.fromkeys(read)), "readers": reading}
         for value, place, read, reading in zip(graph.values, found, operands, readers, strict=True)
     ]
-    return {"title": title, "columns": list(columns), "rows": listed, "folds": _folds(graph)}
-
-
-def _folds(graph: Graph) -> list[Json]:
-    """Repeated blocks: the first row, rows of a block, how many blocks."""
-    start, found = len(graph.inputs), []
-    for item in roll(graph.nodes, graph.types, [x.value for x in graph.outputs]):
-        if isinstance(item, Run):
-            found.append({"first": start, "size": len(item.blocks[0]), "count": len(item.blocks)})
-        start += item.size if isinstance(item, Run) else 1
-    return found
+    folds = [{**vars(x), "first": x.first + len(graph.inputs)} for x in repeats]
+    return {"title": title, "columns": list(columns), "rows": listed, "folds": folds}
 
 
 def layer_row(value: Input | Node, cost: LayerCost | None, share: float, kernel_rows: Sequence[int]) -> Json:

@@ -8,15 +8,13 @@ from math import prod
 from ntc.ir.graph import Graph, kernel_op
 from ntc.ir.lanes import axes_of
 from ntc.ir.op import covariance
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import ArrayType
 from ntc.ir.work import Work
+from ntc.plan import StagePlan, plan
+from ntc.plan.tiles import Needs, Tiling
 from ntc.price.rates import Rates
 from ntc.price.work import computations, tile_work
-from ntc.schedule import CHUNK_BYTES, Chunk, Group, schedule
-from ntc.schedule.tiles import Needs, Tiling
-
-_MANY_COLUMNS = 16
-"""From so many second examples on, programs make no tables."""
 
 _VALUES_ALIVE = 6
 """Values of a chunk that are alive at once."""
@@ -126,21 +124,22 @@ def _working(graph: Graph, rates: Rates, tiling: Tiling, workers: int) -> int:
     whole = Needs.of(graph).pair * tiling.rows * tiling.columns
     single = sum(x.entries for x in map(graph.covariance_of, graph.definitions) if len(x.batch) == 1)
     examples = (tiling.rows + tiling.columns) * (_example_bytes(graph) + 4 * single)
-    brought = sum(_brought(graph, group, rates, tiling) for group in schedule(graph))
-    return workers * (whole + _VALUES_ALIVE * CHUNK_BYTES[rates.target] + examples + brought)
+    planned = plan(graph, rates.target, tiling.rows, tiling.columns)
+    brought = sum(_brought(x, tiling) for x in planned.stages)
+    return workers * (whole + _VALUES_ALIVE * PLATFORMS[rates.target].chunk_bytes + examples + brought)
 
 
-def _brought(graph: Graph, group: Group, rates: Rates, tiling: Tiling) -> int:
-    """Roots of marginals of second examples, brought to the lanes of a chunk, for all integrals of a group at once;
-    and, for few columns, tables of them from which rows of lanes are sliced."""
-    chunk = Chunk.choose(group, rates.target, tiling.rows, tiling.columns)
+def _brought(planned: StagePlan, tiling: Tiling) -> int:
+    """Roots of marginals of second examples, brought to the lanes of a chunk, for all integrals of a stage at once;
+    and tables of them from which rows of lanes are sliced."""
+    chunk, nodes = planned.chunk, planned.stage.nodes
     if chunk is None:
         return 0
-    types = {node.operands[2]: covariance(node.type) for node in group.nodes if kernel_op(node).integral}
+    types = {node.operands[2]: covariance(node.type) for node in nodes if kernel_op(node).integral}
     total = 0
     for type_ in types.values():
         *others, last = axes_of(type_)
         total += prod(type_.spatial) * chunk.lanes
-        if tiling.columns < _MANY_COLUMNS and others and len(last.residues) % chunk.lanes == 0:
+        if planned.tables and others and len(last.residues) % chunk.lanes == 0:
             total += prod(axis.size + axis.modulus - 1 for axis in others) * last.size * len(last.residues)
     return 4 * total * tiling.columns

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.types import Target
 from ntc.ir.work import Work
+from ntc.plan import Run, Stage, is_cross, marginals_of, plan, stages_of
+from ntc.plan.explain import layer_of
 from ntc.price.integrals import integral_work
-from ntc.schedule import Chunk, Group, Run, is_cross, roll, schedule
-from ntc.schedule.cost import layer_of
 
 
 def tile_work(graph: Graph, target: Target, rows: int, columns: int) -> dict[str, Work]:
@@ -24,9 +25,9 @@ def tile_work(graph: Graph, target: Target, rows: int, columns: int) -> dict[str
 
 def computations(graph: Graph) -> int:
     """How many nodes and repeated blocks are traced and compiled."""
-    cross = [item for group in schedule(graph) for item in roll(group.nodes, graph.types, group.stored)]
-    single = roll([node for node in graph.nodes if not is_cross(node)], graph.types)
-    return sum(len(item.blocks[0]) if isinstance(item, Run) else 1 for item in (*cross, *single))
+    single = [item for marginals in marginals_of(graph) for item in marginals.items]
+    cross = [item for stage in stages_of(graph) for item in stage.items]
+    return sum(len(item.block) if isinstance(item, Run) else 1 for item in (*cross, *single))
 
 
 def value_work(graph: Graph, target: Target, rows: int, columns: int) -> Iterator[tuple[Node, Work]]:
@@ -35,19 +36,19 @@ def value_work(graph: Graph, target: Target, rows: int, columns: int) -> Iterato
         if not is_cross(node):
             examples = rows if covariance(node.type).batch == ("N",) else columns
             yield node, _entries_work(graph, node) * examples + Work(steps=1)
-    for group in schedule(graph):
-        chunk = Chunk.choose(group, target, rows, columns)
-        steps = 1 if chunk is None else (group.lanes // chunk.lanes) * (rows // chunk.rows)
-        for node in group.nodes:
-            yield node, (_entries_work(graph, node) + _moved(graph, group, node)) * (rows * columns) + Work(steps=steps)
+    for planned in plan(graph, target, rows, columns).stages:
+        steps = prod(planned.steps(rows))
+        for node in planned.stage.nodes:
+            moved = _moved(graph, planned.stage, node)
+            yield node, (_entries_work(graph, node) + moved) * (rows * columns) + Work(steps=steps)
 
 
-def _moved(graph: Graph, group: Group, node: Node) -> Work:
+def _moved(graph: Graph, stage: Stage, node: Node) -> Work:
     """Bytes per pair of examples that the value moves."""
     type_ = covariance(node.type)
     size = 2 * type_.itemsize * max(type_.entries, *(x.entries for x in graph.covariances(node.operands)), 1)
-    looped = group.parallel and group.spatial
-    stored = 2 * type_.itemsize * type_.entries if node.name in group.stored and looped else 0
+    looped = stage.parallel and stage.spatial
+    stored = 2 * type_.itemsize * type_.entries if node.name in stage.stored and looped else 0
     return Work(loop_bytes=size, bytes=stored) if looped else Work(bytes=size)
 
 

@@ -15,8 +15,7 @@ from jax import lax
 
 from ntc.ir.lanes import axes_of, residue_table
 from ntc.ir.types import CovarianceType
-
-Margins = tuple[tuple[int, int], ...]
+from ntc.plan import Margins
 
 
 def layout_of(type_: CovarianceType) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import jax
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Target
 
 
@@ -26,7 +27,7 @@ class Boundary:
 
     def stored(self, function: Callable[[], jax.Array]) -> jax.Array:
         """The value of the function, stored."""
-        if self.target != "cpu":
+        if not PLATFORMS[self.target].copies_when_fusing:
             barrier: jax.Array = lax.optimization_barrier(function())  # type: ignore[no-untyped-call]
             return barrier
         with set_xla_metadata(inlineable="false"):  # type: ignore[no-untyped-call]

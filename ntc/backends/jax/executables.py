@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from functools import cache
 from math import prod
 from threading import Lock
@@ -11,25 +11,18 @@ from typing import Any
 import jax
 
 from ntc.errors import UnsupportedError
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Target
 
 _MANY_PAIRS = 2**16
 """Of examples without positions: of more, a computation takes longer than it is to be compiled for longer."""
 
-COMPILER_OPTIONS: Mapping[Target, dict[str, bool]] = {
-    # The older emitters of XLA:CPU, which jax 0.11.2 has no more, compile in two thirds of the time; code for chunks of
-    # lanes is as fast, that for whole matrices is slower by a tenth to a third (`steady`).
-    "cpu": {"xla_cpu_use_fusion_emitters": False},
-    "cuda": {},
-    "tpu": {},
-}
-"""What is asked of the compiler. Only time depends on it, so that a version without one of them is asked without it."""
-
 
 def options(target: Target, steady: bool = False) -> dict[str, bool]:
-    """Those of `COMPILER_OPTIONS` that the compiler of the installed JAX takes; none where speed matters more than the
+    """Those of the platform that the compiler of the installed JAX takes; none where speed matters more than the
     time to compile."""
-    return {} if steady else {name: value for name, value in COMPILER_OPTIONS[target].items() if _takes(name, value)}
+    wanted = {} if steady else PLATFORMS[target].compiler_options
+    return {name: value for name, value in wanted.items() if _takes(name, value)}
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,16 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.block import Block, Lanes, Margins
+from ntc.backends.jax.block import Block, Lanes
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.roots import Keys, Roots, root_keys
 from ntc.backends.jax.scope import Scope, Values, is_cross_integral
 from ntc.backends.jax.whole import to_dense
-from ntc.ir.graph import Graph, Node, covariance_operands, kernel_op
-from ntc.ir.op import covariance
-from ntc.ir.sliding import Sliding
-from ntc.ir.types import ArrayType, Target
-from ntc.schedule import Chunk, Group, Item, Run, is_cross, roll, schedule
+from ntc.ir.graph import Graph, Node
+from ntc.ir.types import Target
+from ntc.plan import Chunk, Item, Marginals, Plan, Run, Stage, StagePlan, plan
 
 Outputs = dict[str, jax.Array]
 
@@ -38,8 +36,6 @@ def emit(graph: Graph, target: Target = "cpu", series_alone: bool = False) -> Ca
     hyperparameters of the graph (default: those written in it), `given` the covariances that it does not compute. With
     `series_alone`, entries are NaN of which a series is not enough.
     """
-    groups = [(group, roll(group.nodes, graph.types, kept(group))) for group in schedule(graph)]
-    margins = margins_of(graph, [item for _, items in groups for item in items])
 
     def function(
         *arrays: jax.Array,
@@ -48,9 +44,10 @@ def emit(graph: Graph, target: Target = "cpu", series_alone: bool = False) -> Ca
         given: Mapping[str, jax.Array] | None = None,
     ) -> Outputs:
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
-            program = _Program.start(graph, target, margins, arrays, equal, hyper, given or {}, series_alone)
-            for group, items in groups:
-                program.group(group, items)
+            planned = plan(graph, target, arrays[0].shape[0], arrays[-1].shape[0])
+            program = _Program.start(planned, arrays, equal, hyper, given or {}, series_alone)
+            for stage in planned.stages:
+                program.run(stage)
             return {x.label: program.output(x.value) for x in graph.outputs}
 
     return function
@@ -61,7 +58,7 @@ class _Program:
     """The values computed so far.
 
     Attributes:
-      margins: zeros around values between examples.
+      plan: how it runs.
       equal: whether x1 and x2 are the same examples, where that is known only when the program runs.
       hyper: values of hyperparameters, or None.
       given: covariances that the caller gives, by key.
@@ -70,10 +67,8 @@ class _Program:
       series_alone: whether entries are NaN of which a series is not enough.
     """
 
-    graph: Graph
-    target: Target
+    plan: Plan
     boundary: Boundary
-    margins: Mapping[str, Margins]
     x1: jax.Array
     x2: jax.Array
     equal: jax.Array | None
@@ -86,9 +81,7 @@ class _Program:
     @classmethod
     def start(
         cls,
-        graph: Graph,
-        target: Target,
-        margins: Mapping[str, Margins],
+        plan: Plan,
         arrays: tuple[jax.Array, ...],
         equal: jax.Array | None,
         hyper: Mapping[str, jax.Array] | None,
@@ -96,32 +89,22 @@ class _Program:
         series_alone: bool,
     ) -> _Program:
         """With the marginals of every input."""
-        keys = [key for node in graph.nodes if is_cross_integral(node) for key in root_keys(node)]
+        keys = [key for node in plan.graph.nodes if is_cross_integral(node) for key in root_keys(node)]
         ends = arrays[0], arrays[-1]
-        program = cls(graph, target, Boundary(target), margins, *ends, equal, hyper, given, Roots(keys), series_alone)
-        twins = _twins(graph)
-        if twins:
-            program._marginals("N", jnp.concatenate(arrays), twins)
-            return program
-        for value, x in zip(graph.inputs, arrays, strict=True):
-            assert isinstance(value.type, ArrayType)
-            program._marginals(value.type.batch, x, {})
+        program = cls(plan, Boundary(plan.target), *ends, equal, hyper, given, Roots(keys), series_alone)
+        for marginals, x in zip(plan.marginals, arrays, strict=False):
+            program._marginals(marginals, jnp.concatenate(arrays) if marginals.paired else x)
         return program
 
-    def _marginals(self, batch: str, x: jax.Array, twins: Mapping[str, str]) -> None:
-        """Values of single examples. Twins are values of x2 that are to it what these are to x1."""
-        nodes = _of_batch(self.graph, batch)
-        kept = _marginals_kept(self.graph)
-        items = roll(
-            nodes, self.graph.types, [x.name for x in nodes if not kept.isdisjoint({x.name, twins.get(x.name)})]
-        )
-        scope = Scope(self.graph.types, self.boundary, x, x, hyper=self.hyper, given=self._given_to(twins))
-        scope.margins, scope.readers = margins_of(self.graph, items), readers_of(nodes)
-        scope.series_alone = self.series_alone
-        for item in items:
+    def _marginals(self, marginals: Marginals, x: jax.Array) -> None:
+        """Values of single examples."""
+        pairs, kept = marginals.paired, marginals.kept
+        scope = Scope(self.plan.graph.types, self.boundary, x, x, hyper=self.hyper, given=self._given_to(pairs))
+        scope.margins, scope.holdings, scope.series_alone = marginals.margins, marginals.holdings, self.series_alone
+        for item in marginals.items:
             block = item.block if isinstance(item, Run) else (item,)
             blocks = item.blocks if isinstance(item, Run) else (block,)
-            found = [(i, f) for i, alike in enumerate(zip(*blocks, strict=True)) for f in self._functions(alike, twins)]
+            found = [(i, f) for i, alike in enumerate(zip(*blocks, strict=True)) for f in self._functions(alike, pairs)]
 
             def results(scope: Scope, block: Any = block, found: Any = tuple(found)) -> list[jax.Array]:
                 return [scope.root(block[i].name, function) for i, function in found]
@@ -130,33 +113,33 @@ class _Program:
             if not isinstance(item, Run):
                 stacks = [x[None] for x in results(scope)]
             for (i, function), stack in zip(found, stacks, strict=True):
-                self._add_roots([nodes[i].name for nodes in blocks], function, stack, twins)
+                self._add_roots([nodes[i].name for nodes in blocks], function, stack, pairs)
         self.values |= {name: scope.values[name] for name in kept if name in scope.values}
-        for name in (x for x in twins if not kept.isdisjoint({x, twins[x]})):
-            self._divide(name, twins[name], scope.values[name])
+        for name in (x for x in pairs if not kept.isdisjoint({x, pairs[x]})):
+            self._divide(name, pairs[name], scope.values[name])
 
-    def _given_to(self, twins: Mapping[str, str]) -> Mapping[str, jax.Array]:
+    def _given_to(self, pairs: Mapping[str, str]) -> Mapping[str, jax.Array]:
         """What is given of single examples; of both inputs together if their marginals are."""
         firsts = [key.removesuffix(".N") for key in self.given if key.endswith(".N")]
-        if not twins:
+        if not pairs:
             return self.given
         return {f"{key}.N": jnp.concatenate([self.given[f"{key}.N"], self.given[f"{key}.M"]]) for key in firsts}
 
-    def _divide(self, name: str, twin: str, block: Block) -> None:
+    def _divide(self, name: str, other: str, block: Block) -> None:
         """Keeps a marginal of both inputs as one of each."""
         entries, count = block.separate, self.x1.shape[0]
-        for own, part in ((name, entries[..., :count]), (twin, entries[..., count:])):
+        for own, part in ((name, entries[..., :count]), (other, entries[..., count:])):
             self.values[own] = Block(part.reshape(*part.shape[:-2], -1), block.lanes, part.shape[-1])
 
-    def _add_roots(self, names: list[str], function: Any, stack: jax.Array, twins: Mapping[str, str]) -> None:
-        first, second = (slice(self.x1.shape[0]), slice(self.x1.shape[0], None)) if twins else (slice(None), None)
+    def _add_roots(self, names: list[str], function: Any, stack: jax.Array, pairs: Mapping[str, str]) -> None:
+        first, second = (slice(self.x1.shape[0]), slice(self.x1.shape[0], None)) if pairs else (slice(None), None)
         self.roots.add(tuple((name, function) for name in names), stack, first)
         if second:
-            self.roots.add(tuple((twins[name], function) for name in names), stack, second)
+            self.roots.add(tuple((pairs[name], function) for name in names), stack, second)
 
-    def _functions(self, nodes: tuple[Node, ...], twins: Mapping[str, str]) -> list[Any]:
-        """What integrals take of one of the nodes, or of a twin."""
-        names = [name for node in nodes for name in (node.name, twins.get(node.name, "")) if name]
+    def _functions(self, nodes: tuple[Node, ...], pairs: Mapping[str, str]) -> list[Any]:
+        """What integrals take of one of the nodes, or of its pair."""
+        names = [name for node in nodes for name in (node.name, pairs.get(node.name, "")) if name]
         return list(dict.fromkeys(key[1] for name in names for key in self.roots.wanted(name)))
 
     def output(self, name: str) -> jax.Array:
@@ -165,65 +148,27 @@ class _Program:
         dense = to_dense(block)
         return dense if len(block.type.batch) == 2 else dense[0]
 
-    def group(self, group: Group, items: list[Item]) -> None:
-        """Computes the values of one group that others need."""
-        chunk = Chunk.choose(group, self.target, self.x1.shape[0], self.x2.shape[0])
-        if chunk is not None:
-            self.values |= _Loop(self, group, items, chunk).run()
+    def run(self, planned: StagePlan) -> None:
+        """Computes the values of one stage that others need."""
+        if planned.chunk is not None:
+            self.values |= _Loop(self, planned, planned.chunk).run()
             return
-        scope = self.scope(group)
-        scope.roots1 = {keys: self.roots(keys) for keys in row_keys(items)}
-        for item in items:
+        scope = self.scope(planned.stage)
+        scope.roots1 = {keys: self.roots(keys) for keys in row_keys(planned.stage.items)}
+        for item in planned.stage.items:
             scope.emit(item)
-        self.values |= {name: scope.values[name] for name in kept(group)}
+        self.values |= {name: scope.values[name] for name in planned.stage.kept}
 
-    def scope(self, group: Group) -> Scope:
+    def scope(self, stage: Stage) -> Scope:
         """For all examples and lanes."""
-        scope = Scope(self.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, self.margins, equal=self.equal)
-        scope.readers, scope.hyper, scope.given = readers_of(self.graph.nodes), self.hyper, self.given
-        scope.kept, scope.series_alone = frozenset(kept(group)), self.series_alone
-        for name in read_from_outside(group):
+        plan = self.plan
+        scope = Scope(plan.graph.types, self.boundary, self.x1, self.x2, {}, self.roots, plan.margins, equal=self.equal)
+        scope.holdings, scope.hyper, scope.given = stage.holdings, self.hyper, self.given
+        scope.series_alone = self.series_alone
+        for name in stage.outside:
             if name in self.values:
-                scope.values[name] = self.values[name].with_margins(self.margins.get(name, ()))
+                scope.values[name] = self.values[name].with_margins(plan.margins.get(name, ()))
         return scope
-
-
-def _of_batch(graph: Graph, batch: str) -> list[Node]:
-    return [node for node in graph.nodes if covariance(node.type).batch == (batch,)]
-
-
-def _marginals_kept(graph: Graph) -> frozenset[str]:
-    """Marginals that are outputs, or that values between examples read other than through integrals."""
-    cross = (node for node in graph.nodes if is_cross(node) and not kernel_op(node).integral)
-    read = {x for node in cross for x in node.operands} | {output.value for output in graph.outputs}
-    return frozenset(x for x in read if x in graph.definitions and not is_cross(graph.definitions[x]))
-
-
-def _twins(graph: Graph) -> dict[str, str]:
-    """By value of x1 alone, the value of x2 that is computed in the same way; empty if that is not all of them."""
-    first, second = _of_batch(graph, "N"), _of_batch(graph, "M")
-    twins = {"x1": "x2"}
-    for one, other in zip(first, second, strict=False):
-        alike = (_without_batch(one), tuple(twins.get(x) for x in one.operands))
-        if alike != (_without_batch(other), other.operands):
-            return {}
-        twins[one.name] = other.name
-    return twins if len(first) == len(second) > 0 else {}
-
-
-def _without_batch(node: Node) -> object:
-    type_ = replace(covariance(node.type), batch=("",))
-    op = kernel_op(node).typed(type_.dtype, type_.batch)
-    return type(op), op, type_
-
-
-def readers_of(nodes: Iterable[Node]) -> dict[str, list[Node]]:
-    """The nodes that read each value."""
-    found: dict[str, list[Node]] = {}
-    for node in nodes:
-        for operand in node.operands:
-            found.setdefault(operand, []).append(node)
-    return found
 
 
 def row_keys(items: Iterable[Item]) -> list[Keys]:
@@ -237,69 +182,29 @@ def row_keys(items: Iterable[Item]) -> list[Keys]:
     return list(found)
 
 
-def kept(group: Group) -> tuple[str, ...]:
-    """Values that outlive the group."""
-    return (*group.stored, *(node.name for node in group.readouts))
-
-
-def read_from_outside(group: Group) -> list[str]:
-    """Values of other groups that this one reads, without marginals of integrals."""
-    found: dict[str, None] = {}
-    for node in group.nodes:
-        found |= {x: None for x in covariance_operands(node) if x not in group.names}
-    return list(found)
-
-
-def margins_of(graph: Graph, items: Iterable[Item]) -> dict[str, Margins]:
-    """The zeros that filters among the items read around values. They are the same in all blocks."""
-    items = list(items)
-    nodes = [node for item in items for node in (item.nodes if isinstance(item, Run) else (item,))]
-    margins: dict[str, Margins] = {}
-    for node in nodes:
-        op = kernel_op(node)
-        axes = op.slides(graph.covariance_of(node.operands[0]).spatial) if op.filters else None
-        if axes and all(axis and axis.padding == "same" for axis in axes):
-            pads = tuple(_outside(axis) for axis in axes if axis)
-            margins[node.operands[0]] = _joined_margins(pads, margins.get(node.operands[0], pads))
-    for run in (item for item in items if isinstance(item, Run)):
-        for position in run.carried:
-            alike = [*(block[position].name for block in run.blocks), run.before[position] or ""]
-            known = [margins[name] for name in alike if name in margins]
-            margins |= {name: reduce(_joined_margins, known) for name in alike if known}
-    return {name: joined for name, joined in margins.items() if any(map(any, joined))}
-
-
-def _outside(axis: Sliding) -> tuple[int, int]:
-    before, after = axis.pads
-    return max(0, before), max(0, after)
-
-
-def _joined_margins(first: Margins, second: Margins) -> Margins:
-    return tuple((max(a, c), max(b, d)) for (a, b), (c, d) in zip(first, second, strict=True))
-
-
 @dataclass(frozen=True)
 class _Loop:
     """The loops over lanes and rows of one group. They write what outlives the group into arrays of whole values."""
 
     program: _Program
-    group: Group
-    items: list[Item]
+    plan: StagePlan
     chunk: Chunk
     tables: dict[Any, jax.Array] = field(default_factory=dict)
 
     def run(self) -> dict[str, Block]:
         """Whole values that outlive the group."""
-        steps = self.group.lanes // self.chunk.lanes
-        totals = self._zeros(node.name for node in self.group.readouts)
-        stored = self._zeros(self.group.stored)
+        stage = self.plan.stage
+        steps, _ = self.plan.steps(self.chunk.rows)
+        totals = self._zeros(node.name for node in stage.readouts)
+        stored = self._zeros(stage.stored)
         if steps == 1:
             totals, stored = self._lanes(None, totals, stored)
         else:
-            scope = self._scope(jnp.zeros((), jnp.int32))
-            scope.prepare(self.items)
-            self.tables.update(scope.tables)
-            starts: Any = np.arange(steps, dtype=np.int32) * self._count
+            if self.plan.tables:
+                scope = self._scope(jnp.zeros((), jnp.int32))
+                scope.prepare(stage.items)
+                self.tables.update(scope.tables)
+            starts: Any = np.arange(steps, dtype=np.int32) * self.plan.count
 
             @partial(jax.checkpoint, prevent_cse=False)
             def lanes(done: tuple[Outputs, Outputs], start: jax.Array) -> tuple[tuple[Outputs, Outputs], tuple[()]]:
@@ -311,37 +216,33 @@ class _Loop:
     def _zeros(self, names: Iterable[str]) -> dict[str, jax.Array]:
         """(*positions, rows, lanes, columns) of whole values."""
         x1, x2 = self.program.x1, self.program.x2
-        types = {name: self.program.graph.covariance_of(name) for name in names}
+        types = {name: self.program.plan.graph.covariance_of(name) for name in names}
         return {
             name: jnp.zeros((*type_.spatial, x1.shape[0], type_.lanes, x2.shape[0]), x1.dtype)
             for name, type_ in types.items()
         }
 
     def _whole(self, name: str, x: jax.Array) -> Block:
-        return Block(x.reshape(*x.shape[:-2], -1), Lanes(self.program.graph.covariance_of(name)), x.shape[-1])
-
-    @property
-    def _count(self) -> int:
-        """Lanes, or rows of lanes, of a chunk."""
-        return self.chunk.lanes // (self.group.lanes // self.group.rows) if self.group.by_row else self.chunk.lanes
+        return Block(x.reshape(*x.shape[:-2], -1), Lanes(self.program.plan.graph.covariance_of(name)), x.shape[-1])
 
     def _scope(self, start: jax.Array | None) -> Scope:
         """For all examples and the lanes from `start` on."""
-        scope = self.program.scope(self.group)
-        scope.start, scope.count, scope.by_row, scope.tables = start, self._count, self.group.by_row, self.tables
+        scope = self.program.scope(self.plan.stage)
+        scope.start, scope.count, scope.by_row = start, self.plan.count, self.plan.stage.by_row
+        scope.tables = self.tables
         return scope
 
     def _lanes(self, start: jax.Array | None, totals: Outputs, stored: Outputs) -> tuple[Outputs, Outputs]:
         """With the sums over some lanes added to totals, and their entries in stored values."""
         template = self._scope(start)
         outside = {name: template.values.pop(name) for name in list(template.values)}
-        for item in self.items:
+        for item in self.plan.stage.items:
             template.bring(item)
-        roots = {keys: self.program.roots.with_others(keys) for keys in row_keys(self.items)}
+        roots = {keys: self.program.roots.with_others(keys) for keys in row_keys(self.plan.stage.items)}
 
         def rows(done: tuple[Outputs, Outputs], first: jax.Array) -> tuple[tuple[Outputs, Outputs], tuple[()]]:
             scope = self._rows(template, outside, roots, first)
-            for item in self.items:
+            for item in self.plan.stage.items:
                 scope.emit(item)
             totals, stored = done
             totals = {name: _with_rows(x, first, scope.values[name], add=True) for name, x in totals.items()}

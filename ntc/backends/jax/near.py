@@ -19,8 +19,8 @@ from ntc.ir.graph import Graph, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.types import ArrayType, Target, Type
 from ntc.ir.verify import verify
-from ntc.schedule import is_cross
-from ntc.schedule.tiles import Needs, default_memory
+from ntc.plan import is_cross
+from ntc.plan.tiles import Needs, default_memory
 
 NEAR = 2.0**-5
 """Of the larger norm: a distance at which a covariance in float32 has lost a tenth of the digits that 1e-5 needs."""

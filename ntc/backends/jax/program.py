@@ -35,8 +35,8 @@ from ntc.errors import InputError, NtcError
 from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
+from ntc.plan.tiles import Tiling, default_memory, positions_of
 from ntc.price import Cost, known_rates, price
-from ntc.schedule.tiles import Tiling, default_memory, positions_of
 
 _FEW_PAIRS = 16
 """Fewer pairs of examples are never worth a test."""

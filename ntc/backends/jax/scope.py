@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ntc.backends.jax.block import Block, Lanes, Margins, layout_of, repeat_columns, with_margins
+from ntc.backends.jax.block import Block, Lanes, layout_of, repeat_columns, with_margins
 from ntc.backends.jax.boundary import Boundary
 from ntc.backends.jax.emit import EMITTERS
 from ntc.backends.jax.hyper import bound, number_of
 from ntc.backends.jax.inputs import read
 from ntc.backends.jax.roots import Key, Keys, root, root_keys
 from ntc.backends.jax.windows import Masks
-from ntc.ir import kernel
 from ntc.ir.graph import Node, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType
-from ntc.schedule import Item, Run, is_cross
+from ntc.plan import Holding, Item, Margins, Run, is_cross
 
 
 class Values(dict[str, Block]):
@@ -58,8 +57,7 @@ class Scope:
         with terms before the positions where they take several numbers.
       roots2: the same of x2, for all examples.
       margins: zeros around the positions of values that filters read.
-      readers: the nodes that read a value.
-      kept: values that something else reads as well.
+      holdings: how values are held.
       start, count: the lanes at hand, or rows of lanes; None are all.
       by_row: whether these are rows.
       first_row: index among all examples of the first row.
@@ -82,8 +80,7 @@ class Scope:
     roots1: Mapping[Keys, jax.Array] = field(default_factory=dict)
     roots2: Callable[[Keys], jax.Array] | None = None
     margins: Mapping[str, Margins] = field(default_factory=dict)
-    readers: Mapping[str, Sequence[Node]] = field(default_factory=dict)
-    kept: frozenset[str] = frozenset()
+    holdings: Mapping[str, Holding] = field(default_factory=dict)
     start: jax.Array | None = None
     count: int = 0
     by_row: bool = False
@@ -166,9 +163,7 @@ class Scope:
         return 0 if known[0][0] == "x2" else axes - len(type_.spatial) - 1
 
     def prepare(self, items: Iterable[Item]) -> None:
-        """Makes tables of which every chunk of lanes takes slices, where that is cheaper than to gather."""
-        if not isinstance(self.columns, int) or self.columns >= _MANY_COLUMNS:
-            return  # gathered rows are long
+        """Makes tables of which every chunk of lanes takes slices, where lanes lie in one row."""
         for item in items:
             blocks = item.blocks if isinstance(item, Run) else ((item,),)
             for nodes in zip(*blocks, strict=True):
@@ -216,24 +211,13 @@ class Scope:
         def block(array: jax.Array) -> Block:
             return Block(array, self.lanes(type_), self.columns, margins)
 
-        alone = len(self.readers.get(item.name, ())) == 1 and item.name not in self.kept
-        if alone and is_cross(item) and not self._is_stored(item):
+        holding = self.holdings[item.name]
+        if holding == "deferred":
             self.values.defer(item.name, lambda: block(compute()))  # in the checkpoint of its reader
             return ()
         computed = jax.checkpoint(compute, prevent_cse=False)
-        self.values[item.name] = block(self.boundary.stored(computed) if self._is_stored(item) else computed())
+        self.values[item.name] = block(self.boundary.stored(computed) if holding == "stored" else computed())
         return ()
-
-    def _is_stored(self, node: Node) -> bool:
-        """Whether several readers, or one that reads entries more than once, would otherwise compute it again."""
-        op, readers = kernel_op(node), self.readers.get(node.name, ())
-        if op.reading and not covariance(node.type).spatial:
-            return False  # a matrix product, which is never fused into
-        if op.reading or op.lanes == "pooled" or any(kernel_op(x).rereads for x in readers):
-            return True
-        if isinstance(op, kernel.Dual):
-            return bool(covariance(node.type).spatial)  # large enough for XLA to cut it into several computations
-        return (op.integral or op.filters) and len(readers) != 1
 
     def _shape(self, node: Node) -> tuple[tuple[Any, ...], Any]:
         """Of the array of a value, with margins, and its type."""
@@ -254,7 +238,6 @@ class Scope:
                 self, values=Values(self.values), found=dict(self.found), roots1={}, shifted=dict(self.shifted)
             )
             scope.hyper = {**(self.hyper or {}), **numbers}
-            scope.kept = frozenset(block[i].name for i in run.carried)
             for position, array in zip(run.carried, carry, strict=True):
                 scope.values[first[position].name] = self._block(first[position], array)
             for node, (root1, root2) in zip(integrals, roots, strict=True):
@@ -313,6 +296,3 @@ def _over(axes: int, function: Callable[[jax.Array], jax.Array]) -> Callable[[ja
 def is_cross_integral(node: Node) -> bool:
     """Whether the node integrates over pairs of examples."""
     return kernel_op(node).integral and is_cross(node)
-
-
-_MANY_COLUMNS = 16

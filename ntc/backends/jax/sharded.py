@@ -18,7 +18,7 @@ from ntc.backends.jax.tiled import Examples, Progress, TiledMatrix, Values
 from ntc.errors import UnsupportedError
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import Target
-from ntc.schedule.tiles import Tiling
+from ntc.plan.tiles import Tiling
 
 _AXIS = "tiles"
 _UNEVEN = 1.05

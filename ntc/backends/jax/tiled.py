@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.ir.graph import Graph
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Target
-from ntc.schedule.tiles import Tiling
+from ntc.plan.tiles import Tiling
 
 Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all): before the first, which compiles, and after each."""
@@ -24,7 +25,7 @@ Examples = npt.NDArray[Any]
 
 def workers(target: Target) -> int:
     """Tiles to compute at once. A tile is too small to occupy more than one core of a CPU."""
-    return (os.cpu_count() or 1) if target == "cpu" else 1
+    return (os.cpu_count() or 1) if PLATFORMS[target].tile_per_core else 1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from jax import lax
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import Target
-from ntc.schedule.tiles import Needs, Tiling, default_memory
+from ntc.plan.tiles import Needs, Tiling, default_memory
 
 Tile = Callable[..., Mapping[str, jax.Array]]
 

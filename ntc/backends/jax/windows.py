@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.block import Block, Lanes, Margins, along_axis, repeat_columns
+from ntc.backends.jax.block import Block, Lanes, along_axis, repeat_columns
 from ntc.backends.jax.boundary import Boundary
 from ntc.ir.kernel import Window
 from ntc.ir.lanes import Axis, axes_of
 from ntc.ir.sliding import Sliding
+from ntc.plan import Margins
 
 
 @dataclass(frozen=True)

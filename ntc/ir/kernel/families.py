@@ -37,6 +37,10 @@ class Plain(KernelOp):
         return False
 
     @property
+    def large(self) -> bool:
+        return False
+
+    @property
     def reading(self) -> KernelOp | None:
         return None
 

@@ -190,6 +190,10 @@ class Dual(GaussianIntegral):
         super().form(*operands)
         return self.gives
 
+    @property
+    def large(self) -> bool:
+        return True
+
     def giving_distance(self) -> KernelOp | None:
         return None if self.phi.slopes is None else replace(self, gives="distance")
 

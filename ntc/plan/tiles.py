@@ -9,9 +9,9 @@ from math import isqrt, prod
 from ntc.errors import LimitError
 from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.op import covariance
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Target
-from ntc.schedule.chunk import CHUNK_BYTES
-from ntc.schedule.groups import is_cross, schedule
+from ntc.plan.stages import is_cross, stages_of
 
 _LANES = 8
 """Tile sides are multiples of this where they exceed it: innermost rows then fill whole vector registers."""
@@ -46,10 +46,10 @@ class Needs:
         """From the schedule of the graph."""
         itemsize = max(covariance(node.type).itemsize for node in graph.nodes)
         kept = working = 0
-        for group in schedule(graph):
-            looped = group.parallel and group.spatial
-            stored = sum(graph.covariance_of(name).entries for name in group.stored)
-            inside = 0 if looped else sum(map(_working, group.nodes))
+        for stage in stages_of(graph):
+            looped = stage.parallel and stage.spatial
+            stored = sum(graph.covariance_of(name).entries for name in stage.stored)
+            inside = 0 if looped else sum(map(_working, stage.nodes))
             kept += stored
             working = max(working, inside, 2 * stored)
         return cls(itemsize * (kept + working), positions_of(graph))
@@ -92,8 +92,9 @@ class Tiling:
                 f"one pair of examples needs about {needs.pair / 2**30:.1f} GiB, more than this machine has",
                 hint="stride or pool before the layers with large images, or end in flatten",
             )
-        flat = needs.flat and target == "cpu"
-        preferred = _FLAT_BYTES if flat else _PREFERRED_BYTES if target == "cpu" else memory
+        small = PLATFORMS[target].tile_per_core
+        flat = needs.flat and small
+        preferred = _FLAT_BYTES if flat else _PREFERRED_BYTES if small else memory
         pairs = max(1, min(preferred, memory // workers) // max(1, needs.pair))
         side = min(isqrt(pairs), cls._useful_side(target, needs))
         if flat and symmetric:
@@ -111,10 +112,11 @@ class Tiling:
     @classmethod
     def _useful_side(cls, target: Target, needs: Needs) -> int:
         """Beyond this many examples, rows of memory are long enough and marginals cost nothing."""
-        if needs.flat and target == "cpu":
+        small = PLATFORMS[target].tile_per_core
+        if needs.flat and small:
             return _FLAT_SIDE
-        entries = CHUNK_BYTES[target] // (4 * needs.positions)
-        return min(max(entries, 4 * _LANES), 32 * _LANES) if target == "cpu" else max(entries, 32 * _LANES)
+        entries = PLATFORMS[target].chunk_bytes // (4 * needs.positions)
+        return min(max(entries, 4 * _LANES), 32 * _LANES) if small else max(entries, 32 * _LANES)
 
     def _for(self, workers: int, n1: int, n2: int) -> Tiling:
         """Smaller tiles, if there would be fewer than workers. Columns first, unless rows of memory would be short:

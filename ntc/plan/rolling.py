@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ntc.ir.graph import Node, covariance_operands, kernel_op
+from ntc.ir.graph import Node, covariance_operands
 from ntc.ir.hyper import Hyper, shape_of, stacked
-from ntc.ir.op import Op
+from ntc.ir.op import KernelOp, Op
 from ntc.ir.types import Type
 
 LEAST_REPEATS = 3
@@ -97,7 +97,8 @@ class _Finder:
         self._nodes, self._types = nodes, types
         self._index = {node.name: i for i, node in enumerate(nodes)}
         self._last_use = {x: i for i, node in enumerate(nodes) for x in node.operands}
-        self._filtered = {x for node in nodes if kernel_op(node).filters for x in node.operands}
+        filters = [node for node in nodes if isinstance(node.op, KernelOp) and node.op.filters]
+        self._filtered = {x for node in filters for x in node.operands}
         self._last_use |= dict.fromkeys(used_later, len(nodes))
         self._shapes = [shape_of(node.op) for node in nodes]
         numbers: dict[object, int] = {}

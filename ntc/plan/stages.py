@@ -1,23 +1,25 @@
 """How a kernel graph is run: which values are computed together, lane by lane, without being stored whole.
 
 Ops that act on every entry alone, and filters whose two taps move together, keep the lanes of the skewed layout apart.
-A maximal set of values that such ops connect is a group: it can be computed for some examples and some lanes at a
-time, from the inputs to what leaves the group. Poolings in between, and whatever mixes lanes, need whole values.
+A maximal set of values that such ops connect is a stage: it can be computed for some examples and some lanes at a
+time, from the inputs to what leaves the stage. Poolings in between, and whatever mixes lanes, need whole values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from ntc.ir.graph import Graph, Node, covariance_operands, kernel_op
 from ntc.ir.lanes import axes_of, keeps_lanes
 from ntc.ir.op import covariance
+from ntc.plan.holding import Holding, holdings, readers_of
+from ntc.plan.rolling import Item, roll
 
 
 @dataclass(frozen=True)
-class Group:
+class Stage:
     """Values that are computed together.
 
     Attributes:
@@ -27,7 +29,9 @@ class Group:
         differ along the last axis alone.
       parallel: whether lanes, or at least rows of them, are independent. If not, there is one node, which mixes them.
       by_row: whether a pooling along the last axis mixes the lanes of a row, so that only rows are independent.
-      stored: the values that are kept whole for other groups or as outputs, without the readouts.
+      stored: the values that are kept whole for other stages or as outputs, without the readouts.
+      items: the nodes in order, repeated blocks as runs.
+      holdings: how values are held, of a run those of its second block.
     """
 
     nodes: tuple[Node, ...]
@@ -36,6 +40,8 @@ class Group:
     parallel: bool
     by_row: bool
     stored: tuple[str, ...]
+    items: tuple[Item, ...]
+    holdings: Mapping[str, Holding]
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -44,8 +50,19 @@ class Group:
 
     @property
     def readouts(self) -> tuple[Node, ...]:
-        """Nodes that reduce the values of a parallel group to numbers without positions."""
+        """Nodes that reduce the values of a parallel stage to numbers without positions."""
         return tuple(node for node in self.nodes if self.parallel and is_readout(node))
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Values that outlive the stage."""
+        return (*self.stored, *(node.name for node in self.readouts))
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Values of other stages that are read, without marginals of integrals."""
+        read = dict.fromkeys(x for node in self.nodes for x in covariance_operands(node))
+        return tuple(x for x in read if x not in self.names)
 
     @property
     def spatial(self) -> bool:
@@ -58,8 +75,9 @@ def is_readout(node: Node) -> bool:
     return kernel_op(node).lanes == "removed"
 
 
-def schedule(graph: Graph) -> tuple[Group, ...]:
-    """The groups of all values between two examples, in an order in which they can be computed."""
+@lru_cache(maxsize=64)
+def stages_of(graph: Graph) -> tuple[Stage, ...]:
+    """The stages of all values between two examples, in an order in which they can be computed."""
     nodes = [node for node in graph.nodes if is_cross(node)]
     keys: dict[str, tuple[int, int, str]] = {}
     for node in nodes:
@@ -67,7 +85,8 @@ def schedule(graph: Graph) -> tuple[Group, ...]:
     members: dict[tuple[int, int, str], list[Node]] = {}
     for node in nodes:
         members.setdefault(keys[node.name], []).append(node)
-    return tuple(_group(graph, members[key]) for key in sorted(members, key=lambda key: key[0]))
+    readers = readers_of(graph.nodes)
+    return tuple(_stage(graph, members[key], readers) for key in sorted(members, key=lambda key: key[0]))
 
 
 def is_cross(node: Node) -> bool:
@@ -76,7 +95,7 @@ def is_cross(node: Node) -> bool:
 
 
 def _key(graph: Graph, node: Node, keys: Mapping[str, tuple[int, int, str]]) -> tuple[int, int, str]:
-    """(stage, rows of lanes, name of a node that is alone): the same for values of one group."""
+    """(stage, rows of lanes, name of a node that is alone): the same for values of one stage."""
     operands = [x for x in node.operands if x in keys]
     if is_readout(node) and not keys[operands[0]][2]:
         return keys[operands[0]]
@@ -118,7 +137,7 @@ def _pools_rows(graph: Graph, node: Node) -> bool:
     return still and bool(others) and all(map(keeps_lanes, axes_of(below)[:-1], axes_of(type_)[:-1]))
 
 
-def _group(graph: Graph, nodes: list[Node]) -> Group:
+def _stage(graph: Graph, nodes: list[Node], readers: Mapping[str, Sequence[Node]]) -> Stage:
     parallel = is_parallel(graph, nodes[0])
     ordered = sorted(nodes, key=is_readout)
     inner = [node for node in ordered if not (parallel and is_readout(node))]
@@ -127,7 +146,10 @@ def _group(graph: Graph, nodes: list[Node]) -> Group:
     types = [covariance(node.type) for node in inner]
     by_row = len({type_.row_lanes for type_ in types}) > 1 or any(kernel_op(node).lanes == "pooled" for node in inner)
     lanes, rows = max(type_.lanes for type_ in types), types[0].lanes // types[0].row_lanes
-    return Group(tuple(ordered), lanes, rows, parallel, by_row, stored)
+    kept = (*stored, *(node.name for node in ordered[len(inner) :]))
+    items = tuple(roll(ordered, graph.types, kept))
+    held = holdings(items, readers, kept, defers=True)
+    return Stage(tuple(ordered), lanes, rows, parallel, by_row, stored, items, held)
 
 
 def _used_outside(graph: Graph, names: set[str]) -> Iterable[str]:

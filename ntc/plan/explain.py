@@ -11,9 +11,10 @@ from ntc.ir.lanes import axes_of
 from ntc.ir.offsets import DIAGONAL, Offsets
 from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType, Spatial, Target
-from ntc.schedule.chunk import Chunk
-from ntc.schedule.groups import Group, is_cross, schedule
-from ntc.schedule.rolling import Run, roll
+from ntc.plan.chunk import Chunk
+from ntc.plan.plan import StagePlan, plan
+from ntc.plan.rolling import Run
+from ntc.plan.stages import Stage, is_cross
 
 EXAMPLES = 32
 """Chunks are shown for so many examples on each side."""
@@ -47,14 +48,14 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
-class GroupCost:
-    """One group of the schedule.
+class StageCost:
+    """One stage of the schedule.
 
     Attributes:
       layers: first and last.
       values: number of values.
       lanes: number of lanes.
-      chunk: rows and lanes that are computed at a time; None where the group runs whole.
+      chunk: rows and lanes that are computed at a time; None where the stage runs whole.
       repeated: (times, values) of every repeated block.
       stored: names of values that are kept whole.
       stored_bytes: their size per pair.
@@ -74,7 +75,7 @@ class Explanation:
     """All of it; `reasons` say why an optimisation was not applied where one was not."""
 
     layers: tuple[LayerCost, ...]
-    groups: tuple[GroupCost, ...]
+    stages: tuple[StageCost, ...]
     reasons: tuple[str, ...]
 
     @property
@@ -90,7 +91,7 @@ class Explanation:
     @property
     def stored_bytes(self) -> int:
         """Of values that are kept whole, per pair of examples."""
-        return sum(group.stored_bytes for group in self.groups)
+        return sum(stage.stored_bytes for stage in self.stages)
 
 
 def explain(graph: Graph, target: Target = "cpu") -> Explanation:
@@ -99,9 +100,10 @@ def explain(graph: Graph, target: Target = "cpu") -> Explanation:
     for node in graph.nodes:
         if is_cross(node):
             layers.setdefault(layer_of(node.name), []).append(node)
-    groups = schedule(graph)
     costs = tuple(_layer(graph, name, nodes) for name, nodes in layers.items())
-    return Explanation(costs, tuple(_group(graph, x, target) for x in groups), tuple(_reasons(graph, groups)))
+    planned = plan(graph, target, EXAMPLES, EXAMPLES).stages
+    stages = tuple(_stage(graph, x) for x in planned)
+    return Explanation(costs, stages, tuple(_reasons(graph, [x.stage for x in planned])))
 
 
 def layer_of(name: str) -> str:
@@ -155,29 +157,29 @@ def _layout(type_: CovarianceType) -> str:
     return f"{kind}, modulo {moduli}"
 
 
-def _group(graph: Graph, group: Group, target: Target) -> GroupCost:
-    chunk = Chunk.choose(group, target, EXAMPLES, EXAMPLES)
-    if chunk is None and group.parallel and group.spatial:
-        chunk = Chunk(group.lanes, EXAMPLES)
-    runs = [item for item in roll(group.nodes, graph.types, group.stored) if isinstance(item, Run)]
-    stored = [graph.covariance_of(name) for name in group.stored]
-    return GroupCost(
-        (layer_of(group.nodes[0].name), layer_of(group.nodes[-1].name)),
-        len(group.nodes),
-        group.lanes,
+def _stage(graph: Graph, planned: StagePlan) -> StageCost:
+    stage, chunk = planned.stage, planned.chunk
+    if chunk is None and stage.parallel and stage.spatial:
+        chunk = Chunk(stage.lanes, EXAMPLES)
+    runs = [item for item in stage.items if isinstance(item, Run)]
+    stored = [graph.covariance_of(name) for name in stage.stored]
+    return StageCost(
+        (layer_of(stage.nodes[0].name), layer_of(stage.nodes[-1].name)),
+        len(stage.nodes),
+        stage.lanes,
         (chunk.rows, chunk.lanes) if chunk else None,
-        tuple((len(run.blocks), len(run.blocks[0])) for run in runs),
-        group.stored,
+        tuple((len(run.blocks), len(run.block)) for run in runs),
+        stage.stored,
         sum(x.entries * x.itemsize for x in stored),
     )
 
 
-def _reasons(graph: Graph, groups: Iterable[Group]) -> list[str]:
+def _reasons(graph: Graph, stages: Iterable[Stage]) -> list[str]:
     """One sentence per cause, in the order of the network."""
     found: dict[str, None] = {}
-    for group in groups:
-        for node in group.nodes:
-            reason = _reason(graph, group, node)
+    for stage in stages:
+        for node in stage.nodes:
+            reason = _reason(graph, stage, node)
             if reason:
                 found[reason] = None
     if not any(covariance(node.type).spatial for node in graph.nodes):
@@ -188,7 +190,7 @@ def _reasons(graph: Graph, groups: Iterable[Group]) -> list[str]:
     return list(found)
 
 
-def _reason(graph: Graph, group: Group, node: Node) -> str | None:
+def _reason(graph: Graph, stage: Stage, node: Node) -> str | None:
     op, layer = kernel_op(node), layer_of(node.name)
     if not covariance(node.type).spatial and op.lanes != "removed":
         return None
@@ -201,9 +203,9 @@ def _reason(graph: Graph, group: Group, node: Node) -> str | None:
         )
     if op.lanes == "mixed" and graph.covariances(node.operands):
         return f"{layer} reads other positions of both images: {below} is stored whole before it"
-    if _is_wide(graph, node) and not group.parallel:
+    if _is_wide(graph, node) and not stage.parallel:
         return f"{layer} changes offsets where it wraps around with a stride: {below} is stored whole"
-    if not group.parallel and len(group.nodes) == 1 and group.lanes > 1:
+    if not stage.parallel and len(stage.nodes) == 1 and stage.lanes > 1:
         return f"{layer} combines values that track different offsets: they are stored whole"
     return None
 
