@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.measure import markdown, measure
-from ntc.backends.jax.duals import relu as duals
+from ntc.backends.jax.integrals import relu as duals
 
 COUNT = 2**18
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import ntc
 from benchmarks.cases import CASES, ROOT, Case
 from benchmarks.measure import markdown
-from ntc.backends.jax.tiled import workers
+from ntc.backends.jax.run.tiles import workers
 from ntc.calibrate import calibrate
 from ntc.compiler import lower
 from ntc.plan.tiles import default_memory

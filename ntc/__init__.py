@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ntc import errors, finite, nn, predict, stax
     from ntc.artifact import load, save
-    from ntc.backends.jax.formulas import formula_of
+    from ntc.backends.jax.formulas.jaxpr_to_formula import formula_of
     from ntc.backends.jax.inputs import adjacency
-    from ntc.backends.jax.kernels import Kernels
     from ntc.backends.jax.program import Program
+    from ntc.backends.jax.result import Kernels
     from ntc.compiler import build, lower
     from ntc.errors import NtcError
     from ntc.finite import (
@@ -48,7 +48,7 @@ _MODULES = {
 }
 _PLACES = {
     "Kernel": "ntc.stax.covariances",
-    "Kernels": "ntc.backends.jax.kernels",
+    "Kernels": "ntc.backends.jax.result",
     "NtcError": "ntc.errors",
     "NtkImplementation": "ntc.finite",
     "Program": "ntc.backends.jax.program",
@@ -59,7 +59,7 @@ _PLACES = {
     "empirical_nngp_fn": "ntc.finite",
     "empirical_ntk_fn": "ntc.finite",
     "empirical_ntk_vp_fn": "ntc.finite",
-    "formula_of": "ntc.backends.jax.formulas",
+    "formula_of": "ntc.backends.jax.formulas.jaxpr_to_formula",
     "linearize": "ntc.finite",
     "load": "ntc.artifact",
     "load_graph": "ntc.frontend.elaborate",

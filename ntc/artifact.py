@@ -67,7 +67,7 @@ def save(program: Program, path: str | Path, progress: Callable[[int, int], None
     import jax
 
     import ntc
-    from ntc.backends.jax.export import export
+    from ntc.backends.jax.run.export import export
 
     members = {"network.json": to_json(program.network, indent=1).encode()}
     for done, between in enumerate(_BETWEENS):
@@ -118,8 +118,8 @@ def load(path: str | Path, trust: bool = False, devices: int | Mesh | None = Non
       ArtifactError: the file is truncated, altered, foreign, too large, or of another format version.
       OSError: the file cannot be opened.
     """
-    from ntc.backends.jax.export import restore
     from ntc.backends.jax.program import Program
+    from ntc.backends.jax.run.export import restore
 
     manifest, members = _read(Path(path))
     network = _graph(members, "network", "tensor")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.backends.jax.program import Program
-from ntc.backends.jax.tiled import workers
+from ntc.backends.jax.run.tiles import workers
 from ntc.compiler import build
 from ntc.frontend import nn
 from ntc.frontend.layers import Layer, Network

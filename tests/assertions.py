@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ntc.backends.jax.executables import options
+from ntc.backends.jax.run.executables import options
 
 TOLERANCES = {
     "rounding": 1e-13,

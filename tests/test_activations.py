@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ntc import nn, stax
-from ntc.backends.jax.duals import family
+from ntc.backends.jax.integrals import family
 from ntc.backends.reference import interpret
 from ntc.compiler import build
 from ntc.errors import NonFiniteError, ParameterError

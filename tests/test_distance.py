@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc import nn
-from ntc.backends.jax.duals import angle
+from ntc.backends.jax.integrals import angle
 from ntc.backends.reference import interpret
 from ntc.compiler import build, lower
 from ntc.errors import VerifyError

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntc.backends.jax.executables import Executables, options
+from ntc.backends.jax.run.executables import Executables, options
 from ntc.ir.platform import PLATFORMS
 
 UNKNOWN, KNOWN = "xla_no_such_option", "xla_cpu_enable_fast_math"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from ntc import nn
-from ntc.backends.jax import traced
-from ntc.backends.jax.duals import family
+from ntc.backends.jax.integrals import family
 from ntc.backends.jax.program import Program
+from ntc.backends.jax.run import tiles_in_jit as traced
 from ntc.compiler import build
 from ntc.ir import ops
 from ntc.ir.op import Array, TensorOp

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntc.backends.jax.duals import family
+from ntc.backends.jax.integrals import family
 from ntc.ir import ops
 from ntc.ir.op import Array
 from ntc.ir.ops import Elementwise, PiecewiseLinear

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ntc import nn
-from ntc.backends.jax.duals.gap import gap
-from ntc.backends.jax.duals.logistic import noise
+from ntc.backends.jax.integrals.gap import gap
+from ntc.backends.jax.integrals.logistic import noise
 from ntc.compiler import build
 from ntc.ir import ops
 from ntc.ir.op import Array

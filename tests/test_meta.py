@@ -18,9 +18,9 @@ import pytest
 from hypothesis import Phase, find, settings
 
 import ntc
-from ntc.backends.jax.duals import FAMILIES
-from ntc.backends.jax.emit import EMITTERS
+from ntc.backends.jax.emit.rows import EMITTERS
 from ntc.backends.jax.finite import FORWARD
+from ntc.backends.jax.integrals import FAMILIES
 from ntc.frontend import nn
 from ntc.ir import ops
 from ntc.ir.graph import Graph
@@ -48,6 +48,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backends": {"errors", "ir", "plan", "price", "backends"},
 }
 """Rooms that import from few others. Those not named here, such as `compiler`, stand above and may use all."""
+
+WITHIN_BACKEND: dict[str, set[str]] = {
+    "integrals": {"integrals", "functions", "expressions"},
+    "emit": {"emit", "integrals", "inputs", "hyper"},
+    "finite": {"finite", "functions", "inputs", "hyper", "concrete"},
+    "formulas": {"formulas", "expressions"},
+    "run": {"run", "emit", "inputs", "precision", "program"},
+}
+"""Rooms of `ntc.backends.jax`: what is run traces what is emitted, which calls integrals."""
 
 MAY_IMPORT_JAX = {"backends", "artifact", "predict", "finite", "stax", "cli"}
 
@@ -177,6 +186,16 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 @by_file
+def test_rooms_of_the_backend_point_one_way(path: Path) -> None:
+    """Protects the structure within the backend."""
+    own = path.parent.name
+    if own not in WITHIN_BACKEND or "jax" not in path.parent.parts:
+        return
+    used = {name.split(".")[3] for name in imports(ast.parse(path.read_text())) if name.startswith("ntc.backends.jax.")}
+    assert used <= WITHIN_BACKEND[own]
+
+
+@by_file
 def test_only_backends_and_what_stands_above_import_jax(path: Path) -> None:
     """Protects the compiler from the library it compiles to; and public JAX modules only."""
     used = set(imports(ast.parse(path.read_text())))
@@ -239,7 +258,7 @@ def test_importing_ntc_loads_little() -> None:
 def test_loading_programs_does_not_start_a_device() -> None:
     """Protects other users of the accelerator: memory is taken when a program runs, not when it is imported."""
     code = (
-        "import jax, ntc.backends.jax.program, ntc.backends.jax.export, ntc.backends.jax.finite\n"
+        "import jax, ntc.backends.jax.program, ntc.backends.jax.run.export, ntc.backends.jax.finite\n"
         "jax.config.update('jax_platforms', 'no_such_platform')\n"
         "try:\n    jax.devices()\nexcept RuntimeError:\n    print('not started')"
     )

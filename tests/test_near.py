@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ntc
 from ntc import nn
-from ntc.backends.jax.near import NEAR, loses_digits
+from ntc.backends.jax.run.refine import NEAR, loses_digits
 from ntc.compiler import lower
 from ntc.ir.op import Array
 from tests.strategies import trials

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntc.backends.jax.duals import family
-from ntc.backends.jax.duals import relu as duals
-from ntc.backends.jax.duals.single import Angle
+from ntc.backends.jax.integrals import family
+from ntc.backends.jax.integrals import relu as duals
+from ntc.backends.jax.integrals.single import Angle
 from ntc.ir import ops
 from ntc.ir.op import Array
 

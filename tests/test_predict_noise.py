@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ntc import predict
-from ntc.backends.jax.kernels import Kernels
+from ntc.backends.jax.result import Kernels
 from ntc.errors import InputError
 
 RANDOM = np.random.default_rng(0)

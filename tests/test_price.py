@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import ntc
 from ntc import nn
-from ntc.backends.jax.duals import FAMILIES, distance, family
+from ntc.backends.jax.integrals import FAMILIES, distance, family
 from ntc.calibrate import fitted, samples
 from ntc.calibrate import measured as measured_sample
 from ntc.cli.main import run

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc import nn
-from ntc.backends.jax.loops import emit
+from ntc.backends.jax.emit.stages import emit
 from ntc.backends.jax.program import Program
 from ntc.compiler import build, lower
 from ntc.errors import InputError, ParameterError, UnsupportedError

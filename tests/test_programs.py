@@ -14,8 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ntc import nn
-from ntc.backends.jax.kernels import Kernels
 from ntc.backends.jax.program import Program
+from ntc.backends.jax.result import Kernels
 from ntc.backends.reference import interpret
 from ntc.compiler import build, lower
 from ntc.ir import ops

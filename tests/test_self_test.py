@@ -12,8 +12,8 @@ import pytest
 
 import ntc
 from ntc import nn
-from ntc.backends.jax import emit as emitters
-from ntc.backends.jax.self_test import SelfTest
+from ntc.backends.jax.emit import rows as emitters
+from ntc.backends.jax.run.self_test import SelfTest
 from ntc.cli.main import run
 from ntc.errors import SelfTestError
 from ntc.ir import kernel
@@ -66,7 +66,7 @@ def test_huge_images_are_not_tested() -> None:
 
 def test_a_test_that_is_not_made_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects users from taking a program for tested that was not; and the default that a program is given."""
-    monkeypatch.setattr("ntc.backends.jax.self_test.MOST_ENTRIES", 1.0)
+    monkeypatch.setattr("ntc.backends.jax.run.self_test.MOST_ENTRIES", 1.0)
     program = ntc.build(NETWORK).with_self_test(True)
     with pytest.warns(UserWarning, match="no self-test"):
         program(X)
@@ -77,7 +77,7 @@ def test_compiled_operations_carry_names_of_the_ir() -> None:
     """Protects profiles: for every value between examples there is an operation of its name in the compiled program."""
     graph = ntc.lower(NETWORK.graph())
     x = jnp.zeros((2, 6, 6, 2))
-    text = jax.jit(ntc.backends.jax.loops.emit(graph)).lower(x, x).compile().as_text()
+    text = jax.jit(ntc.backends.jax.emit.stages.emit(graph)).lower(x, x).compile().as_text()
     found = set(re.findall(r'op_name="[^"]*ntc\.([\w.]+)', text))
     assert {node.name for node in graph.nodes if len(graph.covariance_of(node.name).batch) == 2} <= found
 

@@ -12,7 +12,7 @@ import pytest
 
 import ntc
 from ntc import nn
-from ntc.backends.jax.sharded import even
+from ntc.backends.jax.run.sharded import even
 from ntc.errors import ParameterError, UnsupportedError
 from ntc.plan.tiles import Tiling
 from tests.assertions import assert_close

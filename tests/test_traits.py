@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ntc
-from ntc.backends.jax import emit
-from ntc.backends.jax.loops import emit as program_of
-from ntc.backends.jax.whole import from_dense, to_dense
+from ntc.backends.jax.emit import rows as emit
+from ntc.backends.jax.emit.relayout import from_dense, to_dense
+from ntc.backends.jax.emit.stages import emit as program_of
 from ntc.backends.reference import interpret
 from ntc.compiler import lower
 from ntc.ir import kernel
@@ -42,7 +42,7 @@ BY_CLASS = {
     "passes/split.py": 1,  # rewrites poolings
     "passes/lower_conv.py": 1,  # sets a parameter that filters have
     "ir/ops/mask.py": 1,  # changes a parameter that grams have
-    "backends/jax/nonfinite.py": 1,  # reads the largest variance of a nonlinearity
+    "backends/jax/run/nonfinite.py": 1,  # reads the largest variance of a nonlinearity
     "backends/jax/inputs.py": 1,  # what a gram reads: numbers, or whether they are there
 }
 """Lines outside `ntc.ir.kernel` that ask which class a kernel op is, each with its reason; no others."""

@@ -16,7 +16,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from ntc.backends.jax.duals.logistic import SMOOTHED
+from ntc.backends.jax.integrals.logistic import SMOOTHED
 from ntc.ir import ops
 from ntc.ir.op import Array
 from ntc.ir.ops import Analytic, Elementwise, ExponentialLinear, PiecewiseLinear

@@ -63,7 +63,7 @@ def compile_command(
     elif emit == "plan":
         _write(output, text.show(plan(program.graphs[between], target, n, n)))
     else:
-        from ntc.backends.jax.export import stablehlo
+        from ntc.backends.jax.run.export import stablehlo
 
         _write(output, stablehlo(program, between))
     if time_passes:

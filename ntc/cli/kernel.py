@@ -18,7 +18,7 @@ from ntc.ir.graph import RESULT, kernel_label
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
-    from ntc.backends.jax.kernels import Kernels
+    from ntc.backends.jax.result import Kernels
 
 
 def kernel_command(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.errors import InputError, ParameterError
 from ntc.finite.arguments import second_of
 from ntc.finite.axes import Axes

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ntc.backends.jax.traced import joined, stacked
+from ntc.backends.jax.run.tiles_in_jit import joined, stacked
 from ntc.errors import InputError
 
 Kernel = Callable[[Any, Any, dict[str, Any]], Any]

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.ir.named import Get
 from ntc.predict.arithmetic import Arithmetic, SolveDType, checked, of_any_ranks
 from ntc.predict.filters import durations, learned, moved, over_time, remaining

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.errors import InputError
 from ntc.predict.kernels import single
 from ntc.predict.layout import Layout

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntc.backends.jax.known import is_staged, is_traced
+from ntc.backends.jax.concrete import is_staged, is_traced
 from ntc.backends.jax.precision import precision
 from ntc.errors import InputError, UnsupportedError
 from ntc.predict.arithmetic import SolveDType, checked, kernel_dtype, solve_dtype

@@ -16,8 +16,8 @@ from ntc.predict.arithmetic import Arithmetic, checked
 from ntc.predict.system import System
 
 if TYPE_CHECKING:
-    from ntc.backends.jax.kernels import Kernels
     from ntc.backends.jax.program import Program
+    from ntc.backends.jax.result import Kernels
 
 Array = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]

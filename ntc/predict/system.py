@@ -11,7 +11,7 @@ import jax.scipy.linalg as jax_linalg
 import numpy as np
 import scipy.linalg
 
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.errors import InputError
 from ntc.predict.arithmetic import Arithmetic, SolveDType, kernel_dtype, solve_dtype
 from ntc.predict.least_norm import LeastNorm, Spectrum

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.errors import ParameterError
 from ntc.finite.arguments import second_of
 from ntc.stax.compose import is_kernels

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntc.backends.jax.kernels import Kernels
-from ntc.backends.jax.known import is_staged, is_traced
+from ntc.backends.jax.concrete import is_staged, is_traced
 from ntc.backends.jax.program import Program
+from ntc.backends.jax.result import Kernels
 from ntc.compiler import build
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.build import TensorGraphBuilder

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntc import nn
-from ntc.backends.jax.formulas import formula_of
+from ntc.backends.jax.formulas.jaxpr_to_formula import formula_of
 from ntc.errors import NtcError, ParameterError
 from ntc.ir.given_function import GivenFunction
 from ntc.ir.op import TensorOp

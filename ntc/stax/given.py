@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntc.backends.jax.known import is_traced
-from ntc.backends.jax.loops import emit
-from ntc.backends.jax.nonfinite import limited
+from ntc.backends.jax.concrete import is_traced
+from ntc.backends.jax.emit.stages import emit
+from ntc.backends.jax.run.nonfinite import limited
 from ntc.compiler import lower
 from ntc.errors import InputError, NonFiniteError, UnsupportedError
 from ntc.ir.build import TensorGraphBuilder

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.stax.covariances import Kernel
 
 _ROUNDING = 16

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntc.backends.jax.concrete import is_traced
 from ntc.backends.jax.inputs import is_missing
-from ntc.backends.jax.known import is_traced
 from ntc.errors import InputError
 from ntc.ir.ops import Mask
 from ntc.stax.layout import in_order, input_names

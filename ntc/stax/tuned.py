@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ntc import nn
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.errors import ParameterError
 from ntc.frontend.layers import Layer as GraphLayer
 from ntc.stax.combinators import Layer, single

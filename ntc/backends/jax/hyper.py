@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.errors import InputError
 from ntc.ir.construct import did_you_mean
 from ntc.ir.hyper import Hyper, mapped

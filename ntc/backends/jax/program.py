@@ -16,21 +16,21 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from ntc.backends.jax import finite
-from ntc.backends.jax.duals import has_series
-from ntc.backends.jax.executables import Executables, device_of
+from ntc.backends.jax.concrete import is_traced
+from ntc.backends.jax.emit.stages import emit
 from ntc.backends.jax.hyper import known_values, values_of
 from ntc.backends.jax.inputs import Examples, Inputs
-from ntc.backends.jax.kernels import Kernels
-from ntc.backends.jax.known import is_traced
-from ntc.backends.jax.loops import emit
-from ntc.backends.jax.near import NearPairs, loses_digits
-from ntc.backends.jax.nonfinite import FiniteCheck
-from ntc.backends.jax.portable import Portable
+from ntc.backends.jax.integrals import has_series
+from ntc.backends.jax.pickling import Portable
 from ntc.backends.jax.precision import precision, require
-from ntc.backends.jax.self_test import LONG, SelfTest
-from ntc.backends.jax.sharded import ShardedMatrix, device_mesh, even, sharded
-from ntc.backends.jax.tiled import Progress, TiledMatrix, Values, compute_tiles, padded, shape_of, workers
-from ntc.backends.jax.traced import TracedTiles, traced_tiling
+from ntc.backends.jax.result import Kernels
+from ntc.backends.jax.run.executables import Executables, device_of
+from ntc.backends.jax.run.nonfinite import FiniteCheck
+from ntc.backends.jax.run.refine import NearPairs, loses_digits
+from ntc.backends.jax.run.self_test import LONG, SelfTest
+from ntc.backends.jax.run.sharded import ShardedMatrix, device_mesh, even, sharded
+from ntc.backends.jax.run.tiles import Progress, TiledMatrix, Values, compute_tiles, padded, shape_of, workers
+from ntc.backends.jax.run.tiles_in_jit import TracedTiles, traced_tiling
 from ntc.errors import InputError, NtcError
 from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored

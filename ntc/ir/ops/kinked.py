@@ -25,9 +25,9 @@ class Kinked(Elementwise):
 
     E[phi phi] = E[p p] + sum over l of (r_l(v1) r_l(v2) + r_l(v1) p_l(v2) + p_l(v1) r_l(v2)) c^l
 
-    where p is all terms and r the rest; of two terms it is a Gaussian integral over a quadrant with other variances:
-    see `ntc.backends.jax.duals.quadrant`. E[phi' phi'] is that of the derivative of the pieces: where phi jumps, phi'
-    counts as zero. A variance of zero counts as correlation one. The reference is quadrature.
+    where p is all terms and r the rest; of two terms it is a Gaussian integral over a quadrant with other variances
+    (`ntc.backends.jax.integrals.quadrant`). E[phi' phi'] is that of the derivative of the pieces: where phi jumps,
+    phi' counts as zero. A variance of zero counts as correlation one. The reference is quadrature.
     Source: Mehler's formula; Rosenbaum 1961 (J. R. Stat. Soc. B 23) for moments over quadrants.
     """
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy.typing as npt
 
+from ntc.backends.jax import functions
 from ntc.backends.jax.finite import (
-    activations,
     affine,
     attention,
     convolutions,
@@ -32,7 +32,7 @@ Params = dict[str, dict[str, jax.Array]]
 
 FORWARD: Mapping[type[Any], Callable[..., jax.Array]] = {
     **affine.ROWS,
-    **activations.ROWS,
+    **functions.ROWS,
     **linear.ROWS,
     **joins.ROWS,
     **masking.ROWS,

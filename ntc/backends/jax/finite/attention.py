@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntc.backends.jax.known import is_traced
+from ntc.backends.jax.concrete import is_traced
 from ntc.ir import ops
 from ntc.ir.kernel import EmbedPositions
 from ntc.ir.kernel.attention import decayed, distances, matrices

@@ -1,0 +1,144 @@
+"""Kernels of finite inputs that are not finite: an error that says where, in place of matrices of NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from ntc.backends.jax.emit.stages import emit
+from ntc.backends.jax.inputs import grams
+from ntc.backends.jax.precision import precision
+from ntc.errors import NonFiniteError
+from ntc.ir.graph import Graph, Node, Output, kernel_op
+from ntc.ir.kernel import Dual, DualDot
+from ntc.ir.ops import Elementwise
+from ntc.ir.types import Between, DType, Target
+
+Array = npt.NDArray[Any]
+Values = Mapping[str, Array]
+
+_ROWS = 256
+"""Of a matrix, that are looked at at a time."""
+
+
+@dataclass(frozen=True)
+class FiniteCheck:
+    """Looks for entries that are not finite though both of their examples are.
+
+    Attributes:
+      graphs: the kernel graphs of the program; that of examples with themselves is lowered where it is needed.
+      hyper: hyperparameters of the call.
+      target, device: the platform of the program, and where it runs.
+      dtype: of the program.
+    """
+
+    graphs: Mapping[Between, Graph]
+    hyper: Mapping[str, Any]
+    target: Target
+    device: jax.Device
+    dtype: DType
+
+    @cached_property
+    def _graph(self) -> Graph:
+        graph = self.graphs["diagonal"]
+        return graph.with_hypers({name: float(self.hyper[name]) for name in graph.hypers}).settled
+
+    def matrices(self, x1: Array, x2: Array | None, result: Values) -> None:
+        """Checks k(x1, x2), or k(x1, x1). Raises NonFiniteError, which names layer and variance if it is known."""
+        for label, matrix in result.items():
+            for start in range(0, len(matrix), _ROWS):
+                block = matrix[start : start + _ROWS]
+                if not block.size or np.isfinite(np.sum(block, dtype=np.float64)):
+                    continue
+                entry = self._entry(
+                    block, self._known(x1[start : start + _ROWS]), self._known(x1 if x2 is None else x2)
+                )
+                if entry is not None:
+                    i, j = start + entry[0], entry[1]
+                    self._explain(label, f"examples {i} and {j}", np.stack([x1[i], (x1 if x2 is None else x2)[j]]))
+
+    def diagonal(self, x: Array, result: Values) -> None:
+        """Checks kernels of every example with itself, (n, ...). Raises NonFiniteError."""
+        for label, values in result.items():
+            bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+            if bad.any() and (bad := bad & self._known(x)).any():
+                first = int(np.argmax(bad))
+                self._explain(label, f"example {first} with itself", x[first : first + 1])
+
+    def _known(self, x: Array) -> npt.NDArray[np.bool_]:
+        """Which examples are finite, but for what marks masked entries."""
+        known = np.ones(len(x), bool)
+        for gram in grams(self._graph):
+            entries = _rows(gram.part.of(x)[..., : gram.channels])
+            known &= np.logical_and.reduce(np.isfinite(entries) | gram.is_masked(entries), 1)
+        return known
+
+    @staticmethod
+    def _entry(block: Array, rows: Array, columns: Array) -> tuple[int, int] | None:
+        finite = np.isfinite(block).all(axis=tuple(range(2, block.ndim)))
+        found = np.argwhere(~finite & rows[:, None] & columns)
+        return (int(found[0][0]), int(found[0][1])) if len(found) else None
+
+    def _explain(self, label: str, pair: str, examples: Array) -> None:
+        node, variance = self._first(examples)
+        hint = "bring the inputs to a smaller scale (mean zero and variance one, say), or make w_std smaller"
+        if node is None:
+            raise NonFiniteError(f"the {label} kernel of {pair} is not finite", hint=hint)
+        if self.dtype == "f32":
+            hint += "; float64 (dtype='float64') overflows at larger values"
+        at = "" if variance is None else f" at a variance of its input of {variance:.3g}"
+        op: Any = node.op
+        named: Any = getattr(op, "phi", op)
+        name = f"{named.name} (%{node.name})"
+        integral = f"{'the integral' if op.derivative else 'E[phi phi]'} of " if variance is not None else ""
+        if limit := limited(self._graph).get(node.name):
+            at += f", and infinite from {limit.largest_variance:.6g} on"
+        raise NonFiniteError(
+            f"the {label} kernel of {pair} is not finite: {integral}{name} is not{at}",
+            location=node.location,
+            hint=hint,
+        )
+
+    def _first(self, examples: Array) -> tuple[Node | None, float | None]:
+        """The first value of the graph that is not finite for these examples, and the largest variance that it reads
+        if it is an integral."""
+        every = replace(self._graph, outputs=tuple(Output(node.name, node.name) for node in self._graph.nodes))
+        with precision(self.dtype):
+            given = jax.device_put(examples, self.device)
+            values = {name: np.asarray(x) for name, x in jax.jit(emit(every, self.target))(given).items()}
+        for node in self._graph.nodes:
+            if not np.isfinite(_tracked(values[node.name])).all():
+                if not kernel_op(node).integral:
+                    return node, None
+                return node, float(np.max(_tracked(values[node.operands[1]]), initial=0.0))
+        return None, None
+
+
+def _rows(x: Array) -> Array:
+    """(n, ...) as (n, entries), also without examples."""
+    return x.reshape(len(x), prod(x.shape[1:]))
+
+
+def limited(graph: Graph) -> dict[str, Elementwise]:
+    """The nonlinearities of a kernel graph whose integrals are infinite from some variance on, by the name of the
+    integral."""
+    return {
+        node.name: node.op.phi
+        for node in graph.nodes
+        if isinstance(node.op, Dual | DualDot) and isinstance(node.op.phi, Elementwise)
+        if np.isfinite(node.op.phi.largest_variance)
+    }
+
+
+def _tracked(values: Array) -> Array:
+    """Those of positions with themselves, which every type tracks: (n, H, H', W, W', ...) to (n, H, W, ...)."""
+    for axis in range(1, 1 + (values.ndim - 1) // 2):
+        values = np.moveaxis(np.diagonal(values, 0, axis, axis + 1), -1, axis)
+    return values
