@@ -147,6 +147,14 @@ def test_passes_can_be_watched(folder: Path) -> None:
         assert f"ms  {name}\n" in done.stderr
 
 
+@pytest.mark.parametrize("labels", [[True, False] * 3, [-1, 1] * 3])
+def test_two_classes_are_classes(folder: Path, labels: list[int]) -> None:
+    """Protects labels as scikit-learn's users have them: truth values, and -1 and +1, are scored as classes."""
+    np.savez(folder / "binary.npz", x=X1, y=np.array(labels))
+    shown = json.loads(run(folder, "predict small.nt --train binary.npz --test binary.npz --json").stdout)
+    assert shown["accuracy"] == 1.0
+
+
 def test_opt_runs_named_passes(folder: Path) -> None:
     """Protects `ntc opt`: text in, passes by name with options, text out."""
     text = run(folder, "compile small.nt --emit tensor-ir").stdout
@@ -203,6 +211,10 @@ MISTAKES: dict[str, str] = {
     "kernel small.ntc --x1 x1.npy -o a.npz --target tpu": "its --target is cpu, not tpu",
     "kernel tpu.ntc --x1 x1.npy -o a.npz --kernel ntk": "does not compute the ntk kernel",
     "kernel small.nt --x1 small.nt -o a.npz": "is not a NumPy file",
+    "kernel small.nt --x1 x1.npy -o .": ". is a folder",
+    "kernel small.nt --x1 x1.npy -o no/such.npz": "there is no folder no",
+    "show small.nt --html .": ". is a folder",
+    "predict small.nt --train values_train.npz --test values_test.npz --plot p.xyz": "not drawn as .xyz",
     "kernel small.nt --x1 classes_train.npz -o a.npz": "expected one array",
     "predict small.nt --train x1.npy --test classes_test.npz": "with x among its arrays",
     "predict small.nt --train unlabelled.npz --test classes_test.npz": "expected y",

@@ -59,6 +59,8 @@ def test_command(tmp_path: Path) -> None:
     assert np.shape(shown["errors"]["nngp"]) == (1, 2)
     assert shown["slopes"]["ntk"] < 0
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 4, 2)))
+    assert "slope" in run(tmp_path, f"convergence m.nt {sizes} --x x.npy").stdout
     for bad in ("--widths 4,2", "--samples x", "--widths 0"):
         assert "growing whole numbers" in run(tmp_path, f"convergence m.nt {bad}", status=1).stderr
     with pytest.raises(ParameterError):

@@ -80,6 +80,34 @@ def test_the_first_block_reads_from_anywhere() -> None:
     assert {name for name in run.before if name} == {"avg_pool1.k", "avg_pool1.t"}
 
 
+@given(repetitive_graphs(), st.data())
+def test_values_that_are_read_later_end_their_run(network: Graph, data: st.DataObject) -> None:
+    """Protects values in between that are outputs: whichever they are, they are in no block but the last of a run, and
+    in what it hands on; and runs before and after them are runs."""
+    graph = lower(network)
+    nodes = [node for node in graph.nodes if is_cross(node)]
+    later = {x.name for x in data.draw(st.lists(st.sampled_from(nodes), max_size=3))}
+    unrolled: list[Node] = []
+    for item in roll(nodes, graph.types, later):
+        unrolled += item.nodes if isinstance(item, Run) else [item]
+        if isinstance(item, Run):
+            assert later.isdisjoint(node.name for block in item.blocks[:-1] for node in block)
+            handed_on = {item.blocks[-1][i].name for i in item.carried}
+            assert later.intersection(node.name for node in item.blocks[-1]) <= handed_on
+    assert unrolled == nodes
+
+
+def test_outputs_in_between_leave_repeated_blocks() -> None:
+    """Protects compile time: of 120 layers of which four in between are read as well, five runs are left, not a list of
+    all that stands before the longest."""
+    layer = nn.serial(nn.dense(4), nn.relu())
+    stretches = [nn.serial(nn.repeat(20 + i, layer), nn.output(f"after{i}")) for i in range(4)]
+    graph = lower((nn.input(3) >> nn.serial(*stretches) >> nn.repeat(40, layer) >> nn.dense(1)).graph())
+    found = [item for stage in stages_of(graph) for item in stage.items]
+    assert sum(isinstance(item, Run) for item in found) == 5
+    assert len(found) < 60
+
+
 def test_a_value_from_the_middle_is_not_rolled_away() -> None:
     """Protects values that are read later than in the next block."""
     middle = nn.serial(*(nn.serial(nn.conv(4, 3), nn.relu()) for _ in range(6)))

@@ -25,7 +25,10 @@ Emit = Literal["tensor-ir", "kernel-ir", "plan", "stablehlo", "artifact"]
 def compile_command(
     model_file: options.ModelPath,
     target: options.TargetOption = "cpu",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write; - or none is stdout.")] = None,
+    output: Annotated[
+        Path | None,
+        options.written("-o", "--output", help="Where to write; - or none is stdout."),
+    ] = None,
     emit: Annotated[Emit, typer.Option("--emit", help="What to write.")] = "artifact",
     between: Annotated[
         Between,

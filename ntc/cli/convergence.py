@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 def convergence_command(
     model_file: options.ModelPath,
     x: Annotated[
-        Path | None, typer.Option("--x", help="Inputs, .npy; default: handwritten digits where they fit, else noise.")
+        Path | None,
+        typer.Option("--x", help="Inputs, .npy, or x of a .npz; default: digits if they fit, else noise."),
     ] = None,
     n: Annotated[int, typer.Option("--n", min=2, help="How many of the inputs.")] = 10,
     widths: Annotated[str, typer.Option("--widths", help="Channels of hidden layers.")] = "8,16,32,64",
     samples: Annotated[str, typer.Option("--samples", help="Numbers of networks.")] = "1,2,4,8,16,32",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random networks.")] = 0,
-    plot_file: Annotated[Path | None, typer.Option("--plot", help="Where to draw the errors, .png.")] = None,
+    plot_file: Annotated[Path | None, options.drawn("--plot", help="Where to draw the errors, .png.")] = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
     as_json: options.Json = False,
@@ -38,8 +39,6 @@ def convergence_command(
 
     from ntc.finite.convergence import convergence
 
-    if plot_file:
-        plot.require_matplotlib()
     sizes, counts = _numbers("--widths", widths), _numbers("--samples", samples)
     program = options.open_program(model_file, model, param, target=None, dtype=None, kernels=None, trust=False)
     inputs = _inputs(program, x, n)
@@ -70,7 +69,7 @@ def _inputs(program: Program, path: Path | None, n: int) -> npt.NDArray[Any]:
     if len(program.inputs) > 1:
         raise UnsupportedError("convergence is for networks of one input; this one has several")
     if path is not None:
-        return options.read_array(path, "x")[:n]
+        return options.read_array(path, "x", alone=True)[:n]
     type_ = program.network.tensor_of(program.inputs[0])
     shape = (*type_.spatial, type_.channels)
     if np.prod(shape) != 64:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def kernel_command(
     model_file: options.ModelPath,
     x1: Annotated[Path, typer.Option("--x1", help="Examples (n1, ..., channels), .npy; .npz of several inputs.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the matrices, .npz.")],
+    output: Annotated[Path, options.written("-o", "--output", help="Where to write the matrices, .npz.")],
     x2: Annotated[Path | None, typer.Option("--x2", help="Other examples (n2, ..., channels); default: x1.")] = None,
     kernel: options.RunKernels = None,
     model: options.ModelName = None,

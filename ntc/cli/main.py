@@ -36,7 +36,7 @@ for command in COMMANDS:
 
 
 @app.callback(invoke_without_command=True)
-def version(show_version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+def version(show_version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit.")) -> None:
     """Compile neural-network architectures to their infinite-width kernels, NNGP and NTK."""
     if show_version:
         print(ntc.__version__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -175,12 +176,51 @@ def print_times(seen: Observer) -> None:
         print(f"{1e3 * seconds:10.2f} ms  {name}", file=stderr.file)
 
 
-def read_array(path: Path, key: str | None = None) -> npt.NDArray[Any]:
-    """The array of a .npy file, or the one called `key` of a .npz file. Raises InputError."""
+def writable(path: Path | None) -> Path | None:
+    """Checks where something is to be written, before it is computed. Raises ParameterError."""
+    if path is None or path == Path("-"):
+        return path
+    if path.is_dir():
+        raise ParameterError(f"{path} is a folder", hint=f"name a file in it, as {path / 'out'}")
+    if not path.parent.is_dir():
+        raise ParameterError(f"{path}: there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ParameterError(f"{path} cannot be written: no permission")
+    return path
+
+
+def picture(path: Path | None) -> Path | None:
+    """Checks where a picture is to be drawn, and that matplotlib can. Raises ParameterError, UnsupportedError."""
+    if path is None:
+        return None
+    from ntc.cli.plot import require_matplotlib
+
+    require_matplotlib()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in kinds:
+        raise ParameterError(f"{path}: pictures are not drawn as {path.suffix}", hint="name it .png, .svg or .pdf")
+    return writable(path)
+
+
+def written(*names: str, help: str) -> Any:  # as typer calls it
+    """An option for a file that is written, which is checked when the command is read."""
+    return typer.Option(*names, callback=writable, help=help)
+
+
+def drawn(*names: str, help: str) -> Any:
+    """An option for a picture, which is checked likewise."""
+    return typer.Option(*names, callback=picture, help=help)
+
+
+def read_array(path: Path, key: str | None = None, alone: bool = False) -> npt.NDArray[Any]:
+    """The array of a .npy file, or the one called `key` of a .npz file; if a key is given, a .npy file will do where it
+    may be `alone`. Raises InputError."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            if key is not None:
+            if key is not None and not alone:
                 raise InputError(f"{path} holds one array", hint=f"expected a .npz file with {key} among its arrays")
             return loaded
         names = loaded.files

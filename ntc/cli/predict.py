@@ -31,13 +31,13 @@ def predict(
     test: Annotated[Path, typer.Option("--test", help="Test set, .npz with array x, and y to score.")],
     kernel: Annotated[Kernel, typer.Option("--kernel", help="nngp: Bayesian; ntk: trained networks.")] = "nngp",
     diag_reg: Annotated[float, typer.Option("--diag-reg", min=0, help="Relative to the mean of the diagonal.")] = 1e-4,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write mean and variance.")] = Path(
+    output: Annotated[Path, options.written("-o", "--output", help="Where to write mean and variance.")] = Path(
         "predictions.npz"
     ),
-    plot_file: Annotated[Path | None, typer.Option("--plot", help="Where to draw the predictions, .png.")] = None,
+    plot_file: Annotated[Path | None, options.drawn("--plot", help="Where to draw the predictions, .png.")] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Hyperparameters of largest marginal likelihood.")] = False,
     times: Annotated[str | None, typer.Option("--times", help="Also predict at times of training: 0,10,1e3.")] = None,
-    curve_file: Annotated[Path | None, typer.Option("--plot-curve", help="Scores over --times, .png.")] = None,
+    curve_file: Annotated[Path | None, options.drawn("--plot-curve", help="Scores over --times, .png.")] = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
     hyper: options.HyperOption = None,
@@ -54,8 +54,6 @@ def predict(
     """
     from ntc.predict import Posterior, regress
 
-    if plot_file or curve_file:
-        plot.require_matplotlib()
     at_times = None if times is None else read_times(times)
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
@@ -131,6 +129,8 @@ def _read(train: Path, test: Path) -> _Data:
 
     x_train, y_train = options.read_array(train, "x"), options.read_array(train, "y")
     x_test, y_test = options.read_array(test, "x"), _labels(test)
+    if _is_binary(y_train) and (y_test is None or _is_binary(y_test)):
+        y_train, y_test = (y_train > 0).astype(np.int64), None if y_test is None else (y_test > 0).astype(np.int64)
     if y_test is not None and len(y_test) != len(x_test):
         raise InputError(f"{test}: x has {len(x_test)} examples, y has {len(y_test)}")
     if y_train.dtype.kind in "iu" and y_train.ndim == 1:
@@ -146,6 +146,11 @@ def _read(train: Path, test: Path) -> _Data:
         raise InputError(f"{test}: y has shape {y_test.shape}, that of the training set is {y_train.shape}")
     offset = targets.mean(axis=0)
     return _Data(x_train, targets - offset, offset, x_test, y_test, 0)
+
+
+def _is_binary(y: npt.NDArray[Any]) -> bool:
+    """Whether labels are truth values, or -1 and +1."""
+    return y.ndim == 1 and (y.dtype.kind == "b" or (y.dtype.kind == "i" and set(np.unique(y)) == {-1, 1}))
 
 
 def _labels(path: Path) -> npt.NDArray[Any] | None:

@@ -29,7 +29,7 @@ _WIDTH = 1000
 def show_command(
     model_file: options.ModelPath,
     dot: Annotated[bool, typer.Option("--dot", help="Print the graph for graphviz.")] = False,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page of the graphs for a browser.")] = None,
+    html: Annotated[Path | None, options.written("--html", help="Write a page of the graphs for a browser.")] = None,
     target: Annotated[str, typer.Option("--target", help=f"Of the page: {TARGETS}")] = "cpu",
     model: options.ModelName = None,
     param: options.Parameters = None,

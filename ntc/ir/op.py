@@ -62,6 +62,9 @@ class KernelOp(Op):
     integral: ClassVar[bool]
     """Whether the operands behind the first are marginals, which are read at p and at p' and in no lane."""
 
+    derivative: ClassVar[bool]
+    """Whether what is integrated is the derivative of a nonlinearity."""
+
     temporaries: ClassVar[int]
     """Arrays of the size of the result that there are at once while it is computed whole, the result among them."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,17 +78,7 @@ def roll(nodes: Sequence[Node], types: Mapping[str, Type], used_later: Iterable[
 
     `types` are those of all values that nodes read; `used_later` are names that are read after all nodes.
     """
-    finder = _Finder(nodes, types, frozenset(used_later))
-    items: list[Item] = []
-    start = 0
-    while start < len(nodes):
-        found = finder.longest(start)
-        if found is None:
-            return [*items, *nodes[start:]]
-        first, run = found
-        items += [*nodes[start:first], run]
-        start = first + run.size
-    return items
+    return _Finder(nodes, types, frozenset(used_later)).items(0, len(nodes))
 
 
 class _Finder:
@@ -111,17 +102,25 @@ class _Finder:
         operands = tuple(i - self._index[x] if x in self._index else _outside(node, x) for x in node.operands)
         return type(node.op), self._shapes[i], node.type, operands
 
-    def longest(self, start: int) -> tuple[int, Run] | None:
-        """The run from `start` on that covers most nodes, and where it begins. Of equal ones, the shortest block, and
-        of that the beginning with which least is carried from block to block, and of that what filters read, which is
-        stored anyway."""
+    def items(self, start: int, stop: int) -> list[Item]:
+        """The nodes from `start` up to `stop`, with repeated blocks as runs: the longest, and those around it."""
+        found = self._longest(start, stop)
+        if found is None:
+            return list(self._nodes[start:stop])
+        first, run = found
+        return [*self.items(start, first), run, *self.items(first + run.size, stop)]
+
+    def _longest(self, start: int, stop: int) -> tuple[int, Run] | None:
+        """The run that covers most nodes, and where it begins. Of equal ones, the shortest block, and of that the
+        beginning with which least is carried from block to block, and of that what filters read, which is stored
+        anyway."""
         best: tuple[int, Run] | None = None
         score = (0, 0, 0)
-        signatures = self._signatures
-        for period in range(1, min(_LONGEST_PERIOD, (len(signatures) - start) // LEAST_REPEATS) + 1):
+        signatures = self._signatures[start:stop]
+        for period in range(1, min(_LONGEST_PERIOD, len(signatures) // LEAST_REPEATS) + 1):
             if best is not None and period % len(best[1].blocks[0]) == 0:
                 continue  # the same blocks, several at a time
-            equal = signatures[start + period :] == signatures[start:-period]
+            equal = signatures[period:] == signatures[:-period]
             for low, high in _stretches(equal, period * (LEAST_REPEATS - 2)):
                 if high - low + 2 * period <= score[0]:
                     continue
@@ -148,13 +147,30 @@ class _Finder:
             before = self._before(first, period)
         if before is None or count < LEAST_REPEATS:
             return None
-        stop = first + count * period
-        blocks = tuple(tuple(self._nodes[i : i + period]) for i in range(first, stop, period))
-        if any(self._last_use.get(node.name, 0) >= stop for block in blocks[:-1] for node in block):
+        return self._uncut(first, period, count, before)
+
+    def _uncut(self, first: int, period: int, count: int, before: tuple[str | None, ...]) -> tuple[int, Run] | None:
+        """The most of these blocks of which none but the last is read by others than the next; None if too few are."""
+        cuts = [-1, *(n for n in range(count - 1) if self._is_read_later(first + n * period, period)), count - 1]
+        size, begin = max((b - a, -a - 1) for a, b in pairwise(cuts))
+        begin = -begin
+        if begin:
+            found = self._before(first + begin * period, period) if size >= LEAST_REPEATS else None
+            if found is None:
+                return None
+            before = found
+        if size < LEAST_REPEATS:
             return None
+        start, stop = first + begin * period, first + (begin + size) * period
+        blocks = tuple(tuple(self._nodes[i : i + period]) for i in range(start, stop, period))
         later = {q for q, node in enumerate(blocks[-1]) if self._last_use.get(node.name, 0) >= stop}
         read = {q for q, name in enumerate(before) if name is not None}
-        return first, Run(before, blocks, tuple(sorted(read | later)))
+        return start, Run(before, blocks, tuple(sorted(read | later)))
+
+    def _is_read_later(self, first: int, period: int) -> bool:
+        """Whether a node of the block from `first` on is read after the next block."""
+        end = first + 2 * period
+        return any(self._last_use.get(node.name, 0) >= end for node in self._nodes[first : first + period])
 
     def _before(self, first: int, period: int) -> tuple[str | None, ...] | None:
         """What the block from `first` on reads in place of values of the block before; None if it is not like the block

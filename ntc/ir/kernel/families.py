@@ -18,6 +18,7 @@ class Plain(KernelOp):
     """An op on whichever operands, all of which matter, that needs no array beside its result."""
 
     integral: ClassVar[bool] = False
+    derivative: ClassVar[bool] = False
     temporaries: ClassVar[int] = 1
 
     @property

@@ -134,7 +134,6 @@ class GaussianIntegral(Uniform):
 
     arity: ClassVar[tuple[int, int]] = (3, 3)
     integral: ClassVar[bool] = True
-    derivative: ClassVar[bool] = False
     phi: Activation
     reads: Form = "covariance"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -26,6 +27,9 @@ Values = Mapping[str, Array]
 
 _ROWS = 256
 """Of a matrix, that are looked at at a time."""
+
+_PROBES = 12
+"""Values of a graph that are looked at at a time."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class FiniteCheck:
 
     def matrices(self, x1: Array, x2: Array | None, result: Values) -> None:
         """Checks k(x1, x2), or k(x1, x1). Raises NonFiniteError, which names layer and variance if it is known."""
+        self._warn_of_zeros(x1, result)
         for label, matrix in result.items():
             for start in range(0, len(matrix), _ROWS):
                 block = matrix[start : start + _ROWS]
@@ -66,6 +71,7 @@ class FiniteCheck:
 
     def diagonal(self, x: Array, result: Values) -> None:
         """Checks kernels of every example with itself, (n, ...). Raises NonFiniteError."""
+        self._warn_of_zeros(x, result)
         for label, values in result.items():
             bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
             if bad.any() and (bad := bad & self._known(x)).any():
@@ -109,16 +115,52 @@ class FiniteCheck:
     def _first(self, examples: Array) -> tuple[Node | None, float | None]:
         """The first value of the graph that is not finite for these examples, and the largest variance that it reads
         if it is an integral."""
-        every = replace(self._graph, outputs=tuple(Output(node.name, node.name) for node in self._graph.nodes))
+        node = self._search(self._graph.nodes, examples, lambda x: not np.isfinite(x).all())
+        if node is None or not kernel_op(node).integral:
+            return node, None
+        return node, float(np.max(self._values(examples, [node.operands[1]])[0], initial=0.0))
+
+    def _search(self, nodes: Sequence[Node], examples: Array, wrong: Callable[[Array], bool]) -> Node | None:
+        """The first node whose value is wrong, supposing that what is computed of it is wrong as well.
+
+        A few are looked at at a time: with all of them as outputs there are no repeated blocks, and deep networks would
+        compile for minutes.
+        """
+        low, high, found = 0, len(nodes) - 1, None
+        while low <= high:
+            probes = sorted({int(x) for x in np.linspace(low, high, _PROBES)})
+            values = self._values(examples, [nodes[i].name for i in probes])
+            bad = next((n for n, x in enumerate(values) if wrong(x)), None)
+            if bad is None:
+                break
+            found = nodes[probes[bad]]
+            low, high = probes[bad - 1] + 1 if bad else low, probes[bad] - 1
+        return found
+
+    def _values(self, examples: Array, names: Sequence[str]) -> list[Array]:
+        """Some values of the graph, at positions with themselves."""
+        some = replace(self._graph, outputs=tuple(Output(name, name) for name in names))
         with precision(self.dtype):
             given = jax.device_put(examples, self.device)
-            values = {name: np.asarray(x) for name, x in jax.jit(emit(every, self.target))(given).items()}
-        for node in self._graph.nodes:
-            if not np.isfinite(_tracked(values[node.name])).all():
-                if not kernel_op(node).integral:
-                    return node, None
-                return node, float(np.max(_tracked(values[node.operands[1]]), initial=0.0))
-        return None, None
+            values = jax.jit(emit(replace(some, nodes=some.live), self.target))(given)
+        return [_tracked(np.asarray(values[name])) for name in names]
+
+    def _warn_of_zeros(self, x: Array, result: Values) -> None:
+        """Says where variances vanish, if a kernel of an input that is not zero is: scales are too small."""
+        vanished = [label for label, matrix in result.items() if matrix.size and not matrix.any()]
+        if not vanished or not x[:1].any():
+            return
+        integrals = [x for x in self._graph.nodes if kernel_op(x).integral and not kernel_op(x).derivative]
+        node = self._search(integrals, x[:1], lambda x: not x.any())
+        if node is not None:
+            smallest = float(np.finfo(x.dtype).tiny)
+            kernels = " and ".join(vanished) + (" kernels are" if len(vanished) > 1 else " kernel is")
+            where = f" ({node.location})" if node.location else ""
+            warnings.warn(
+                f"the {kernels} zero everywhere: at %{node.name}{where} variances are below {smallest:.2g}; a larger"
+                " w_std or b_std keeps them",
+                stacklevel=4,
+            )
 
 
 def _rows(x: Array) -> Array:
