@@ -1,4 +1,4 @@
-"""The kernels as estimators of scikit-learn: `pip install "ntc[sklearn]"`.
+"""The kernels as estimators of scikit-learn: `pip install "neural-tangent-compiler[sklearn]"`.
 
 Inputs are (n, features); features are reshaped to the shape of the network's input. What is fitted is exact inference
 with the kernel, see `ntc.predict`: the NNGP estimators are the Bayesian posterior of the infinitely wide network, the

@@ -59,7 +59,7 @@ def tested(kind: str, version: str) -> bool | None:
         print(f"SKIPPED: Python {version} is not to be had here", flush=True)
         return None
     resolution = ["--resolution", "lowest-direct"] if kind == "lowest" else ["--upgrade"]
-    install = ["pip", "install", "--quiet", "--python", str(python), "--reinstall-package", "ntc"]
+    install = ["pip", "install", "--quiet", "--python", str(python), "--reinstall-package", "neural-tangent-compiler"]
     uv(*install, *resolution, f"{ROOT}[test,demo]", check=True)
     print(f"{kind} releases on Python {version}: {versions(python)}", flush=True)
     files = [f"tests/{name}.py" for name in TESTS]

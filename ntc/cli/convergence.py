@@ -77,7 +77,8 @@ def _inputs(program: Program, path: Path | None, n: int) -> npt.NDArray[Any]:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise InputError("the digits are scikit-learn's", hint='pip install "ntc[demo]", or give --x') from None
+        hint = 'pip install "neural-tangent-compiler[demo]", or give --x'
+        raise InputError("the digits are scikit-learn's", hint=hint) from None
     images: npt.NDArray[Any] = load_digits(return_X_y=True)[0][:n]
     standard: npt.NDArray[Any] = (images - images.mean()) / images.std()
     return standard.reshape(-1, *shape)

@@ -31,8 +31,8 @@ def explain_command(
     dtype: options.DTypeOption = "float32",
     as_json: options.Json = False,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Predict time and memory for so many examples.")] = None,
-    n2: Annotated[int | None, typer.Option("--n2", min=1, help="Of x2; default: k(x, x).")] = None,
-    devices: Annotated[int, typer.Option("--devices", min=1, help="Over which tiles are spread.")] = 1,
+    n2: Annotated[int | None, typer.Option("--n2", min=1, help="Number of examples x2; without it, k(x, x).")] = None,
+    devices: Annotated[int, typer.Option("--devices", min=1, help="Number of devices that share the work.")] = 1,
     budget_memory: Annotated[float | None, typer.Option("--budget-memory", min=0, help="GiB: which n fits?")] = None,
     budget_time: Annotated[float | None, typer.Option("--budget-time", min=0, help="Seconds: which n fits?")] = None,
 ) -> None:

@@ -36,7 +36,7 @@ def kernel_command(
     trust: options.Trust = False,
     memory: Annotated[
         float | None,
-        typer.Option("--memory", min=1e-6, help="GiB for all that is computed at a time; default: a quarter."),
+        typer.Option("--memory", min=1e-6, help="GiB to use at a time; default: a quarter of the machine's."),
     ] = None,
     as_json: options.Json = False,
     self_test: options.SelfTest = True,

@@ -20,7 +20,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib as mpl  # noqa: F401
     except ImportError:
-        raise UnsupportedError("--plot needs matplotlib", hint='pip install "ntc[demo]"') from None
+        raise UnsupportedError("--plot needs matplotlib", hint='pip install "neural-tangent-compiler[demo]"') from None
 
 
 def draw(path: Path, x: npt.NDArray[Any], y: npt.NDArray[Any] | None, posterior: Posterior, classes: int) -> None:

@@ -284,7 +284,7 @@ def _diffrax() -> ModuleType:
         import diffrax
     except ImportError:
         raise UnsupportedError(
-            "gradient descent on any loss needs diffrax", hint='pip install "ntc[dynamics]"'
+            "gradient descent on any loss needs diffrax", hint='pip install "neural-tangent-compiler[dynamics]"'
         ) from None
     module: ModuleType = diffrax
     return module
