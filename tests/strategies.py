@@ -57,6 +57,7 @@ ONE_DEEP = (
     ops.Exp,
     ops.ExpNormalized,
     ops.PolynomialFamily,
+    ops.Kinked,
     ops.RectifiedPower,
     ops.Analytic,
     ops.Hinges,

@@ -54,7 +54,11 @@ ONE_OF_A_FAMILY = {
 """Without series and quadratures, whose sums are smooth, and slow."""
 
 
-@pytest.mark.parametrize("op", ONE_OF_A_FAMILY.values(), ids=lambda op: op.name)
+@pytest.mark.parametrize(
+    "op",
+    [pytest.param(x, marks=[pytest.mark.slow] * issubclass(x, ops.Kinked)) for x in ONE_OF_A_FAMILY.values()],
+    ids=[x.name for x in ONE_OF_A_FAMILY.values()],
+)
 def test_derivatives_of_integrals(op: type[TensorOp]) -> None:
     """Protects the derivatives of a nonlinearity of every family, float64: of pairs in general position and of an
     example with itself (whose covariance is its variance) against central differences of step 1e-5, error about

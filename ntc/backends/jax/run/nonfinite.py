@@ -54,6 +54,16 @@ class FiniteCheck:
         graph = self.graphs["diagonal"]
         return graph.with_hypers({name: float(self.hyper[name]) for name in graph.hypers}).settled
 
+    @cached_property
+    def _known_numbers(self) -> dict[str, float]:
+        """The values that are numbers by what the network says: zeros of scales that are zero."""
+        numbers: dict[str, float] = {}
+        for node in self._graph.nodes:
+            number = kernel_op(node).fold(*map(numbers.get, node.operands))
+            if number is not None:
+                numbers[node.name] = number
+        return numbers
+
     def matrices(self, x1: Array, x2: Array | None, result: Values) -> None:
         """Checks k(x1, x2), or k(x1, x1). Raises NonFiniteError, which names layer and variance if it is known."""
         self._warn_of_zeros(x1, result)
@@ -137,6 +147,11 @@ class FiniteCheck:
             low, high = probes[bad - 1] + 1 if bad else low, probes[bad] - 1
         return found
 
+    @staticmethod
+    def _shrinks(node: Node) -> bool:
+        """Whether the node makes zeros of what is not: not where inputs are zero or missing that it reads."""
+        return kernel_op(node).integral or hasattr(node.op, "w_std")
+
     def _values(self, examples: Array, names: Sequence[str]) -> list[Array]:
         """Some values of the graph, at positions with themselves."""
         some = replace(self._graph, outputs=tuple(Output(name, name) for name in names))
@@ -148,11 +163,12 @@ class FiniteCheck:
     def _warn_of_zeros(self, x: Array, result: Values) -> None:
         """Says where variances vanish, if a kernel of an input that is not zero is: scales are too small."""
         vanished = [label for label, matrix in result.items() if matrix.size and not matrix.any()]
-        if not vanished or not x[:1].any():
+        if not vanished or "diagonal" not in self.graphs:
             return
         integrals = [x for x in self._graph.nodes if kernel_op(x).integral and not kernel_op(x).derivative]
-        node = self._search(integrals, x[:1], lambda x: not x.any())
-        if node is not None:
+        below = replace(self._graph, outputs=tuple(Output(x.name, x.name) for x in integrals[-1:])).live
+        node = self._search(below, x[:1], lambda x: not x.any())
+        if node is not None and node.name not in self._known_numbers and self._shrinks(node):
             smallest = float(np.finfo(x.dtype).tiny)
             kernels = " and ".join(vanished) + (" kernels are" if len(vanished) > 1 else " kernel is")
             where = f" ({node.location})" if node.location else ""
