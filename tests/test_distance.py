@@ -225,3 +225,10 @@ def test_what_reads_covariances_refuses_distances() -> None:
     ):
         with pytest.raises(VerifyError):
             op.form(*operands)
+
+
+def test_the_pass_leaves_what_is_in_the_form() -> None:
+    """Protects pipelines that name the pass twice: values in the distance form are not converted again."""
+    network = nn.input(6) >> nn.dense(4) >> nn.relu() >> nn.dense(4) >> nn.relu() >> nn.dense(1)
+    graph = lower(network.graph(), form="distance")
+    assert Distance("distance")(graph) == graph

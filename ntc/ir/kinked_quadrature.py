@@ -142,10 +142,12 @@ def _moments(pieces: Polynomials, places: tuple[float, ...], mean: Array, deviat
     z = np.array([-np.inf, *places, np.inf])[:, None] - mean
     z = z / deviation
     density = np.where(np.isfinite(z), np.exp(-(z**2) / 2) / sqrt(2 * pi), 0.0)
-    inside, tail = np.where(np.isfinite(z), z, 0.0), NUMPY["erfc"](z / sqrt(2)) / 2
+    inside = np.where(np.isfinite(z), z, 0.0)
+    above, below = NUMPY["erfc"](z / sqrt(2)) / 2, NUMPY["erfc"](-z / sqrt(2)) / 2
     total = np.zeros_like(mean)
     for i, coefficients in enumerate(pieces):
-        moments = [_chance(z[i], z[i + 1], tail[i], tail[i + 1]), density[i] - density[i + 1]]
+        chance = np.where(z[i + 1] < 0, below[i + 1] - below[i], above[i] - above[i + 1])  # of the smaller tails
+        moments = [chance, density[i] - density[i + 1]]
         for n in range(2, len(coefficients)):
             ends = inside[i] ** (n - 1) * density[i] - inside[i + 1] ** (n - 1) * density[i + 1]
             moments.append((n - 1) * moments[n - 2] + ends)
@@ -153,9 +155,3 @@ def _moments(pieces: Polynomials, places: tuple[float, ...], mean: Array, deviat
             terms = (comb(power, j) * mean ** (power - j) * deviation**j * moments[j] for j in range(power + 1))
             total = total + coefficient * sum(terms)
     return total
-
-
-def _chance(low: Array, high: Array, above_low: Array, above_high: Array) -> Array:
-    """P(low < z < high), of the tails above; of the tails below where both are negative."""
-    below = NUMPY["erfc"](-high / sqrt(2)) / 2 - NUMPY["erfc"](-low / sqrt(2)) / 2
-    return np.where(high < 0, below, above_low - above_high)

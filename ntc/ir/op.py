@@ -45,8 +45,8 @@ Intervals = tuple[Interval, ...]
 class KernelOp(Op):
     """An operation on covariance functions.
 
-    What passes, schedule, price and backends ask of an op, it answers itself: nothing here has a default, and the
-    families of `ntc.ir.kernel.families` answer only what follows from being of that family.
+    What passes, plan, price and backends ask of an op, it answers itself. Questions whose wrong answer would be a wrong
+    number have no default here; the families of `ntc.ir.kernel.families` answer what follows from being of that family.
     """
 
     arity: ClassVar[tuple[int, int]] = (1, 1)
@@ -95,8 +95,8 @@ class KernelOp(Op):
     @property
     @abstractmethod
     def large(self) -> bool:
-        """Whether the op is so much arithmetic per entry, for several readers, that it is to be computed once even for
-        one."""
+        """Whether a value with positions is stored even for one reader: the op is more arithmetic per entry than XLA
+        keeps in one computation."""
 
     @property
     @abstractmethod

@@ -104,11 +104,19 @@ class _Finder:
 
     def items(self, start: int, stop: int) -> list[Item]:
         """The nodes from `start` up to `stop`, with repeated blocks as runs: the longest, and those around it."""
-        found = self._longest(start, stop)
-        if found is None:
-            return list(self._nodes[start:stop])
-        first, run = found
-        return [*self.items(start, first), run, *self.items(first + run.size, stop)]
+        items: list[Item] = []
+        pending: list[Run | tuple[int, int]] = [(start, stop)]  # the next is the last: there may be thousands of runs
+        while pending:
+            part = pending.pop()
+            found = None if isinstance(part, Run) else self._longest(*part)
+            if isinstance(part, Run):
+                items.append(part)
+            elif found is None:
+                items += self._nodes[part[0] : part[1]]
+            else:
+                first, run = found
+                pending += [(first + run.size, part[1]), run, (part[0], first)]
+        return items
 
     def _longest(self, start: int, stop: int) -> tuple[int, Run] | None:
         """The run that covers most nodes, and where it begins. Of equal ones, the shortest block, and of that the

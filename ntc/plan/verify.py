@@ -10,6 +10,7 @@ from ntc.ir.op import covariance
 from ntc.ir.platform import PLATFORMS
 from ntc.plan.plan import Plan, StagePlan
 from ntc.plan.rolling import Item, Run
+from ntc.plan.stages import is_cross
 
 _FEWEST_ENTRIES = 32
 """Entries of a chunk that may be more bytes than a target wants: fewer fill no vector register."""
@@ -28,15 +29,14 @@ def verify(plan: Plan) -> Plan:
     missing = [x.name for x in plan.graph.nodes if x.name not in done]
     _check(not missing, f"{missing} are computed nowhere")
     kept = {name for planned in plan.stages for name in planned.stage.kept}
-    lost = [x for planned in plan.stages for x in planned.stage.outside if _is_cross(plan, x) and x not in kept]
+    lost = [x for planned in plan.stages for x in planned.stage.outside if x not in kept and _is_cross(plan, x)]
     _check(not lost, f"{lost} are read by another stage and not kept")
     return plan
 
 
 def _is_cross(plan: Plan, name: str) -> bool:
     """Whether a value is between two examples."""
-    node = plan.graph.definitions.get(name)
-    return node is not None and len(covariance(node.type).batch) == 2
+    return name in plan.graph.definitions and is_cross(plan.graph.definitions[name])
 
 
 def _ordered(items: Iterable[Item], done: set[str], holdings: Collection[str]) -> None:

@@ -10,11 +10,10 @@ import numpy as np
 from ntc.errors import VerifyError
 from ntc.ir.hyper import Tunable
 from ntc.ir.kernel.dense import spread_positions
-from ntc.ir.kernel.families import Entrywise, MatrixProduct, Mixing, Plain
+from ntc.ir.kernel.families import Entrywise, MatrixProduct, Mixing
 from ntc.ir.offsets import DIAGONAL, Offsets
-from ntc.ir.op import Array, Intervals, KernelOp, Lanes, OffsetsPerAxis, covariance, same_type
+from ntc.ir.op import Array, Lanes, OffsetsPerAxis, covariance, same_type
 from ntc.ir.schema import Count, Finite, Scale, frozen
-from ntc.ir.sliding import Sliding
 from ntc.ir.types import CovarianceType, Spatial, Type
 
 Mechanism = Literal["softmax", "linear", "absolute", "rectified"]
@@ -177,7 +176,7 @@ def decayed(decay: Decay | None, rate: Any, distance: Any, numpy: Any) -> Any:
 
 
 @frozen
-class Spread(Plain):
+class Spread(Mixing):
     """K, which has no positions, at every pair of positions of images of sizes `spatial`.
 
     A sum over positions that scales every entry. Source: Hron et al. 2020 (arXiv:2006.10540).
@@ -185,17 +184,7 @@ class Spread(Plain):
 
     name: ClassVar[str] = "spread"
     lanes: ClassVar[Lanes] = "none"
-    rereads: ClassVar[bool] = False
     spatial: Spatial
-
-    def slides(self, spatial: Spatial) -> tuple[Sliding | None, ...] | None:
-        return None
-
-    def positions_below(self, wanted: Intervals, spatial: Spatial) -> Intervals | None:
-        return None
-
-    def cropped(self, kept: Intervals, below: Intervals, spatial: Spatial) -> KernelOp:
-        return self
 
     def fold(self, *numbers: float | None) -> float | None:
         return numbers[0]

@@ -134,7 +134,7 @@ class Gram(Source):
         return replace(self, crop=tuple(p for interval in kept for p in interval))
 
     def giving_distance(self) -> KernelOp | None:
-        return replace(self, gives="distance")
+        return replace(self, gives="distance") if self.gives == "covariance" else None
 
     def variance_operands(self, operands: tuple[str, ...], side: int) -> tuple[str, ...] | None:
         return (operands[side],)

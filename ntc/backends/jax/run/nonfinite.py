@@ -162,7 +162,7 @@ class FiniteCheck:
 
     def _warn_of_zeros(self, x: Array, result: Values) -> None:
         """Says where variances vanish, if a kernel of an input that is not zero is: scales are too small."""
-        vanished = [label for label, matrix in result.items() if matrix.size and not matrix.any()]
+        vanished = [x for x, matrix in result.items() if matrix.size and not matrix[:1].any() and not matrix.any()]
         if not vanished or "diagonal" not in self.graphs:
             return
         integrals = [x for x in self._graph.nodes if kernel_op(x).integral and not kernel_op(x).derivative]
