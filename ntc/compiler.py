@@ -32,17 +32,16 @@ def lower(
     dtype: Literal["float32", "float64"] = "float32",
     observer: Observer | None = None,
     optimize: bool = True,
-    target: Target = "cpu",
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
     form: Literal["auto", "covariance", "distance"] = "auto",
 ) -> Graph:
-    """The kernel graph of a tensor graph, optimised for the target unless told otherwise."""
+    """The kernel graph of a tensor graph, optimised unless told otherwise; it is the same for all targets."""
     if dtype not in DTYPES:
         raise ParameterError(f"dtype should be float32 or float64, got {dtype}")
     translate = construct(Translate, (tuple(kernels), DTYPES[dtype], between), {})
     own: dict[type[Pass], Pass] = {
         Distance: construct(Distance, (form,), {}),
-        LowerConv: construct(LowerConv, (target, conv_lowering), {}),
+        LowerConv: construct(LowerConv, (conv_lowering,), {}),
     }
     passes = [own.get(type(pass_), pass_) for pass_ in OPTIMIZE] if optimize else []
     return run(graph, [translate, *passes], observer)
@@ -68,7 +67,7 @@ def build(
         `jax_enable_x64` is set. (`kernel_fn` of `ntc.stax` has no such argument, and computes in float64 where it is.)
       observer: sees the graph after every pass.
       conv_lowering: how convolutions are summed: along one axis after the other, over all taps at once, or as
-        products with banded matrices; auto chooses by a count of operations on the target.
+        products with banded matrices; auto chooses by a count of operations.
       form: of what relu and its kin read: covariances, or distances, which keep the digits by which inputs differ that
         are nearly equal; auto is distances in float32.
       devices: over how many devices of the target, or over those of which `jax.sharding.Mesh`, the pairs of examples
@@ -85,7 +84,7 @@ def build(
     if isinstance(devices, int) and (devices < 1 or isinstance(devices, bool)):
         raise ParameterError(f"devices should be a whole number from 1, got {devices}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
-    graphs = _Lowered(graph, (tuple(kernels), dtype, observer, True, target, conv_lowering, form))
+    graphs = _Lowered(graph, (tuple(kernels), dtype, observer, True, conv_lowering, form))
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]

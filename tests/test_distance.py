@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntc import nn
+from ntc.backends.jax.emit.stages import emit
 from ntc.backends.jax.integrals import angle
 from ntc.backends.reference import interpret
 from ntc.compiler import build, lower
@@ -21,6 +22,7 @@ from ntc.ir import kernel
 from ntc.ir.graph import Graph
 from ntc.ir.op import Array
 from ntc.ir.ops import Relu
+from ntc.ir.types import Target
 from ntc.ir.verify import verify
 from ntc.passes.distance import Distance
 from ntc.passes.pipeline import OPTIMIZE, run
@@ -137,6 +139,20 @@ def test_near_rows_of_many_channels_are_summed_from_differences() -> None:
     assert abs(float(np.asarray(found.ntk)[2, 2]) / expected["ntk"][2, 2] - 1) < 1e-6
     own = np.asarray(build(network)(x).ntk)
     assert_close(np.diagonal(own), np.asarray(build(network).diagonal(x).ntk), "float32")
+
+
+@pytest.mark.parametrize("target", ["cuda", "tpu"])
+@pytest.mark.parametrize("nearest", [1e-4, 1.0])
+def test_without_a_branch_for_every_row(target: Target, nearest: float) -> None:
+    """Protects the programs for accelerators, run on a CPU here: near examples, and equal ones, have their digits."""
+    network = DEEP["dense"]
+    x = rounded(general(network, 5), "float32")
+    other = np.concatenate([rounded(near(x[:2], nearest), "float32"), x[2:3] if nearest < 1 else -x[2:3]])
+    found = jax.jit(emit(build(network, target=target).graphs["cross"], target))(x, other)
+    expected = reference(network.graph(), "cross", x, other)
+    pairs = [(0, 0), (1, 1), (2, 2)] if nearest < 1 else [(0, 0), (1, 1)]
+    for pair in pairs:
+        assert abs(float(found["ntk"][pair]) / expected["ntk"][pair] - 1) < 1e-6
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4)])

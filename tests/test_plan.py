@@ -188,7 +188,7 @@ PLANNED = {
 @pytest.mark.parametrize("name", PLANNED)
 def test_plans_are_those_that_are_expected(name: str, target: Target) -> None:
     """Protects plans as people read them, of every target without a device. NTC_UPDATE_GOLDEN=1 writes the files."""
-    found = text.show(verify(plan(lower(PLANNED[name](), target=target), target, 16, 16)))
+    found = text.show(verify(plan(lower(PLANNED[name]()), target, 16, 16)))
     path = GOLDEN / f"{name}.{target}.txt"
     if os.environ.get("NTC_UPDATE_GOLDEN") == "1":
         path.parent.mkdir(exist_ok=True)
@@ -199,7 +199,7 @@ def test_plans_are_those_that_are_expected(name: str, target: Target) -> None:
 @given(tensor_graphs(), st.sampled_from(TARGETS), st.integers(1, 40), st.integers(1, 40), st.sampled_from(BETWEENS))
 def test_plans_of_random_networks_are_sound(network: Graph, target: Target, n1: int, n2: int, between: Between) -> None:
     """Protects what a backend relies on, of every kind of network; and that a plan can be shown."""
-    graph = lower(network, between, target=target)
+    graph = lower(network, between)
     found = verify(plan(graph, target, n1, n2))
     assert all(f"%{node.name} = " in text.show(found) for stage in found.stages for node in stage.stage.readouts)
 

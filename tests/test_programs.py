@@ -125,7 +125,7 @@ def test_every_layout_and_lowering(data: st.DataObject) -> None:
     passes = [pass_ for pass_ in OPTIMIZE[:-1] if type(pass_) not in left_out]
     between = data.draw(betweens)
     graphs = {
-        b: run(graph, [Translate(dtype="f64", between=b), *passes, LowerConv("cpu", lowering)])
+        b: run(graph, [Translate(dtype="f64", between=b), *passes, LowerConv(lowering)])
         for b in {"cross", between}  # of which a program reads its options
     }
     with small_chunks(data.draw(st.sampled_from([300, 10**6]))):

@@ -42,7 +42,7 @@ def explain_command(
     network = options.open_network(model_file, model, param)
     platform = platform_of(target)
     rates = known_rates(target) if target in ACCELERATORS or question.asked else None
-    graph = lower(network, "cross", options.chosen(kernel), dtype, target=platform)
+    graph = lower(network, "cross", options.chosen(kernel), dtype)
     found = explain(graph, platform)
     if as_json:
         totals = {"operations": found.operations, "naive_operations": found.naive_operations}

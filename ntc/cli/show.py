@@ -13,7 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ntc.cli import options
-from ntc.cli.price import TARGETS, platform_of
+from ntc.cli.price import TARGETS
 from ntc.compiler import lower
 from ntc.errors import ParameterError
 from ntc.ir.graph import Graph, Input, Node
@@ -40,7 +40,7 @@ def show_command(
         raise ParameterError("--html, --dot and --json are different outputs: give one of them")
     network = options.open_network(model_file, model, param)
     if html is not None:
-        kernels = lower(network, target=platform_of(target))
+        kernels = lower(network)
         html.write_text(page(network, kernels, known_rates(target)), encoding="utf-8")
     elif as_json:
         print(to_json(network, indent=1))

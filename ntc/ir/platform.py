@@ -15,20 +15,25 @@ class Platform:
     Attributes:
       chunk_bytes: size of one value of a chunk of rows and lanes, of which about six are alive at once. On a CPU they
         should stay in the cache of a core, on accelerators be large against the cost of a launch.
-      matrix_speedup: how many multiply-adds of a matrix product, in full float32 precision, take the time of one
-        addition of vectors. GPUs have no matrix unit for float32; a TPU's 128 x 128 unit makes six passes for it.
       tile_per_core: whether a tile keeps one core busy, so that as many are computed at once as there are cores, each
         no larger than is of use.
       copies_when_fusing: whether the compiler fuses what is cheap into each of its readers whatever is in between, so
         that what is to be stored must be a call.
+      branches: whether a choice between computing a row and leaving it costs next to nothing, so that one is made for
+        every row; on accelerators every branch is a wait for the device.
+      margins: whether zeros are written around values that filters read, rather than brought in where they are read.
+      unrolled: up to so many repeated blocks of values without positions are written out, which then are one
+        computation where a loop launches several for every block.
       compiler_options: what is asked of the compiler. Only time depends on it, so that a version without one of them
         is asked without it.
     """
 
     chunk_bytes: int
-    matrix_speedup: float = 1.0
     tile_per_core: bool = False
     copies_when_fusing: bool = False
+    branches: bool = False
+    margins: bool = False
+    unrolled: int = 0
     compiler_options: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -37,10 +42,12 @@ PLATFORMS: Mapping[Target, Platform] = {
         chunk_bytes=192 * 2**10,
         tile_per_core=True,
         copies_when_fusing=True,
+        branches=True,
+        margins=True,
         # The older emitters of XLA:CPU, which jax 0.11.2 has no more, compile in two thirds of the time; code for
         # chunks of lanes is as fast, that for whole matrices is slower by a tenth to a third.
         compiler_options={"xla_cpu_use_fusion_emitters": False},
     ),
-    "cuda": Platform(chunk_bytes=64 * 2**20),
-    "tpu": Platform(chunk_bytes=16 * 2**20, matrix_speedup=20.0),
+    "cuda": Platform(chunk_bytes=64 * 2**20, unrolled=8),
+    "tpu": Platform(chunk_bytes=16 * 2**20),
 }

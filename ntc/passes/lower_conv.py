@@ -9,9 +9,8 @@ from typing import ClassVar, Literal
 from ntc.ir.graph import Graph, Node
 from ntc.ir.kernel import Window
 from ntc.ir.kernel.windows import ConvLowering
-from ntc.ir.platform import PLATFORMS
 from ntc.ir.schema import frozen
-from ntc.ir.types import CovarianceType, Target
+from ntc.ir.types import CovarianceType
 from ntc.passes.base import Pass
 from ntc.passes.rewrite import rewrite
 
@@ -20,16 +19,17 @@ _FEW_TAPS = 9
 
 @frozen
 class LowerConv(Pass):
-    """Needs: a kernel graph. Does: chooses for every convolution the cheapest lowering on the target by a count of
-    operations per entry, or sets the one asked for. Leaves: the same values.
+    """Needs: a kernel graph. Does: chooses for every convolution the cheapest lowering by a count of operations per
+    entry, or sets the one asked for. Leaves: the same values.
+
+    The count is the same for all targets. A TPU has units for products with banded matrices; in full float32 precision
+    these move more memory than they save arithmetic, and their programs are six times larger.
 
     Attributes:
-      target: the platform.
       lowering: `auto`, or one for all.
     """
 
     name: ClassVar[str] = "lower_conv"
-    target: Target = "cpu"
     lowering: Literal["auto", "separable", "direct", "matrix"] = "auto"
 
     def __call__(self, graph: Graph) -> Graph:
@@ -47,16 +47,16 @@ class LowerConv(Pass):
     def _cheapest(self, op: Window, operand: CovarianceType) -> ConvLowering:
         if len(operand.batch) == 1 and op.taps <= _FEW_TAPS:
             return "direct"  # marginals cost little to run: one computation less to compile
-        costs = costs_of(op, operand.spatial, self.target)
+        costs = costs_of(op, operand.spatial)
         return min(costs, key=lambda lowering: costs[lowering])
 
 
-def costs_of(op: Window, spatial: tuple[int, ...], target: Target) -> dict[ConvLowering, float]:
+def costs_of(op: Window, spatial: tuple[int, ...]) -> dict[ConvLowering, float]:
     """Operations per entry of every lowering, on an image of these sizes; equal costs prefer the first."""
     axes = op.geometry(spatial)
     moved = [axis for axis in axes if axis.window > 1]
     return {
         "separable": sum(2 * axis.window for axis in moved) + 2.0 * max(0, len(moved) - 1),
         "direct": 2.0 * prod(axis.window for axis in axes),
-        "matrix": sum(2 * axis.size for axis in moved) / PLATFORMS[target].matrix_speedup + 2.0 * len(moved),
+        "matrix": sum(2.0 * axis.size for axis in moved) + 2.0 * len(moved),
     }

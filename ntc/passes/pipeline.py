@@ -41,7 +41,7 @@ OPTIMIZE: tuple[Pass, ...] = (
     Track(),  # after all that changes nodes: the passes before it would have to keep types apart
     Distance(),  # after tracking: what a value is converted by must track no more than is read
     Skew(),  # it needs to know which offsets are tracked
-    LowerConv(),  # last: nothing depends on it; `ntc.compiler.lower` gives it the target
+    LowerConv(),  # last: nothing depends on it
 )
 
 

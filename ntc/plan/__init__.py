@@ -7,7 +7,7 @@ from ntc.plan.holding import Holding
 from ntc.plan.marginals import Marginals, marginals_of
 from ntc.plan.margins import Margins
 from ntc.plan.plan import MANY_COLUMNS, Plan, Repeat, StagePlan, plan, repeats_of
-from ntc.plan.rolling import Item, Run, roll
+from ntc.plan.rolling import Item, Run, roll, unrolled
 from ntc.plan.stages import Stage, is_cross, stages_of
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "repeats_of",
     "roll",
     "stages_of",
+    "unrolled",
 ]

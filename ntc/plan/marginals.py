@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.op import covariance
+from ntc.ir.types import Target
 from ntc.plan.holding import Holding, holdings, readers_of
 from ntc.plan.margins import Margins, margins_of
 from ntc.plan.rolling import Item, roll
@@ -34,19 +35,19 @@ class Marginals:
     kept: frozenset[str]
 
 
-def marginals_of(graph: Graph) -> tuple[Marginals, ...]:
+def marginals_of(graph: Graph, target: Target) -> tuple[Marginals, ...]:
     """Of every input; one, where all values of the second are computed as those of the first are."""
     pairs = _pairs(graph)
     batches = ["N"] if pairs else dict.fromkeys(str(getattr(x.type, "batch", "")) for x in graph.inputs)
-    return tuple(_of_batch(graph, batch, pairs) for batch in batches)
+    return tuple(_of_batch(graph, target, batch, pairs) for batch in batches)
 
 
-def _of_batch(graph: Graph, batch: str, pairs: Mapping[str, str]) -> Marginals:
+def _of_batch(graph: Graph, target: Target, batch: str, pairs: Mapping[str, str]) -> Marginals:
     nodes, kept = _nodes(graph, batch), _kept(graph)
     outliving = [x.name for x in nodes if not kept.isdisjoint({x.name, pairs.get(x.name)})]
     items = tuple(roll(nodes, graph.types, outliving))
     held = holdings(items, readers_of(nodes), (), defers=False)
-    return Marginals(batch, pairs, items, held, margins_of(graph, items), kept)
+    return Marginals(batch, pairs, items, held, margins_of(graph, items, target), kept)
 
 
 def _nodes(graph: Graph, batch: str) -> list[Node]:

@@ -6,15 +6,19 @@ from collections.abc import Iterable
 from functools import reduce
 
 from ntc.ir.graph import Graph, kernel_op
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.sliding import Sliding
+from ntc.ir.types import Target
 from ntc.plan.rolling import Item, Run
 
 Margins = tuple[tuple[int, int], ...]
 """Before and after the positions of every axis."""
 
 
-def margins_of(graph: Graph, items: Iterable[Item]) -> dict[str, Margins]:
+def margins_of(graph: Graph, items: Iterable[Item], target: Target) -> dict[str, Margins]:
     """Of the values that filters among the items read outside the image. They are the same in all blocks of a run."""
+    if not PLATFORMS[target].margins:
+        return {}
     items = list(items)
     nodes = [node for item in items for node in (item.nodes if isinstance(item, Run) else (item,))]
     margins: dict[str, Margins] = {}

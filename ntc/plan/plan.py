@@ -105,9 +105,9 @@ def repeats_of(items: Iterable[Item]) -> tuple[Repeat, ...]:
 def plan(graph: Graph, target: Target, rows: Any, columns: Any) -> Plan:
     """The plan of a kernel graph with types, for these numbers of examples."""
     stages = stages_of(graph)
-    margins = margins_of(graph, [item for stage in stages for item in stage.items])
+    margins = margins_of(graph, [item for stage in stages for item in stage.items], target)
     planned = (_planned(stage, target, rows, columns) for stage in stages)
-    return Plan(graph, target, rows, columns, marginals_of(graph), margins, tuple(planned))
+    return Plan(graph, target, rows, columns, marginals_of(graph, target), margins, tuple(planned))
 
 
 def _planned(stage: Stage, target: Target, rows: Any, columns: Any) -> StagePlan:

@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from ntc.ir.graph import Node, covariance_operands
 from ntc.ir.hyper import Hyper, shape_of, stacked
-from ntc.ir.op import KernelOp, Op
-from ntc.ir.types import Type
+from ntc.ir.op import KernelOp, Op, covariance
+from ntc.ir.platform import PLATFORMS
+from ntc.ir.types import Target, Type
 
 LEAST_REPEATS = 3
 """Fewer are written out."""
@@ -71,6 +72,12 @@ class Run:
 
 
 Item = Node | Run
+
+
+def unrolled(run: Run, target: Target) -> bool:
+    """Whether the blocks are written out one after the other rather than looped over."""
+    positions = any(covariance(node.type).spatial for node in run.block)
+    return not positions and len(run.blocks) <= PLATFORMS[target].unrolled
 
 
 def roll(nodes: Sequence[Node], types: Mapping[str, Type], used_later: Iterable[str] = ()) -> list[Item]:

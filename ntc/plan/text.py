@@ -6,34 +6,35 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ntc.ir.graph import Node
 from ntc.ir.op import covariance
+from ntc.ir.types import Target
 from ntc.plan.holding import Holding
 from ntc.plan.marginals import Marginals
 from ntc.plan.margins import Margins
 from ntc.plan.plan import Plan, StagePlan
-from ntc.plan.rolling import Item, Run
+from ntc.plan.rolling import Item, Run, unrolled
 
 
 def show(plan: Plan) -> str:
     """One line for every value and every loop. Types and parameters are in the text of the graph."""
     lines = [f"plan @{plan.graph.name} for {plan.target}, {plan.rows} x {plan.columns} examples {{"]
     for marginals in plan.marginals:
-        lines += _indented(_marginals(marginals))
+        lines += _indented(_marginals(plan, marginals))
     for number, stage in enumerate(plan.stages, 1):
         lines += _indented(_stage(plan, number, stage))
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _marginals(marginals: Marginals) -> Iterator[str]:
+def _marginals(plan: Plan, marginals: Marginals) -> Iterator[str]:
     both = " and, beside them, those of M" if marginals.paired else ""
     yield f"marginals of examples {marginals.batch}{both} {{"
-    yield from _indented(_items(marginals.items, marginals.holdings, marginals.margins))
+    yield from _indented(_items(marginals.items, plan.target, marginals.holdings, marginals.margins))
     yield "}"
 
 
 def _stage(plan: Plan, number: int, planned: StagePlan) -> Iterator[str]:
     stage = planned.stage
     yield f"stage {number}{_loops(plan, planned)} {{"
-    yield from _indented(_items(stage.items, stage.holdings, plan.margins))
+    yield from _indented(_items(stage.items, plan.target, stage.holdings, plan.margins))
     yield f"}} keeps {_names(stage.kept)}"
 
 
@@ -55,14 +56,17 @@ def _loops(plan: Plan, planned: StagePlan) -> str:
     return f" in loops: {', '.join(loops)}"
 
 
-def _items(items: Iterable[Item], holdings: Mapping[str, Holding], margins: Mapping[str, Margins]) -> Iterator[str]:
+def _items(
+    items: Iterable[Item], target: Target, holdings: Mapping[str, Holding], margins: Mapping[str, Margins]
+) -> Iterator[str]:
     for item in items:
         if not isinstance(item, Run):
             yield _value(item, holdings, margins)
             continue
         carried = _names([item.block[i].name for i in item.carried])
         numbers = f", with {len(item.numbers)} numbers of its own each" if item.numbers else ""
-        yield f"repeat {len(item.blocks)} times, handing on {carried}{numbers} {{"
+        how = ", written out" if unrolled(item, target) else ""
+        yield f"repeat {len(item.blocks)} times{how}, handing on {carried}{numbers} {{"
         yield from _indented(_value(node, holdings, margins) for node in item.block)
         yield "}"
 

@@ -25,7 +25,7 @@ def tile_work(graph: Graph, target: Target, rows: int, columns: int) -> dict[str
 
 def computations(graph: Graph) -> int:
     """How many nodes and repeated blocks are traced and compiled."""
-    single = [item for marginals in marginals_of(graph) for item in marginals.items]
+    single = [item for marginals in marginals_of(graph, "cpu") for item in marginals.items]
     cross = [item for stage in stages_of(graph) for item in stage.items]
     return sum(len(item.block) if isinstance(item, Run) else 1 for item in (*cross, *single))
 

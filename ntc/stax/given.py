@@ -93,8 +93,7 @@ class Continued:
 
     def _lowered(self, between: Between) -> Graph:
         names: tuple[KernelName, ...] = ("nngp",) if between == "diagonal" else ("nngp", "ntk")
-        dtype, target = self.dtype, default_target()
-        graph = lower(self.graph, between, names, dtype, None, True, target, form="covariance")
+        graph = lower(self.graph, between, names, self.dtype, None, True, form="covariance")
         for node in graph.nodes:
             own_positions = all(x.low == x.high == 0 for x in covariance(node.type).offsets)
             if isinstance(node.op, GivenCovariance) and node.op.number in self._diagonal and not own_positions:

@@ -26,7 +26,7 @@ def own_entries(scope: Entries, type_: CovarianceType) -> Own:
     return True if type_.lanes == 1 else scope.brought.own[layout_of(type_)] > 0
 
 
-def gram(first: jax.Array, second: jax.Array, products: jax.Array, own: Own, same: Same) -> jax.Array:
+def gram(first: jax.Array, second: jax.Array, products: jax.Array, own: Own, same: Same, branches: bool) -> jax.Array:
     """The distance form of the input: half of the mean squared difference over channels where p' = p.
 
     Args:
@@ -35,24 +35,25 @@ def gram(first: jax.Array, second: jax.Array, products: jax.Array, own: Own, sam
       products: means of products over channels, (*positions, rows, columns).
       own: which columns have p' = p.
       same: marks examples and positions with themselves.
+      branches: whether each row is summed from differences or left, or all are as soon as one is.
     """
     channels = first.shape[-1]
     if first.ndim > 2 and channels <= FEW_CHANNELS:
         distances = reduce(add, [_squares(first, second, c) for c in range(channels)]) / (2 * channels)
     else:
-        distances = _from_products(first, second, products, own, same)
+        distances = _from_products(first, second, products, own, same, branches)
     return distances if own is True else jnp.where(own, distances, -products)
 
 
-def _from_products(first: jax.Array, second: jax.Array, products: jax.Array, own: Own, same: Same) -> jax.Array:
+def _from_products(
+    first: jax.Array, second: jax.Array, products: jax.Array, own: Own, same: Same, branches: bool
+) -> jax.Array:
     """Half of the mean squared differences, where they are small not by products."""
     mean = (_mean_square(first)[..., :, None] + _mean_square(second)[..., None, :]) / 2
     other = jnp.asarray(own) if same is None else own & ~same
     near = (mean - products < _NEAR * mean) & other
-    rank = first.ndim - 2
-    rows = jnp.any(near, axis=(*range(rank), rank + 1))
-    by_row, known = (jnp.moveaxis(x, rank, 0) for x in (first, mean - products))
-    found = jnp.moveaxis(_exact_rows(by_row, known, second, rows), 0, rank)
+    known = mean - products
+    found = _exact_rows(first, known, second, near) if branches else _exact(first, known, second, near)
     return found if same is None else jnp.where(same, 0, found)
 
 
@@ -64,7 +65,25 @@ def _mean_square(x: jax.Array) -> jax.Array:
     return jnp.mean(x**2, -1)
 
 
-def _exact_rows(first: jax.Array, found: jax.Array, second: jax.Array, rows: jax.Array) -> jax.Array:
+def _exact(first: jax.Array, found: jax.Array, second: jax.Array, near: jax.Array) -> jax.Array:
+    """All entries summed from differences of channels, if any is near; else as they are."""
+
+    def differences() -> jax.Array:
+        return _mean_square(first[..., :, None, :] - second[..., None, :, :]) / 2
+
+    result: jax.Array = lax.cond(near.any(), differences, lambda: found)
+    return result
+
+
+def _exact_rows(first: jax.Array, found: jax.Array, second: jax.Array, near: jax.Array) -> jax.Array:
+    """The rows with near entries summed from differences of channels, the others as they are."""
+    rank = first.ndim - 2
+    rows = jnp.any(near, axis=(*range(rank), rank + 1))
+    by_row, known = (jnp.moveaxis(x, rank, 0) for x in (first, found))
+    return jnp.moveaxis(_chosen_rows(by_row, known, second, rows), 0, rank)
+
+
+def _chosen_rows(first: jax.Array, found: jax.Array, second: jax.Array, rows: jax.Array) -> jax.Array:
     """Some of the rows (rows, *positions, columns) summed from differences of channels, the others as they are."""
 
     def row(values: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:

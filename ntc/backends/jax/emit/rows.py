@@ -34,6 +34,7 @@ from ntc.ir.graph import Node
 from ntc.ir.kernel.inputs import FEW_CHANNELS
 from ntc.ir.lanes import axes_of, keeps_lanes
 from ntc.ir.op import KernelOp
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import CovarianceType
 
 
@@ -49,7 +50,8 @@ def _gram(scope: Entries, node: Node, type_: CovarianceType, operands: list[Bloc
     if op.gives == "covariance":
         return products
     same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
-    return distances.gram(*features, products, distances.own_entries(scope, type_), same)
+    branches = PLATFORMS[scope.context.boundary.target].branches
+    return distances.gram(*features, products, distances.own_entries(scope, type_), same, branches)
 
 
 def _products(first: jax.Array, second: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ from ntc.backends.jax.inputs import read
 from ntc.ir.graph import Node, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType
-from ntc.plan import Holding, Item, Margins, Run, is_cross
+from ntc.plan import Holding, Item, Margins, Run, is_cross, unrolled
 
 
 class Values(dict[str, Block]):
@@ -241,6 +241,7 @@ class Scope:
             self._before(run),
             (roots, self._numbers(run)),
             length=len(run.blocks),
+            unroll=unrolled(run, self.context.boundary.target),
         )
         for position, array in zip(run.carried, carry, strict=True):
             self.values[last[position].name] = self._block(last[position], array)
