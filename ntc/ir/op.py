@@ -88,6 +88,12 @@ class KernelOp(Op):
 
     @property
     @abstractmethod
+    def elementary(self) -> bool:
+        """Whether every entry is computed alike, whichever it is, by arithmetic, roots and exponentials: so that the op
+        fits into a kernel that computes whole layers."""
+
+    @property
+    @abstractmethod
     def steep(self) -> bool:
         """Whether the slope of an integral is infinite where examples are equal: there, of a covariance that is an
         error of eps off, the result is sqrt(eps) off."""
@@ -343,6 +349,10 @@ class Activation(ABC):
 
     With (u, v) Gaussian of mean zero, variances v1 and v2 and covariance k, all arrays that broadcast:
     """
+
+    elementary: ClassVar[bool] = False
+    """Whether a backend computes the integrals of an entry by arithmetic, roots and exponentials of the covariance and
+    of one number for each marginal, so that they fit into a kernel that computes whole layers."""
 
     @property
     def jump(self) -> int | None:

@@ -9,6 +9,25 @@ from ntc.ir.types import Target
 
 
 @dataclass(frozen=True)
+class FastMemory:
+    """What a kernel that computes a whole stage works in, for some entries of all positions at a time.
+
+    Attributes:
+      bytes: that values of such a kernel may take together.
+      rows: first examples at a time.
+      entries: how many entries of a row of lanes at a time; the fewest that fit are taken.
+      vector: of how many entries a vector consists: those of some positions and all examples at hand.
+      longest: the most entries of the positions that are computed at once.
+    """
+
+    bytes: int
+    rows: int
+    entries: tuple[int, ...]
+    vector: int
+    longest: int
+
+
+@dataclass(frozen=True)
 class Platform:
     """A target of the compiler.
 
@@ -24,6 +43,8 @@ class Platform:
       margins: whether zeros are written around values that filters read, rather than brought in where they are read.
       unrolled: up to so many repeated blocks of values without positions are written out, which then are one
         computation where a loop launches several for every block.
+      fast: memory next to the arithmetic, in which stages can be computed by one kernel each; None if there are no such
+        kernels.
       compiler_options: what is asked of the compiler. Only time depends on it, so that a version without one of them
         is asked without it.
     """
@@ -34,6 +55,7 @@ class Platform:
     branches: bool = False
     margins: bool = False
     unrolled: int = 0
+    fast: FastMemory | None = None
     compiler_options: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -48,6 +70,15 @@ PLATFORMS: Mapping[Target, Platform] = {
         # chunks of lanes is as fast, that for whole matrices is slower by a tenth to a third.
         compiler_options={"xla_cpu_use_fusion_emitters": False},
     ),
-    "cuda": Platform(chunk_bytes=64 * 2**20, unrolled=8),
-    "tpu": Platform(chunk_bytes=16 * 2**20),
+    "cuda": Platform(
+        chunk_bytes=64 * 2**20,
+        unrolled=8,
+        # Shared memory of an H100 is 227 KiB for a block of threads. A warp group is 128 threads.
+        fast=FastMemory(bytes=224 * 2**10, rows=1, entries=(4, 8, 16, 32, 64, 128), vector=128, longest=1024),
+    ),
+    "tpu": Platform(
+        chunk_bytes=16 * 2**20,
+        # Vector memory of a v5e is 128 MiB. A register is 8 rows of 128 lanes.
+        fast=FastMemory(bytes=64 * 2**20, rows=8, entries=(128,), vector=1024, longest=64 * 1024),
+    ),
 }

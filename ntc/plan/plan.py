@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ntc.ir.graph import Graph, Node
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Target
 from ntc.plan.chunk import Chunk
+from ntc.plan.fused import Fused, fused
 from ntc.plan.marginals import Marginals, marginals_of
 from ntc.plan.margins import Margins, margins_of
 from ntc.plan.rolling import Item, Run
@@ -16,6 +18,10 @@ from ntc.plan.stages import Stage, stages_of
 
 MANY_COLUMNS = 16
 """From so many second examples on, rows that are gathered are long, and tables of them are not worth their memory."""
+
+
+KernelPath = Literal["auto", "xla"]
+"""Whether stages are one kernel each where they can be, or all are computations of XLA."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,15 @@ class StagePlan:
       stage: its values.
       chunk: lanes and rows that are computed at a time; None where the stage runs whole.
       tables: whether what is read of second examples is brought once into tables, of which every chunk takes slices.
+      fused: how it runs as one kernel; None if it is a computation of XLA.
+      reason: why it is none, where stages may be.
     """
 
     stage: Stage
     chunk: Chunk | None
     tables: bool
+    fused: Fused | None = None
+    reason: str = ""
 
     @property
     def count(self) -> int:
@@ -102,15 +112,20 @@ def repeats_of(items: Iterable[Item]) -> tuple[Repeat, ...]:
     return tuple(repeats)
 
 
-def plan(graph: Graph, target: Target, rows: Any, columns: Any) -> Plan:
+def plan(graph: Graph, target: Target, rows: Any, columns: Any, kernels: KernelPath = "auto") -> Plan:
     """The plan of a kernel graph with types, for these numbers of examples."""
-    stages = stages_of(graph)
+    fuses = kernels == "auto" and PLATFORMS[target].fast is not None and isinstance(rows, int)
+    stages = stages_of(graph, fuses)
     margins = margins_of(graph, [item for stage in stages for item in stage.items], target)
-    planned = (_planned(stage, target, rows, columns) for stage in stages)
-    return Plan(graph, target, rows, columns, marginals_of(graph, target), margins, tuple(planned))
+    planned = tuple(_planned(graph, stage, target, rows, columns, fuses) for stage in stages)
+    return Plan(graph, target, rows, columns, marginals_of(graph, target), margins, planned)
 
 
-def _planned(stage: Stage, target: Target, rows: Any, columns: Any) -> StagePlan:
+def _planned(graph: Graph, stage: Stage, target: Target, rows: Any, columns: Any, fuses: bool) -> StagePlan:
+    kernel = fused(graph, stage, target, rows, columns) if fuses else ""
+    if isinstance(kernel, Fused):
+        return StagePlan(stage, None, False, kernel)
     chunk = Chunk.choose(stage, target, rows, columns)
     looped = chunk is not None and chunk.lanes < stage.lanes
-    return StagePlan(stage, chunk, looped and isinstance(columns, int) and columns < MANY_COLUMNS)
+    tables = looped and isinstance(columns, int) and columns < MANY_COLUMNS
+    return StagePlan(stage, chunk, tables, reason=kernel)

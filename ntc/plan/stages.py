@@ -76,12 +76,16 @@ def is_readout(node: Node) -> bool:
 
 
 @lru_cache(maxsize=64)
-def stages_of(graph: Graph) -> tuple[Stage, ...]:
-    """The stages of all values between two examples, in an order in which they can be computed."""
+def stages_of(graph: Graph, cut: bool = False) -> tuple[Stage, ...]:
+    """The stages of all values between two examples, in an order in which they can be computed.
+
+    With `cut`, stages end before filters with strides and before poolings, so that more of them fit into fast memory
+    and are of lanes that are apart.
+    """
     nodes = [node for node in graph.nodes if is_cross(node)]
     keys: dict[str, tuple[int, int, str]] = {}
     for node in nodes:
-        keys[node.name] = _key(graph, node, keys)
+        keys[node.name] = _key(graph, node, keys, cut)
     members: dict[tuple[int, int, str], list[Node]] = {}
     for node in nodes:
         members.setdefault(keys[node.name], []).append(node)
@@ -94,16 +98,22 @@ def is_cross(node: Node) -> bool:
     return len(covariance(node.type).batch) == 2
 
 
-def _key(graph: Graph, node: Node, keys: Mapping[str, tuple[int, int, str]]) -> tuple[int, int, str]:
+def _key(graph: Graph, node: Node, keys: Mapping[str, tuple[int, int, str]], cut: bool) -> tuple[int, int, str]:
     """(stage, rows of lanes, name of a node that is alone): the same for values of one stage."""
     operands = [x for x in node.operands if x in keys]
     if is_readout(node) and not keys[operands[0]][2]:
         return keys[operands[0]]
-    if not is_parallel(graph, node):
+    if not is_parallel(graph, node) or (cut and kernel_op(node).lanes == "pooled"):
         return 1 + max((keys[x][0] for x in operands), default=0), 0, node.name
-    stage = max((_stage_above(graph, x, keys) for x in operands), default=0)
+    stage = max((_stage_above(graph, x, keys) for x in operands), default=0) + (cut and _strides(graph, node))
     type_ = covariance(node.type)
     return stage, type_.lanes // type_.row_lanes, ""
+
+
+def _strides(graph: Graph, node: Node) -> bool:
+    """Whether the node is a filter that leaves out positions."""
+    axes = kernel_op(node).slides(graph.covariance_of(node.operands[0]).spatial) if kernel_op(node).filters else None
+    return any(axis is not None and axis.stride > 1 for axis in axes or ())
 
 
 def _stage_above(graph: Graph, operand: str, keys: Mapping[str, tuple[int, int, str]]) -> int:

@@ -24,6 +24,10 @@ class Covariance(GaussianIntegral):
             raise VerifyError("covariance takes a distance")
         return "covariance"
 
+    @property
+    def elementary(self) -> bool:
+        return True
+
     def fold(self, *numbers: float | None) -> float | None:
         return None  # a distance is not one number at all offsets
 

@@ -34,6 +34,10 @@ class Plain(KernelOp):
         return False
 
     @property
+    def elementary(self) -> bool:
+        return False
+
+    @property
     def steep(self) -> bool:
         return False
 
@@ -107,6 +111,10 @@ class Entrywise(Plain):
 
 class Uniform(Entrywise):
     """An op that is the same function at every entry."""
+
+    @property
+    def elementary(self) -> bool:
+        return True
 
     def fold(self, *numbers: float | None) -> float | None:
         """The function of these numbers; None as well where that is not finite."""

@@ -91,6 +91,10 @@ class Gram(Source):
     pooled: Pooled | None = None
     gives: Form = "covariance"
 
+    @property
+    def elementary(self) -> bool:
+        return True
+
     def form(self, *operands: CovarianceType) -> Form:
         return self.gives
 

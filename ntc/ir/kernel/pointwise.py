@@ -159,6 +159,10 @@ class GaussianIntegral(Uniform):
         return offsets, diagonal, diagonal
 
     @property
+    def elementary(self) -> bool:
+        return self.phi.elementary
+
+    @property
     def steep(self) -> bool:
         """A covariance is read, and what is integrated jumps."""
         return self.reads == "covariance" and self.phi.jump in ((0, 1) if self.derivative else (0,))

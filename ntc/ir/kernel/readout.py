@@ -32,6 +32,10 @@ class Reduce(Readout):
         return CovarianceType.dense(k.dtype, k.batch, ())
 
     @property
+    def elementary(self) -> bool:
+        return True
+
+    @property
     def linear_in_distances(self) -> bool:
         return self.reduction == "trace"
 

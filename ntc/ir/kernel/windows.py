@@ -118,6 +118,10 @@ class Window(Filter):
     pads: Pads = ()
 
     @property
+    def elementary(self) -> bool:
+        return True
+
+    @property
     def sizes(self) -> Sizes:
         return self.kernel
 

@@ -68,6 +68,8 @@ class PiecewiseLinear(Elementwise):
     Source: Cho & Saul 2009, eq. 6 (orders 0 and 1), after writing phi as a x + (b - a) relu(x).
     """
 
+    elementary: ClassVar[bool] = True
+
     fills_masked: ClassVar[bool] = False
 
     @property
@@ -166,6 +168,8 @@ class Sign(Elementwise):
     Source: Cho & Saul 2009, eq. 6 (order 0, as sign(x) = 2 step(x) - 1); the NTK as in Novak et al. 2020.
     """
 
+    elementary: ClassVar[bool] = True
+
     name: ClassVar[str] = "sign"
 
     @property
@@ -186,6 +190,8 @@ class Sign(Elementwise):
 
 class ErrorFunction(Elementwise):
     """phi(x) = a erf(b x) + c."""
+
+    elementary: ClassVar[bool] = True
 
     a: TunableReal
     b: TunableReal

@@ -21,6 +21,8 @@ class Exp(Elementwise):
     Source: the mean of a log-normal variable; Mairal et al. 2014 (arXiv:1406.3332), equation 3.
     """
 
+    elementary: ClassVar[bool] = True
+
     name: ClassVar[str] = "exp"
     a: TunableReal = 1.0
     b: TunableReal = 1.0
@@ -43,6 +45,8 @@ class ExpNormalized(Elementwise):
     Source: Shankar et al. 2020 (arXiv:2003.02237), page 6 (the normalized Gaussian kernel); phi from the generating
     function of the Hermite polynomials.
     """
+
+    elementary: ClassVar[bool] = True
 
     name: ClassVar[str] = "exp_normalized"
     gamma: Tunable = 1.0
@@ -69,6 +73,8 @@ class Gaussian(Elementwise):
     at variances of 1 / (4 b) and more.
     Source: Williams 1997, equation 13 (Gaussian hidden units about zero).
     """
+
+    elementary: ClassVar[bool] = True
 
     name: ClassVar[str] = "gaussian"
     a: TunableReal = 1.0
@@ -102,6 +108,8 @@ class Gelu(Elementwise):
     E[phi' phi'] = 1/4 + (t + (1 / d^2 + (1 - v1 v2) / P + 1) K / d) / (2 pi)
     Source: Tsuchida et al. 2021 (arXiv:2002.08517), proposition 4; the second is the derivative by K (Price 1958).
     """
+
+    elementary: ClassVar[bool] = True
 
     name: ClassVar[str] = "gelu"
 

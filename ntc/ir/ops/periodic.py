@@ -22,6 +22,8 @@ class Sinusoid(Elementwise):
     Source: the real part of the characteristic function of u - v and of u + v; Rahimi & Recht 2007, section 3.
     """
 
+    elementary: ClassVar[bool] = True
+
     a: TunableReal
     b: TunableReal
     c: TunableReal
@@ -103,6 +105,8 @@ class Rbf(Elementwise):
     E[phi phi] = exp(-gamma (v1 + v2 - 2 K)),  E[phi' phi'] = 2 gamma E[phi phi].
     Source: Rahimi & Recht 2007, section 3; the same layer as in Novak et al. 2020 (arXiv:1912.02803).
     """
+
+    elementary: ClassVar[bool] = True
 
     name: ClassVar[str] = "rbf"
     gamma: Tunable = 1.0

@@ -30,6 +30,8 @@ class PolynomialFamily(Elementwise):
     Source: Mehler's formula; Daniely et al. 2016 (arXiv:1602.05897), section 4.2.
     """
 
+    elementary: ClassVar[bool] = True
+
     center: ClassVar[float] = 0.0
 
     @property
@@ -128,6 +130,8 @@ class Hermite(PolynomialFamily):
 
 class RectifiedPower(Elementwise):
     """phi(x) = x^n for x >= 0, else 0; `RectifiedMonomial` has the integrals. Source: Cho & Saul 2009, eq. 3 and 4."""
+
+    elementary: ClassVar[bool] = True
 
     degree: int
     """n."""

@@ -26,6 +26,7 @@ class Context:
       hyper: values of hyperparameters, where they are not those of the graph.
       given: covariances that the caller gives, by key.
       series_alone: whether entries are NaN of which a series is not enough.
+      interpret: whether kernels of whole stages are interpreted.
     """
 
     types: Mapping[str, Any]
@@ -34,6 +35,7 @@ class Context:
     hyper: Mapping[str, jax.Array] | None = None
     given: Mapping[str, jax.Array] = field(default_factory=dict)
     series_alone: bool = False
+    interpret: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,12 @@ class Entries(Protocol):
     def columns(self) -> Any:
         """Number of second examples."""
 
-    @property
-    def first_row(self) -> Any:
-        """Index among all examples of the first row."""
-
     def lanes(self, type_: CovarianceType) -> Lanes:
         """The lanes at hand of a value."""
 
     def marginals(self, node: Node) -> tuple[jax.Array, jax.Array]:
         """What an integral takes of the marginals at p and at p', to broadcast against its entries."""
+
+    def same(self, type_: CovarianceType) -> Any:
+        """Mask of the entries (n, n, p, p) of an input with itself or with an equal one; None if there are none, True
+        if there are no others."""

@@ -49,7 +49,7 @@ def _gram(scope: Entries, node: Node, type_: CovarianceType, operands: list[Bloc
     products = _products(*features)
     if op.gives == "covariance":
         return products
-    same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
+    same = scope.same(type_)
     branches = PLATFORMS[scope.context.boundary.target].branches
     return distances.gram(*features, products, distances.own_entries(scope, type_), same, branches)
 
@@ -93,10 +93,10 @@ def _given(scope: Entries, node: Node, type_: CovarianceType, operands: list[Blo
 
 def _affine(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
-    return distances.with_bias(scope, type_, _scale_shift(_aligned(operands[0], type_), op.w_std**2, 0), op.b_std)
+    return distances.with_bias(scope, type_, scale_shift(_aligned(operands[0], type_), op.w_std**2, 0), op.b_std)
 
 
-def _scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Array) -> jax.Array:
+def scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Array) -> jax.Array:
     x = x if isinstance(scale, float) and scale == 1 else scale * x
     return x if isinstance(shift, float) and shift == 0 else x + shift
 
@@ -104,7 +104,7 @@ def _scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Arra
 def _add(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
     weights = op.weights or (1.0,) * len(operands)
-    return reduce(add, [_scale_shift(_aligned(x, type_), w, 0) for w, x in zip(weights, operands, strict=True)])
+    return reduce(add, [scale_shift(_aligned(x, type_), w, 0) for w, x in zip(weights, operands, strict=True)])
 
 
 def _mul(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
@@ -133,7 +133,7 @@ def _integral(scope: Entries, node: Node, type_: CovarianceType, operands: list[
             return distance.dual_dot(op.phi, x, first, second, own)
         return distance.dual(op.phi, x, first, second, own, op.gives)
     integrals = family(op.phi, scope.context.series_alone)
-    same = _same_entry(scope, type_) if _may_be_same(scope, type_) else None
+    same = scope.same(type_)
     return (integrals.dual_dot if op.derivative else integrals.dual)(op.phi, x, first, second, same)
 
 
@@ -149,22 +149,6 @@ def _covariance(scope: Entries, node: Node, type_: CovarianceType, operands: lis
     return distance.covariance(x, *scope.marginals(node), distances.own_entries(scope, type_))
 
 
-def _may_be_same(scope: Entries, type_: CovarianceType) -> bool:
-    """Whether entries of an example with itself may be among the value's."""
-    return len(set(type_.batch)) == 1 or scope.context.equal is not None
-
-
-def _same_entry(scope: Entries, type_: CovarianceType) -> Any:
-    """Mask of the entries (n, n, p, p) of an input with itself or with an equal one; True if there are no others."""
-    on_diagonal = scope.lanes(type_).on_diagonal()
-    if len(type_.batch) == 1:
-        return True if type_.lanes == 1 else repeat_columns(on_diagonal, scope.columns)
-    row = scope.first_row + jnp.arange(scope.rows)
-    same = (row[:, None] == jnp.arange(scope.columns))[:, None, :] & jnp.asarray(on_diagonal)[:, None]
-    same = same if scope.context.equal is None else same & scope.context.equal
-    return same.reshape(scope.rows, -1)
-
-
 def _window(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
     (block,) = operands
@@ -174,7 +158,7 @@ def _window(scope: Entries, node: Node, type_: CovarianceType, operands: list[Bl
         x = filtered(block, op, scope.lanes(type_), masks, scope.context.boundary)
     else:
         x = filtered_anywhere(block, geometry, type_)
-    return distances.with_bias(scope, type_, _scale_shift(x, op.w_std**2 / op.taps, 0), op.b_std)
+    return distances.with_bias(scope, type_, scale_shift(x, op.w_std**2 / op.taps, 0), op.b_std)
 
 
 def _window2(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
@@ -286,10 +270,9 @@ def _index_along(x: jax.Array, axis: int) -> jax.Array:
 def _diag_scale(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     """Between two inputs no example is itself, unless `equal` says that they are one."""
     op: Any = node.op
-    x = _aligned(operands[0], type_)
-    if len(set(type_.batch)) == 2 and scope.context.equal is None:
+    x, same = _aligned(operands[0], type_), scope.same(type_)
+    if same is None:
         return x
-    same = _same_entry(scope, type_)
     return x / op.keep if same is True else jnp.where(same, x / op.keep, x)
 
 
@@ -313,7 +296,7 @@ def _embed_positions(scope: Entries, node: Node, type_: CovarianceType, operands
     op: Any = node.op
     x = _aligned(operands[0], type_)
     own = jnp.expand_dims(position_covariance(op, scope.lanes(type_)), x.ndim - 2)
-    return _scale_shift(x, op.weight, 0) + repeat_columns(op.share * op.scale**2 * own.astype(x.dtype), scope.columns)
+    return scale_shift(x, op.weight, 0) + repeat_columns(op.share * op.scale**2 * own.astype(x.dtype), scope.columns)
 
 
 def _spread(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:

@@ -163,6 +163,20 @@ class Scope:
         shifted = _over(second.ndim - len(type_.spatial) - 1, self.lanes(type_).shifted)(second)
         return jnp.tile(jnp.expand_dims(first, first.ndim - 1), type_.lanes), shifted
 
+    def same(self, type_: CovarianceType) -> Any:
+        """Mask of the entries (n, n, p, p) of an input with itself or with an equal one; None if there are none, True
+        if there are no others."""
+        equal, single = self.context.equal, len(type_.batch) == 1
+        if len(set(type_.batch)) == 2 and equal is None:
+            return None
+        on_diagonal = self.lanes(type_).on_diagonal()
+        if single:
+            return True if type_.lanes == 1 else repeat_columns(on_diagonal, self.columns)
+        row = self.first_row + jnp.arange(self.rows)
+        same = (row[:, None] == jnp.arange(self.columns))[:, None, :] & jnp.asarray(on_diagonal)[:, None]
+        same = same if equal is None else same & equal
+        return same.reshape(self.rows, -1)
+
     def root(self, name: str, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
         """What integrals take of a marginal at hand, computed once."""
         key = name, function

@@ -24,18 +24,25 @@ from ntc.backends.jax.emit.relayout import to_dense
 from ntc.backends.jax.emit.scope import Scope, Values, is_cross_integral
 from ntc.ir.graph import Graph, Node
 from ntc.ir.types import Target
-from ntc.plan import Chunk, Item, Marginals, Plan, Run, Stage, StagePlan, plan
+from ntc.plan import Chunk, Item, KernelPath, Marginals, Plan, Run, Stage, StagePlan, plan
 
 Outputs = dict[str, jax.Array]
 
 
-def emit(graph: Graph, target: Target = "cpu", series_alone: bool = False) -> Callable[..., Outputs]:
+def emit(
+    graph: Graph,
+    target: Target = "cpu",
+    series_alone: bool = False,
+    kernels: KernelPath = "xla",
+    interpret: bool = False,
+) -> Callable[..., Outputs]:
     """The function (x1, x2) -> outputs by label that computes a kernel graph, to be traced by `jax.jit`.
 
     Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal. `equal` is a scalar, which may be given
     for a graph between two inputs: whether they are the same examples in the same order. `hyper` are values of all
     hyperparameters of the graph (default: those written in it), `given` the covariances that it does not compute. With
-    `series_alone`, entries are NaN of which a series is not enough.
+    `series_alone`, entries are NaN of which a series is not enough. With `kernels` auto, stages are kernels of their
+    own where the plan says so; the function has no derivative then. `interpret` runs these on any device, slowly.
     """
 
     def function(
@@ -45,8 +52,8 @@ def emit(graph: Graph, target: Target = "cpu", series_alone: bool = False) -> Ca
         given: Mapping[str, jax.Array] | None = None,
     ) -> Outputs:
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
-            planned = plan(graph, target, arrays[0].shape[0], arrays[-1].shape[0])
-            context = Context(graph.types, Boundary(target), equal, hyper, given or {}, series_alone)
+            planned = plan(graph, target, arrays[0].shape[0], arrays[-1].shape[0], kernels)
+            context = Context(graph.types, Boundary(target), equal, hyper, given or {}, series_alone, interpret)
             program = _Program.start(planned, context, arrays)
             for stage in planned.stages:
                 program.run(stage)
@@ -138,6 +145,12 @@ class _Program:
 
     def run(self, planned: StagePlan) -> None:
         """Computes the values of one stage that others need."""
+        if planned.fused is not None:
+            from ntc.backends.jax.pallas.kernel import run_fused  # only programs with such kernels load their compilers
+
+            scope = self.scope(planned.stage, {})
+            self.values |= run_fused(self.plan.graph, planned.stage, planned.fused, scope, self.context.interpret)
+            return
         if planned.chunk is not None:
             self.values |= _Loop(self, planned, planned.chunk).run()
             return
