@@ -16,6 +16,7 @@ from ntc.passes.distance import Distance
 from ntc.passes.lower_conv import LowerConv
 from ntc.passes.pipeline import OPTIMIZE, Observer, run
 from ntc.passes.translate import Translate
+from ntc.plan import KernelPath
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -56,6 +57,7 @@ def build(
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
     form: Literal["auto", "covariance", "distance"] = "auto",
     devices: int | Mesh = 1,
+    kernel_path: KernelPath = "auto",
 ) -> Program:
     """Compiles a network to a program for its kernels.
 
@@ -73,6 +75,10 @@ def build(
       devices: over how many devices of the target, or over those of which `jax.sharding.Mesh`, the pairs of examples
         are split. Every device holds all examples, and computes as many tiles of the matrix as the others. Inside
         another JAX transformation, the matrix is one computation on the device of its inputs.
+      kernel_path: on cuda and tpu, whether a stage of layers is one kernel of its own where it can be, as
+        `ntc compile --emit plan` shows, or a computation of XLA. Such kernels are compared with XLA at their first use;
+        where they cannot be compiled or differ, `auto` warns and leaves them, `pallas` raises UnsupportedError or
+        SelfTestError. Inside another JAX transformation, over several devices, and in float64, all is XLA's.
 
     Raises:
       NtcError: the network is not well formed; see `ntc.errors` for the kinds.
@@ -83,12 +89,14 @@ def build(
         raise ParameterError(f"target should be cpu, cuda or tpu, got {target}")
     if isinstance(devices, int) and (devices < 1 or isinstance(devices, bool)):
         raise ParameterError(f"devices should be a whole number from 1, got {devices}")
+    if kernel_path not in get_args(KernelPath):
+        raise ParameterError(f"kernel_path should be auto, pallas or xla, got {kernel_path}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
     graphs = _Lowered(graph, (tuple(kernels), dtype, observer, True, conv_lowering, form))
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]
-    return Program(graph, graphs, target, devices=devices)
+    return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path)
 
 
 class _Lowered(Mapping[Between, Graph]):

@@ -126,7 +126,7 @@ def test_another_value_does_not_compile_again() -> None:
     default = np.asarray(fresh(x).ntk)
     assert np.array_equal(default, fresh(x, hyper=fresh.hyper).ntk)
     assert not np.allclose(default, fresh(x, hyper={"second": 1.1}).ntk)
-    assert len(fresh._executables) == 1
+    assert len(fresh._computations.executables) == 1
 
 
 def test_other_defaults_do_not_compile_again() -> None:
@@ -136,7 +136,7 @@ def test_other_defaults_do_not_compile_again() -> None:
     assert tuned.hyper == {**program.hyper, "second": 1.1}
     assert np.array_equal(tuned(x).ntk, program(x, hyper={"second": 1.1}).ntk)
     assert not np.allclose(tuned(x).ntk, program(x).ntk)
-    assert len(program._executables) == 1
+    assert len(program._computations.executables) == 1
     assert verify(tuned.graphs["cross"]).hypers == tuned.network.hypers
     with pytest.raises(InputError, match="inside a JAX transformation"):
         jax.jit(lambda s: program.with_hyper({"second": s})(x).ntk)(1.0)

@@ -54,7 +54,8 @@ WITHIN_BACKEND: dict[str, set[str]] = {
     "emit": {"emit", "integrals", "inputs", "hyper"},
     "finite": {"finite", "functions", "inputs", "hyper", "concrete"},
     "formulas": {"formulas", "expressions"},
-    "run": {"run", "emit", "inputs", "precision", "program"},
+    "pallas": {"pallas", "emit", "inputs"},
+    "run": {"run", "emit", "pallas", "inputs", "precision", "program"},
 }
 """Rooms of `ntc.backends.jax`: what is run traces what is emitted, which calls integrals."""
 

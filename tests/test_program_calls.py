@@ -76,7 +76,7 @@ def test_tiles_of_a_symmetric_matrix_are_one_computation(name: str) -> None:
     graph, x = NETWORKS[name].graph(), inputs(name, 6, 0)
     compiled = build(graph, dtype="float64")
     tiled = compiled(x, memory=1)
-    assert len(compiled._executables) == 1
+    assert len(compiled._computations.executables) == 1
     for label, diagonal in zip(("nngp", "ntk"), compiled.diagonal(x), strict=True):
         assert_close(np.diagonal(getattr(tiled, label)), diagonal, "float64")
 
@@ -274,7 +274,7 @@ def test_programs_are_stored_and_copied(tmp_path: Path) -> None:
         assert np.array_equal(other(x).ntk, expected)
         assert other.hyper == {"scale": 0.7}
     assert deepcopy(first) is first
-    assert first.with_self_test(False)._executables is first._executables
+    assert first.with_self_test(False)._computations is first._computations
 
 
 def test_repr_names_the_network() -> None:

@@ -20,8 +20,9 @@ MANY_COLUMNS = 16
 """From so many second examples on, rows that are gathered are long, and tables of them are not worth their memory."""
 
 
-KernelPath = Literal["auto", "xla"]
-"""Whether stages are one kernel each where they can be, or all are computations of XLA."""
+KernelPath = Literal["auto", "pallas", "xla"]
+"""Whether stages are one kernel each where they can be, or all are computations of XLA. With `pallas`, a kernel that
+cannot be compiled, or that gives something else than XLA, is an error; with `auto`, XLA computes the stages then."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,9 @@ def repeats_of(items: Iterable[Item]) -> tuple[Repeat, ...]:
     return tuple(repeats)
 
 
-def plan(graph: Graph, target: Target, rows: Any, columns: Any, kernels: KernelPath = "auto") -> Plan:
+def plan(graph: Graph, target: Target, rows: Any, columns: Any, path: KernelPath = "auto") -> Plan:
     """The plan of a kernel graph with types, for these numbers of examples."""
-    fuses = kernels == "auto" and PLATFORMS[target].fast is not None and isinstance(rows, int)
+    fuses = path != "xla" and PLATFORMS[target].fast is not None and isinstance(rows, int)
     stages = stages_of(graph, fuses)
     margins = margins_of(graph, [item for stage in stages for item in stage.items], target)
     planned = tuple(_planned(graph, stage, target, rows, columns, fuses) for stage in stages)

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ntc.ir.graph import Node
 from ntc.ir.op import covariance
 from ntc.ir.types import Target
+from ntc.plan.fused import Fused
 from ntc.plan.holding import Holding
 from ntc.plan.marginals import Marginals
 from ntc.plan.margins import Margins
 from ntc.plan.plan import Plan, StagePlan
 from ntc.plan.rolling import Item, Run, unrolled
+from ntc.plan.sweeps import Sweep
 
 
 def show(plan: Plan) -> str:
@@ -33,7 +35,13 @@ def _marginals(plan: Plan, marginals: Marginals) -> Iterator[str]:
 
 def _stage(plan: Plan, number: int, planned: StagePlan) -> Iterator[str]:
     stage = planned.stage
-    yield f"stage {number}{_loops(plan, planned)} {{"
+    if planned.fused is not None:
+        yield f"stage {number} in one kernel: {_fast(planned.fused)} {{"
+        yield from _indented(_parts(planned.fused))
+        yield f"}} writes {_names(stage.kept)}"
+        return
+    why = f", as {planned.reason}" if planned.reason and stage.spatial else ""
+    yield f"stage {number}{_loops(plan, planned)}{why} {{"
     yield from _indented(_items(stage.items, plan.target, stage.holdings, plan.margins))
     yield f"}} keeps {_names(stage.kept)}"
 
@@ -54,6 +62,49 @@ def _loops(plan: Plan, planned: StagePlan) -> str:
     if planned.tables:
         loops.append("with tables of second examples")
     return f" in loops: {', '.join(loops)}"
+
+
+def _fast(fused: Fused) -> str:
+    """What a kernel holds at a time."""
+    count = sum(number for _, number in fused.memory.pools)
+    rows = f"{fused.fast.rows} rows by " if fused.fast.rows > 1 else ""
+    entries = f"{rows}{fused.entries} entries of a row of lanes"
+    return f"{entries}, all positions, {count} planes of {fused.bytes / 2**10:.4g} KiB"
+
+
+def _parts(fused: Fused) -> Iterator[str]:
+    """The sweeps of a kernel, in order."""
+    if fused.memory.loaded:
+        yield f"load {_names(list(dict.fromkeys(name for name, _ in fused.memory.loaded)))}"
+    for number, part in enumerate(fused.parts):
+        if isinstance(part, Sweep):
+            yield from _sweep(fused, part)
+            continue
+        if copied := fused.memory.copied.get(number):
+            yield f"copy {_names(list(dict.fromkeys(name for name, _ in copied)))}"
+        carried = _names([part.run.block[i].name for i in part.run.carried])
+        yield f"repeat {len(part.run.blocks)} times, handing on {carried} {{"
+        for sweep in part.sweeps:
+            yield from _indented(_sweep(fused, sweep))
+        yield "}"
+
+
+def _sweep(fused: Fused, sweep: Sweep) -> Iterator[str]:
+    count = fused.strip(sweep.spatial)
+    yield f"sweep over {'x'.join(map(str, sweep.spatial))}, {count} {'row' if count == 1 else 'rows'} at a time {{"
+    lines = [(_planes(fused, node.name), node) for node in sweep.nodes]
+    width = max(len(where) for where, _ in lines)
+    for where, node in lines:
+        operands = ", ".join(f"%{x}" for x in node.operands)
+        yield f"  {where:{width}} %{node.name} = {node.op.name}({operands})"
+    yield "}"
+
+
+def _planes(fused: Fused, name: str) -> str:
+    """Where a value is put: into which planes of which pool."""
+    places = [place for (known, _), place in fused.memory.places.items() if known == name]
+    named = [f"plane {'|'.join(f'{place.pool}.{slot}' for slot in place.slots)}" for place in places]
+    return " ".join(named) or "passing"
 
 
 def _items(

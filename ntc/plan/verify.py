@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ntc.errors import VerifyError
-from ntc.ir.graph import Node
+from ntc.ir.graph import Node, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.platform import PLATFORMS
+from ntc.plan.fused import Fused
 from ntc.plan.plan import Plan, StagePlan
 from ntc.plan.rolling import Item, Run
-from ntc.plan.stages import is_cross
+from ntc.plan.stages import Stage, is_cross
+from ntc.plan.sweeps import Repeated, values_read
 
 _FEWEST_ENTRIES = 32
 """Entries of a chunk that may be more bytes than a target wants: fewer fill no vector register."""
@@ -26,6 +28,8 @@ def verify(plan: Plan) -> Plan:
     for planned in plan.stages:
         _ordered(planned.stage.items, done, planned.stage.holdings)
         _cut(plan, planned)
+        if planned.fused is not None:
+            _near(planned.stage, planned.fused)
     missing = [x.name for x in plan.graph.nodes if x.name not in done]
     _check(not missing, f"{missing} are computed nowhere")
     kept = {name for planned in plan.stages for name in planned.stage.kept}
@@ -66,6 +70,19 @@ def _cut(plan: Plan, planned: StagePlan) -> None:
     size = entry * chunk.lanes * chunk.rows * plan.columns
     least = entry * max(_FEWEST_ENTRIES, plan.columns * stage.lanes // stage.rows)
     _check(size <= max(2 * PLATFORMS[plan.target].chunk_bytes, 2 * least), f"a chunk of {size} bytes for {plan.target}")
+
+
+def _near(stage: Stage, fused: Fused) -> None:
+    """What a kernel reads is of the same sweep, in a plane, or of another stage; and its planes fit."""
+    _check(fused.bytes <= fused.fast.bytes, f"{fused.bytes} bytes of planes, of {fused.fast.bytes}")
+    for part in fused.parts:
+        for sweep in part.sweeps if isinstance(part, Repeated) else (part,):
+            for node in sweep.nodes:
+                for name in values_read(node):
+                    filters = kernel_op(node).filters
+                    held = any(key[0] == name for key in fused.memory.places)
+                    here = not filters and (name in sweep.names or name in stage.outside)
+                    _check(held or here, f"%{node.name} reads %{name}, which is in no plane")
 
 
 def _check(holds: bool, wrong: str) -> None:

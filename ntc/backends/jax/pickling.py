@@ -22,8 +22,9 @@ class Portable(ABC):
     def __reduce__(self) -> tuple[Any, ...]:
         """Graphs and options. What is compiled is made again where it is unpickled, on as many devices."""
         program: Any = self
-        return _made, (type(self), program.network, program.graphs, program.target, program.devices, program._tested)
+        options = program.target, program.devices, program.kernel_path, program._tested
+        return _made, (type(self), program.network, program.graphs, *options)
 
 
-def _made(class_: Any, network: Any, graphs: Any, target: Any, devices: int, tested: bool | None) -> Any:
-    return class_(network, graphs, target, devices=devices).with_self_test(tested)
+def _made(class_: Any, network: Any, graphs: Any, target: Any, devices: int, path: Any, tested: bool | None) -> Any:
+    return class_(network, graphs, target, devices=devices, kernel_path=path).with_self_test(tested)

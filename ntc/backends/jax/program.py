@@ -24,7 +24,7 @@ from ntc.backends.jax.integrals import has_series
 from ntc.backends.jax.pickling import Portable
 from ntc.backends.jax.precision import precision, require
 from ntc.backends.jax.result import Kernels
-from ntc.backends.jax.run.executables import Executables, device_of
+from ntc.backends.jax.run.computations import Computations
 from ntc.backends.jax.run.nonfinite import FiniteCheck
 from ntc.backends.jax.run.refine import NearPairs, loses_digits
 from ntc.backends.jax.run.self_test import LONG, SelfTest
@@ -35,7 +35,8 @@ from ntc.errors import InputError, NtcError
 from ntc.ir.graph import RESULT, Graph, kernel_label
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
-from ntc.plan.tiles import Tiling, default_memory, positions_of
+from ntc.plan import KernelPath
+from ntc.plan.tiles import Tiling, default_memory
 from ntc.price import Cost, known_rates, price
 
 _FEW_PAIRS = 16
@@ -66,19 +67,18 @@ class Program(Portable):
         target: Target = "cpu",
         functions: Mapping[Between, Any] | None = None,
         devices: int | Mesh = 1,
+        kernel_path: KernelPath = "auto",
     ) -> None:
         self.network = network
         self.graphs = graphs
         self.target = target
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
-        self._executables = Executables(target, positions_of(graphs["cross"]) == 1)
         self._tested: bool | None = None
         self._long: dict[tuple[int, int | None], bool] = {}
         self._tilings = cache(lambda *given: Tiling.choose(self.graphs["cross"], *given))
-        self._stored = functions is not None
-        self._has_series = not self._stored and any(has_series(node.op) for node in network.nodes)
-        self._functions: dict[Between, Any] = dict(functions or {})
+        self._computations = Computations(graphs, target, self.dtype, kernel_path, dict(functions or {}))
+        self._has_series = not functions and any(has_series(node.op) for node in network.nodes)
 
     @cached_property
     def _input(self) -> ArrayType:
@@ -285,8 +285,8 @@ class Program(Portable):
         n1, n2 = len(arrays[0]), len(arrays[-1])
         tiling = None if self._stored else traced_tiling(self.graphs["cross"], n1, n2, self.target)
         if tiling is None:
-            return self._kernels(self._function(between)(*arrays, **self._hyper(between, scales)))
-        tile = partial(self._function("cross"), **self._hyper("cross", scales))
+            return self._kernels(self._computations.function(between)(*arrays, **self._hyper(between, scales)))
+        tile = partial(self._computations.function("cross"), **self._hyper("cross", scales))
         if len(arrays) == 1:
             return self._kernels(TracedTiles(tile, tiling.squares).own(*arrays))
         return self._kernels(TracedTiles(tile, tiling).cross(*arrays))
@@ -303,37 +303,29 @@ class Program(Portable):
         named = {x: Kernels(found.get(kernel_label(x, "nngp")), found.get(kernel_label(x, "ntk"))) for x in labels}
         return replace(named.pop(RESULT), outputs=named)
 
-    def _function(self, between: Between, series_alone: bool = False) -> Any:
-        """The jitted function for one kind of pairs."""
-        if series_alone:
-            return jax.jit(emit(self.graphs[between], self.target, series_alone=True))
-        if between not in self._functions:
-            self._functions[between] = jax.jit(emit(self.graphs[between], self.target))
-        return self._functions[between]
+    @property
+    def _stored(self) -> bool:
+        """Whether an artifact's own functions are run."""
+        return bool(self._computations.stored)
 
-    @cached_property
+    @property
     def _device(self) -> jax.Device:
-        return device_of(self.target)
+        return self._computations.device
 
     @property
     def device_kind(self) -> str:
         """What JAX calls the device that it runs on. Raises UnsupportedError if there is none here."""
         return str(self._device.device_kind)
 
+    @property
+    def kernel_path(self) -> KernelPath:
+        """Whether stages may be kernels of their own on the device."""
+        return self._computations.path
+
     def _on_device(self, between: Between, *arrays: npt.NDArray[Any], hyper: dict[str, Any], **flags: bool) -> Values:
-        """Runs one computation: first the one that takes less time to compile, where a network has series, which gives
-        NaN if they are not enough. The precision is set here as well: it belongs to a thread."""
-        with precision(self.dtype):
-            given, placed = {**flags, **self._hyper(between, hyper)}, jax.device_put(arrays, self._device)
-            found: Values = {}
-            for series_alone in (True, False) if self._has_series else (False,):
-                key = between, series_alone, *given, *(x.shape for x in arrays)
-                function = partial(self._function, between, series_alone)
-                outputs = self._executables.get(key, function, *placed, **given)(*placed, **given)
-                found = {name: np.asarray(value) for name, value in outputs.items()}
-                if not any(np.isnan(np.sum(x)) for x in found.values()):
-                    break
-            return found
+        """Runs one computation."""
+        named = {**flags, **self._hyper(between, hyper)}
+        return self._computations.run(between, self._has_series, *arrays, **named)
 
     def _tiled(
         self,
@@ -370,7 +362,7 @@ class Program(Portable):
             key = "sharded", matrix.symmetric, *(x.shape for x in arguments[:2]), matrix.tiling
             tile = emit(self.graphs["cross"], self.target)
             function = partial(sharded, tile, mesh, matrix.tiling, matrix.symmetric)
-            return self._executables.get(key, function, *arguments)
+            return self._computations.executables.get(key, function, *arguments)
 
         ShardedMatrix(mesh, matrix, self._hyper("cross", scales)).compute(compiled, progress)
 

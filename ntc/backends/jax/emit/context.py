@@ -26,7 +26,6 @@ class Context:
       hyper: values of hyperparameters, where they are not those of the graph.
       given: covariances that the caller gives, by key.
       series_alone: whether entries are NaN of which a series is not enough.
-      interpret: whether kernels of whole stages are interpreted.
     """
 
     types: Mapping[str, Any]
@@ -35,7 +34,6 @@ class Context:
     hyper: Mapping[str, jax.Array] | None = None
     given: Mapping[str, jax.Array] = field(default_factory=dict)
     series_alone: bool = False
-    interpret: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def _affine(scope: Entries, node: Node, type_: CovarianceType, operands: list[Bl
 
 
 def scale_shift(x: jax.Array, scale: float | jax.Array, shift: float | jax.Array) -> jax.Array:
+    """scale * x + shift, of numbers one and zero x alone."""
     x = x if isinstance(scale, float) and scale == 1 else scale * x
     return x if isinstance(shift, float) and shift == 0 else x + shift
 

@@ -24,25 +24,25 @@ from ntc.backends.jax.emit.relayout import to_dense
 from ntc.backends.jax.emit.scope import Scope, Values, is_cross_integral
 from ntc.ir.graph import Graph, Node
 from ntc.ir.types import Target
-from ntc.plan import Chunk, Item, KernelPath, Marginals, Plan, Run, Stage, StagePlan, plan
+from ntc.plan import Chunk, Fused, Item, Marginals, Plan, Run, Stage, StagePlan, plan
 
 Outputs = dict[str, jax.Array]
 
 
+StageKernel = Callable[[Graph, Stage, Fused, Scope], dict[str, Block]]
+"""Computes the values of a stage that outlive it by one kernel, of all examples and lanes of a scope."""
+
+
 def emit(
-    graph: Graph,
-    target: Target = "cpu",
-    series_alone: bool = False,
-    kernels: KernelPath = "xla",
-    interpret: bool = False,
+    graph: Graph, target: Target = "cpu", series_alone: bool = False, kernel: StageKernel | None = None
 ) -> Callable[..., Outputs]:
     """The function (x1, x2) -> outputs by label that computes a kernel graph, to be traced by `jax.jit`.
 
     Outputs are (n1, n2, H, H', W, W', ...), or (n, H, H', ...) of a marginal. `equal` is a scalar, which may be given
     for a graph between two inputs: whether they are the same examples in the same order. `hyper` are values of all
     hyperparameters of the graph (default: those written in it), `given` the covariances that it does not compute. With
-    `series_alone`, entries are NaN of which a series is not enough. With `kernels` auto, stages are kernels of their
-    own where the plan says so; the function has no derivative then. `interpret` runs these on any device, slowly.
+    `series_alone`, entries are NaN of which a series is not enough. With `kernel`, stages are kernels of their own
+    where the plan says so; the function has no derivative then.
     """
 
     def function(
@@ -52,9 +52,9 @@ def emit(
         given: Mapping[str, jax.Array] | None = None,
     ) -> Outputs:
         with jax.numpy_rank_promotion("allow"):  # whatever callers ask of their own code
-            planned = plan(graph, target, arrays[0].shape[0], arrays[-1].shape[0], kernels)
-            context = Context(graph.types, Boundary(target), equal, hyper, given or {}, series_alone, interpret)
-            program = _Program.start(planned, context, arrays)
+            planned = plan(graph, target, arrays[0].shape[0], arrays[-1].shape[0], "xla" if kernel is None else "auto")
+            context = Context(graph.types, Boundary(target), equal, hyper, given or {}, series_alone)
+            program = _Program.start(planned, context, arrays, kernel)
             for stage in planned.stages:
                 program.run(stage)
             return {x.label: program.output(x.value) for x in graph.outputs}
@@ -71,6 +71,7 @@ class _Program:
       context: what is the same for all values.
       x1, x2: all examples.
       roots: what integrals take of marginals.
+      kernel: what computes stages that are one kernel.
       values: whole values by name.
     """
 
@@ -79,13 +80,14 @@ class _Program:
     x1: jax.Array
     x2: jax.Array
     roots: Roots
+    kernel: StageKernel | None
     values: dict[str, Block] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, plan: Plan, context: Context, arrays: tuple[jax.Array, ...]) -> _Program:
+    def start(cls, plan: Plan, context: Context, arrays: tuple[jax.Array, ...], kernel: StageKernel | None) -> _Program:
         """With the marginals of every input."""
         keys = [key for node in plan.graph.nodes if is_cross_integral(node) for key in root_keys(node)]
-        program = cls(plan, context, arrays[0], arrays[-1], Roots(keys))
+        program = cls(plan, context, arrays[0], arrays[-1], Roots(keys), kernel)
         for marginals, x in zip(plan.marginals, arrays, strict=False):
             program._marginals(marginals, jnp.concatenate(arrays) if marginals.paired else x)
         return program
@@ -145,11 +147,9 @@ class _Program:
 
     def run(self, planned: StagePlan) -> None:
         """Computes the values of one stage that others need."""
-        if planned.fused is not None:
-            from ntc.backends.jax.pallas.kernel import run_fused  # only programs with such kernels load their compilers
-
+        if planned.fused is not None and self.kernel is not None:
             scope = self.scope(planned.stage, {})
-            self.values |= run_fused(self.plan.graph, planned.stage, planned.fused, scope, self.context.interpret)
+            self.values |= self.kernel(self.plan.graph, planned.stage, planned.fused, scope)
             return
         if planned.chunk is not None:
             self.values |= _Loop(self, planned, planned.chunk).run()

@@ -148,7 +148,8 @@ class Body:
         for axis, (size, offset, origin, stride) in enumerate(axes):
             first, residue = divmod(origin + offset, stride)
             where += [pl.ds(start + first if axis == 0 else first, size), residue]
-        return ref[tuple(where)]
+        found: jax.Array = ref[tuple(where)]
+        return found
 
     def put(self, key: Key, block: Any, start: Any, value: jax.Array, residues: Sequence[int]) -> None:
         """Writes positions stride * (start + i) + residue of a value."""
@@ -305,10 +306,10 @@ class _Values:
             )
             for c in range(channels)
         ]
-        products = reduce(add, [a * b for a, b in pairs]) * (1 / channels)
+        products: jax.Array = reduce(add, [a * b for a, b in pairs]) * (1 / channels)
         if type_.form == "covariance":
             return products
-        distances = reduce(add, [(a - b) ** 2 for a, b in pairs]) * (1 / (2 * channels))
+        distances: jax.Array = reduce(add, [(a - b) ** 2 for a, b in pairs]) * (1 / (2 * channels))
         own = self._mark("own", type_)
         return distances if own is None else jnp.where(own > 0, distances, -products)
 
@@ -327,7 +328,9 @@ class _Values:
         def emitted(*values: jax.Array) -> jax.Array:
             types = [self._body.graph.covariance_of(x) for x in names]
             blocks = [Block(x, Lanes(t), scope.columns) for x, t in zip(values, types, strict=True)]
-            return EMITTERS[type(op)](strip, node, type_, blocks)  # type: ignore[arg-type]
+            emitter: Any = EMITTERS[type(op)]
+            found: jax.Array = emitter(strip, node, type_, blocks)
+            return found
 
         found: jax.Array = self._body.chip.legal(emitted)(*map(self.value, names))
         return found
@@ -343,8 +346,9 @@ class _Values:
         total = (self._by_slices if apart else self._by_taps)(key, geometry, sizes, type_)
         own = self._mark("own", type_)
         brought = Brought(own={} if own is None else {layout_of(type_): own})
-        scope = Strip(self._body.tables.scope.context, 0, None, None, brought)
-        return with_bias(scope, type_, scale_shift(total, op.w_std**2 / op.taps, 0), op.b_std)  # type: ignore[arg-type]
+        scope: Any = Strip(self._body.tables.scope.context, 0, None, None, brought)
+        found: jax.Array = with_bias(scope, type_, scale_shift(total, op.w_std**2 / op.taps, 0), op.b_std)
+        return found
 
     def _masks(self, geometry: tuple[Sliding, ...], axis: int, tap: int, type_: CovarianceType) -> Any:
         """Where a tap along an axis reads inside both images, of those that may not; None if all do."""

@@ -106,16 +106,21 @@ class Result:
     """An array that a kernel writes.
 
     Attributes:
-      type: shape and dtype of the array.
+      shape: of the array.
       spec: which part of it is at hand in a block.
       write: (reference, block, value, *where).
       finish: from the array to what is wanted: (*positions, rows, lane rows, entries), or (rows, entries) of sums.
     """
 
-    type: jax.ShapeDtypeStruct
+    shape: tuple[int, ...]
     spec: Any
     write: Callable[..., None]
     finish: Callable[[jax.Array], jax.Array]
+
+
+def float32(shape: Sequence[int]) -> Any:
+    """An array of this shape, of which there are no numbers yet."""
+    return jax.ShapeDtypeStruct(tuple(shape), jnp.float32)  # type: ignore[no-untyped-call]
 
 
 class Chip(ABC):

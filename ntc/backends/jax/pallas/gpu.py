@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from ntc.backends.jax.pallas.chip import At, Chip, Operand, Result, apart
+from ntc.backends.jax.pallas.chip import At, Chip, Operand, Result, apart, float32
 from ntc.backends.jax.pallas.primitives import rewritten, root
 from ntc.errors import UnsupportedError
 from ntc.ir.types import Spatial
@@ -59,7 +59,7 @@ class Gpu(Chip):
             grid=self.grid.shape,
             in_specs=[far] * len(operands),
             out_specs=[far] * len(results),
-            out_shape=[x.type for x in results],
+            out_shape=[float32(x.shape) for x in results],
             scratch_shapes=planes,
             interpret=self.interpret,
             compiler_params=None if self.interpret else mosaic().CompilerParams(approx_math=False),
@@ -71,7 +71,7 @@ class Gpu(Chip):
         by_row = jnp.moveaxis(x, -1, 0)[..., None]
         wide = jnp.broadcast_to(by_row, (*by_row.shape[:-1], self.grid.block))
 
-        def read(ref: Any, at: At, *where: Any) -> jax.Array:
+        def read(ref: Any, at: At, *where: Any) -> Any:
             *leading, start, count = where
             return ref[(at.row, *leading, pl.ds(start, count))]
 
@@ -80,7 +80,7 @@ class Gpu(Chip):
     def second(self, x: jax.Array, lead: int) -> Operand:
         array = jnp.moveaxis(self._blocks(x), -2, lead)
 
-        def read(ref: Any, at: At, *where: Any) -> jax.Array:
+        def read(ref: Any, at: At, *where: Any) -> Any:
             *leading, start, count = where
             return ref[(*leading, at.block, pl.ds(start, count))]
 
@@ -117,7 +117,7 @@ class Gpu(Chip):
     def value(self, x: jax.Array, strides: Sequence[int]) -> Operand:
         array, block = apart(self.grid.filled(x), strides), self.grid.block
 
-        def read(ref: Any, at: At, residues: Sequence[Any], start: Any, count: int) -> jax.Array:
+        def read(ref: Any, at: At, residues: Sequence[Any], start: Any, count: int) -> Any:
             others = [i for residue in residues[1:] for i in (slice(None), residue)]
             entries = at.row, at.lane_row, pl.ds(at.block * block, block)
             return ref[(pl.ds(start, count), residues[0], *others, *entries)]
@@ -132,7 +132,7 @@ class Gpu(Chip):
             others = (slice(None),) * (len(spatial) - 1)
             ref[(pl.ds(start, count), *others, at.row, at.lane_row, pl.ds(at.block * block, block))] = value
 
-        return Result(jax.ShapeDtypeStruct(shape, jnp.float32), None, write, lambda x: x[..., : grid.entries])
+        return Result(shape, None, write, lambda x: x[..., : grid.entries])
 
     def summed(self, spatial: Spatial) -> Result:
         grid, strip = self.grid, self.strip_shape(spatial)
@@ -145,7 +145,7 @@ class Gpu(Chip):
             return sums.reshape(grid.rows, -1)[:, : grid.entries]
 
         shape = grid.rows, grid.lane_rows, grid.blocks, *strip
-        return Result(jax.ShapeDtypeStruct(shape, jnp.float32), None, write, finish)
+        return Result(shape, None, write, finish)
 
 
 def mosaic() -> Any:

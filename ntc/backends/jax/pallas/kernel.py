@@ -20,7 +20,7 @@ from ntc.plan import Fused, Stage
 CHIPS: dict[str, type[Chip]] = {"cuda": Gpu, "tpu": Tpu}
 
 
-def run_fused(graph: Graph, stage: Stage, fused: Fused, scope: Scope, interpret: bool) -> dict[str, Block]:
+def run_fused(graph: Graph, stage: Stage, fused: Fused, scope: Scope, interpret: bool = False) -> dict[str, Block]:
     """The values of a stage that outlive it, of all examples and lanes of the scope, which has values of other stages.
 
     With `interpret`, the kernel runs on any device, slowly.

@@ -76,10 +76,10 @@ class Tables:
             self.operands[key] = make(*arguments)
 
     def _marginals(self, first: Keys, second: Keys, type_: CovarianceType) -> None:
-        assert self.scope.roots2 is not None
+        roots: Any = self.scope.roots2
         stacked = int(len(first) > 1)
-        self._add(("first", first), lambda: self.chip.first(self.scope.roots2(first), stacked))  # type: ignore[misc]
-        self._second(("second", second, layout_of(type_)), lambda: self.scope.roots2(second), stacked, type_)  # type: ignore[misc]
+        self._add(("first", first), lambda: self.chip.first(roots(first), stacked))
+        self._second(("second", second, layout_of(type_)), lambda: roots(second), stacked, type_)
 
     def _second(self, key: Hashable, values: Any, lead: int, type_: CovarianceType) -> None:
         """What is read at p': values (*lead, *positions, columns)."""

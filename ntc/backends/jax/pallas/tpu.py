@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from ntc.backends.jax.pallas.chip import At, Chip, Operand, Result, apart
+from ntc.backends.jax.pallas.chip import At, Chip, Operand, Result, apart, float32
 from ntc.ir.types import Spatial
 
 _VECTOR_MEMORY = 110 * 2**20
@@ -46,7 +46,7 @@ class Tpu(Chip):
             grid=self.grid.shape,
             in_specs=[x.spec for x in operands],
             out_specs=[x.spec for x in results],
-            out_shape=[x.type for x in results],
+            out_shape=[float32(x.shape) for x in results],
             scratch_shapes=planes,
             interpret=self.interpret,
             compiler_params=None if self.interpret else pltpu.CompilerParams(vmem_limit_bytes=_VECTOR_MEMORY),
@@ -60,7 +60,7 @@ class Tpu(Chip):
         shape = *x.shape[:lead], size, self.grid.block_rows, prod(others)
         spec = pl.BlockSpec(shape, lambda i, row, block: (*(0,) * (lead + 1), i, 0))
 
-        def read(ref: Any, at: At, *where: Any) -> jax.Array:
+        def read(ref: Any, at: At, *where: Any) -> Any:
             *leading, start, _ = where
             column = ref[(*leading, start)]
             spread = [jnp.broadcast_to(column[:, i : i + 1], self.tail) for i in range(prod(others))]
@@ -71,7 +71,7 @@ class Tpu(Chip):
     def second(self, x: jax.Array, lead: int) -> Operand:
         operand = self._entries(x)
 
-        def read(ref: Any, at: At, *where: Any) -> jax.Array:
+        def read(ref: Any, at: At, *where: Any) -> Any:
             *leading, start, _ = where
             return ref[(*leading, start)][None]
 
@@ -113,7 +113,7 @@ class Tpu(Chip):
         filled = self.grid.filled_rows(self.grid.filled(x), x.ndim - 3)
         array = apart(filled.reshape(*filled.shape[:-2], -1), strides, 2)
 
-        def read(ref: Any, at: At, residues: Sequence[Any], start: Any, count: int) -> jax.Array:
+        def read(ref: Any, at: At, residues: Sequence[Any], start: Any, count: int) -> Any:
             others = [i for residue in residues[1:] for i in (slice(None), residue)]
             return ref[(pl.ds(start, count), residues[0], *others)]
 
@@ -130,7 +130,7 @@ class Tpu(Chip):
             return x.reshape(*x.shape[:-1], grid.lane_rows, -1)[..., : grid.rows, :, : grid.entries]
 
         spec = self._spec(lambda i: i, *spatial)
-        return Result(jax.ShapeDtypeStruct(shape, jnp.float32), spec, write, finish)
+        return Result(shape, spec, write, finish)
 
     def summed(self, spatial: Spatial) -> Result:
         grid = self.grid
@@ -142,4 +142,4 @@ class Tpu(Chip):
         def finish(x: jax.Array) -> jax.Array:
             return x.reshape(x.shape[0], grid.lane_rows, -1).sum(1)[: grid.rows, : grid.entries]
 
-        return Result(jax.ShapeDtypeStruct(shape, jnp.float32), self._spec(lambda i: i), write, finish)
+        return Result(shape, self._spec(lambda i: i), write, finish)

@@ -1,0 +1,276 @@
+"""Stages as kernels of their own: for GPUs and TPUs, interpreted on the CPU, the numbers of the float64 reference."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ntc import nn
+from ntc.backends.jax.emit.stages import emit
+from ntc.backends.jax.pallas.kernel import run_fused
+from ntc.backends.jax.pallas.primitives import root
+from ntc.backends.jax.run.computations import Computations
+from ntc.compiler import build, lower
+from ntc.errors import SelfTestError, ShapeError, UnsupportedError, VerifyError
+from ntc.frontend.layers import Network
+from ntc.ir import ops
+from ntc.ir.op import Activation, Array
+from ntc.ir.types import Between, Target
+from ntc.plan import plan, text
+from ntc.plan.sweeps import Repeated
+from ntc.plan.verify import verify
+from tests.assertions import assert_close
+from tests.strategies import trials
+from tests.test_programs import reference, rounded
+
+targets = st.sampled_from(["cuda", "tpu"])
+ELEMENTARY = {
+    "relu": nn.relu(),
+    "leaky_relu": nn.leaky_relu(0.2),
+    "erf": nn.erf(),
+    "gelu": nn.gelu(),
+    "sin": nn.sin(1.2),
+    "gaussian": nn.gaussian(),
+    "exp_normalized": nn.exp_normalized(),
+    "rbf": nn.rbf(),
+    "sign": nn.sign(),
+    "squared_relu": nn.squared_relu(),
+    "hermite": nn.hermite(3),
+}
+
+
+@st.composite
+def layers(draw: st.DrawFn, axes: int) -> Any:
+    """A convolution, a nonlinearity."""
+    size = draw(st.sampled_from([1, 2, 3]))
+    conv = nn.conv(
+        4,
+        size,
+        stride=draw(st.sampled_from([1, 1, 1, 2])),
+        dilation=draw(st.sampled_from([1, 1, 2])),
+        padding=draw(st.sampled_from(["same", "same", "valid"])),
+        w_std=1.3,
+        b_std=draw(st.sampled_from([0.0, 0.2])),
+    )
+    return nn.serial(conv, ELEMENTARY[draw(st.sampled_from(sorted(ELEMENTARY)))])
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    """Stacks, repeated blocks and sums of layers, read out in any way or not at all."""
+    axes = draw(st.sampled_from([1, 2]))
+    sizes = [draw(st.sampled_from([5, 8, 12])) for _ in range(axes)]
+    network = nn.input(*sizes, draw(st.integers(1, 3)))
+    for _ in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(["layer", "layer", "repeat", "sum"]))
+        if kind == "layer":
+            network = network >> draw(layers(axes))
+            continue
+        plain = nn.serial(nn.conv(4, 3, w_std=1.3, b_std=0.1), ELEMENTARY[draw(st.sampled_from(sorted(ELEMENTARY)))])
+        if kind == "repeat":
+            network = network >> nn.repeat(draw(st.integers(3, 4)), plain)
+        else:
+            block = nn.serial(nn.conv(4, 3), nn.relu(), nn.conv(4, 3))
+            network = network >> nn.conv(4, 1) >> nn.repeat(draw(st.integers(1, 3)), nn.sum(block, nn.identity()))
+    reading = draw(st.sampled_from([nn.global_avg_pool(), nn.flatten(), nn.identity()]))
+    return network >> reading
+
+
+def fused_stages(network: Network, target: Target, between: Between = "cross", rows: int = 3, columns: int = 2) -> int:
+    """How many stages are kernels, of a plan that is sound."""
+    planned = verify(plan(lower(network.graph(), between), target, rows, columns))
+    return sum(stage.fused is not None for stage in planned.stages)
+
+
+def inputs(network: Network, count: int, seed: int = 0) -> Array:
+    type_ = network.graph().tensor_of(network.graph().inputs[0].name)
+    x = np.random.default_rng(seed).normal(size=(count, *type_.spatial, type_.channels))
+    return rounded(x, "float32")
+
+
+def run(network: Network, target: Target, between: Between, *arrays: Array, **flags: Any) -> dict[str, jax.Array]:
+    """The outputs by kernels of whole stages, interpreted."""
+    graph = build(network, target=target).graphs[between]
+    function = jax.jit(emit(graph, target, kernel=partial(run_fused, interpret=True)))
+    return function(*(x.astype(np.float32) for x in arrays), **flags)
+
+
+@trials(30)
+@given(networks(), targets, st.sampled_from(["cross", "self"]), st.integers(1, 10), st.integers(1, 3))
+def test_random_networks(network: Network, target: Target, between: Between, rows: int, columns: int) -> None:
+    """Protects the kernels: sweeps, planes, masks, tables, sums, on the features that they have."""
+    try:
+        network.graph()
+    except ShapeError:  # a filter that is larger than what is left of the image
+        assume(False)
+    assume(fused_stages(network, target, between, rows, columns))
+    x1, x2 = inputs(network, rows), inputs(network, columns, 1)
+    arrays = (x1, x2) if between == "cross" else (x1,)
+    found, expected = run(network, target, between, *arrays), reference(network.graph(), between, *arrays)
+    for label, values in expected.items():
+        assert_close(found[label], values, "float32")
+
+
+@pytest.mark.parametrize("target", ["cuda", "tpu"])
+def test_an_input_with_itself(target: Target) -> None:
+    """Protects tiles of k(x, x): where rows and columns may be the same examples, entries with themselves are exact."""
+    layer = nn.serial(nn.conv(4, 3, w_std=1.4), nn.relu())
+    network = nn.input(4, 8, 3) >> nn.repeat(3, layer) >> nn.global_avg_pool()
+    x = inputs(network, 3)
+    assert fused_stages(network, target, "cross", 3, 3) == 1
+    expected = reference(network.graph(), "self", x)
+    found = run(network, target, "cross", x, x, equal=np.array(True))
+    assert_close(found["ntk"], expected["ntk"], "float32")
+    other = run(network, target, "cross", x, inputs(network, 3, 1), equal=np.array(False))
+    assert_close(other["ntk"], reference(network.graph(), "cross", x, inputs(network, 3, 1))["ntk"], "float32")
+
+
+@pytest.mark.parametrize("target", ["cuda", "tpu"])
+def test_masked_inputs(target: Target) -> None:
+    """Protects products of marks, which are inputs of the kernel as well."""
+    network = nn.input(8, 8, 2) >> nn.mask(-1000.0) >> nn.conv(4, 3, b_std=0.2) >> nn.relu() >> nn.conv(4, 3)
+    network = network >> nn.relu() >> nn.flatten()
+    x1, x2 = inputs(network, 3), inputs(network, 2, 1)
+    x1[0, :3], x2[1, :, 4:] = -1000, -1000
+    assert fused_stages(network, target) > 0
+    found, expected = run(network, target, "cross", x1, x2), reference(network.graph(), "cross", x1, x2)
+    assert_close(found["ntk"], expected["ntk"], "float32")
+
+
+def test_what_is_left_to_xla() -> None:
+    """Protects the reasons: whatever a kernel lacks is found out when it is planned, and said."""
+    conv = nn.conv(4, 3)
+    start = nn.input(8, 8, 3) >> conv >> nn.relu() >> conv
+    refused = {
+        "it is in float64": start,
+        "%swish1.k is not elementary": start >> nn.swish() >> conv,
+        "%conv1.k wraps around": nn.input(8, 8, 3) >> nn.conv(4, 3, padding="circular") >> nn.relu(),
+        "more than 2 axes": nn.input(4, 4, 4, 3) >> conv >> nn.relu() >> conv,
+        "%x.k is a product of matrices": nn.input(8, 8, 40) >> conv >> nn.relu(),
+        "known only when it runs": start >> nn.relu() >> nn.conv(4, 3, w_std=nn.hyper(1.0)),
+        "no strip of": nn.input(8, 67, 3) >> conv >> nn.relu(),
+        "its values take": nn.input(256, 256, 3) >> conv >> nn.relu() >> conv,
+    }
+    for reason, network in refused.items():
+        graph = lower(network.graph(), dtype="float64" if "float64" in reason else "float32")
+        reasons = [stage.reason for stage in plan(graph, "cuda", 2, 2).stages if stage.stage.spatial]
+        assert any(reason in found for found in reasons), (reason, reasons)
+    graph = lower(start.graph())
+    assert not any(stage.fused for stage in plan(graph, "cpu", 2, 2).stages)
+    assert not any(stage.fused for stage in plan(graph, "cuda", 2, 2, "xla").stages)
+
+
+def test_every_elementary_nonlinearity_is_tried() -> None:
+    """Protects this list: what says that it is elementary is among the networks here, or of the family of one."""
+    families = {type(layer.op).__mro__[1] for layer in ELEMENTARY.values()}  # type: ignore[attr-defined]
+    families |= {type(layer.op) for layer in ELEMENTARY.values()}  # type: ignore[attr-defined]
+    classes = [x for x in vars(ops).values() if isinstance(x, type) and issubclass(x, Activation) and x.elementary]
+    assert len(classes) >= 10
+    for class_ in classes:
+        assert any(issubclass(class_, family) or issubclass(family, class_) for family in families), class_
+
+
+def test_roots_of_zero() -> None:
+    """Protects variances of zero: the root by its reciprocal is zero there, and exact elsewhere to rounding."""
+    x = np.array([0.0, 1e-38, 1e-6, 1.0, 9.0], np.float32)
+    assert_close(root(x), np.sqrt(x.astype(np.float64)), "float32", scale=1e-30)
+
+
+def test_the_text_of_a_kernel() -> None:
+    """Protects the printed plan: sweeps, planes, what is handed from block to block, what is loaded and written."""
+    layer = nn.serial(nn.conv(4, 3, w_std=1.4), nn.relu())
+    graph = lower((nn.input(8, 8, 3) >> nn.repeat(5, layer) >> nn.avg_pool(2) >> layer >> nn.flatten()).graph())
+    lines = text.show(verify(plan(graph, "cuda", 4, 4))).splitlines()
+    stripped = [line.strip() for line in lines]
+    assert any(
+        line.startswith("stage 1 in one kernel: 4 entries of a row of lanes, all positions") for line in stripped
+    )
+    assert "repeat 4 times, handing on %relu3.k, %relu3.t {" in stripped
+    assert any(re.fullmatch(r"passing +%conv3.k = window\(%relu2.k\)", line) for line in stripped)
+    assert any(re.fullmatch(r"plane 0.\d\|0.\d +%relu3.k = dual\(.*\)", line) for line in stripped)
+    assert "load %avg_pool1.k, %avg_pool1.t" in stripped
+    assert any(line.startswith("} writes %flatten1.k, %flatten1.t") for line in stripped)
+    assert any("as its lanes are not apart" in line for line in stripped)
+
+
+def test_planes_that_are_missing_are_found() -> None:
+    """Protects the verifier: a value that a filter reads is in fast memory."""
+    graph = lower((nn.input(8, 8, 3) >> nn.conv(4, 3) >> nn.relu() >> nn.conv(4, 3) >> nn.relu()).graph())
+    planned = verify(plan(graph, "cuda", 4, 4))
+    (stage,) = [x for x in planned.stages if x.fused]
+    assert stage.fused is not None
+    empty = replace(stage.fused, memory=replace(stage.fused.memory, places={}))
+    with pytest.raises(VerifyError, match="is in no plane"):
+        verify(replace(planned, stages=(replace(stage, fused=empty),)))
+
+
+def test_values_in_turn_are_never_overwritten() -> None:
+    """Protects the sharing of planes: no two values that are needed at the same time are in one, however long blocks
+    are; one plane is enough for what is read at the same positions before it is written."""
+    block = nn.serial(nn.relu(), nn.conv(4, 3), nn.relu(), nn.conv(4, 3))
+    network = nn.input(8, 8, 3) >> nn.conv(4, 3) >> nn.repeat(4, nn.sum(block, nn.identity())) >> nn.relu()
+    (stage,) = [x for x in plan(lower(network.graph()), "cuda", 4, 4).stages if x.fused]
+    assert stage.fused is not None
+    places = stage.fused.memory.places
+    (run,) = [part.run for part in stage.fused.parts if isinstance(part, Repeated)]
+    carried = [run.block[i].name for i in run.carried]
+    assert all(len(places[name, (1, 1)].slots) == 1 for name in carried)
+    inside = {name for (name, _) in places if name in {node.name for node in run.block}}
+    used = [(places[name, (1, 1)].pool, places[name, (1, 1)].slots) for name in inside]
+    assert len(set(used)) == len(used)
+
+
+class _Wrong(Computations):
+    """Kernels that give twice of what they should."""
+
+    def _values(self, between: Any, series_alone: bool, path: Any, *given: Any) -> Any:
+        found = super()._values(between, series_alone, path, *given)
+        return found if path == "xla" else {name: 2 * x for name, x in found.items()}
+
+
+def test_kernels_are_compared_with_xla_at_their_first_use() -> None:
+    """Protects against silent wrong numbers: kernels that differ, or that cannot be compiled, are left with a warning,
+    or are an error where they were asked for."""
+    network = nn.input(4, 8, 3) >> nn.conv(4, 3) >> nn.relu() >> nn.conv(4, 3) >> nn.relu() >> nn.flatten()
+    graphs = build(network, target="tpu").graphs
+    x1, x2 = (inputs(network, n, n).astype(np.float32) for n in (3, 2))
+    expected = reference(network.graph(), "cross", x1, x2)["ntk"]
+    right = Computations(graphs, "tpu", "f32", interpret=True)
+    assert_close(right.run("cross", False, x1, x2)["ntk"], expected, "float32")
+    assert len(right.executables) == 2
+    right.run("cross", False, x1, x2)
+    assert len(right.executables) == 2
+    wrong = _Wrong(graphs, "tpu", "f32", interpret=True)
+    with pytest.warns(UserWarning, match=r"kernels of whole stages give .* that differs by"):
+        found = wrong.run("cross", False, x1, x2)
+    assert_close(found["ntk"], expected, "float32")
+    assert_close(wrong.run("cross", False, x1, x2)["ntk"], expected, "float32")
+    with pytest.raises(SelfTestError, match="differs by"):
+        _Wrong(graphs, "tpu", "f32", "pallas", interpret=True).run("cross", False, x1, x2)
+
+
+class _Uncompiled(Computations):
+    def _values(self, between: Any, series_alone: bool, path: Any, *given: Any) -> Any:
+        if path != "xla":
+            raise NotImplementedError("no such primitive")
+        return super()._values(between, series_alone, path, *given)
+
+
+def test_kernels_that_cannot_be_compiled() -> None:
+    """Protects devices whose compiler of kernels lacks something: XLA computes the stages, and a warning says so."""
+    network = nn.input(4, 8, 3) >> nn.conv(4, 3) >> nn.relu() >> nn.flatten()
+    graphs = build(network, target="cuda").graphs
+    x = inputs(network, 2).astype(np.float32)
+    with pytest.warns(UserWarning, match="cannot be compiled here: no such primitive; XLA computes all stages"):
+        found = _Uncompiled(graphs, "cuda", "f32", interpret=True).run("self", False, x)
+    assert_close(found["ntk"], reference(network.graph(), "self", x)["ntk"], "float32")
+    with pytest.raises(UnsupportedError, match="no such primitive"):
+        _Uncompiled(graphs, "cuda", "f32", "pallas", interpret=True).run("self", False, x)
