@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-jax test-jax-extremes lint format bench clean
+.PHONY: setup demo test test-slow test-jax test-jax-extremes lint format bench accelerators clean
 
 setup: $(READY)
 
@@ -46,9 +46,22 @@ PEER = .venv-peer/bin/python
 bench: $(READY) $(PEER)
 	NTC_PEER=$(PEER) $(BIN)/python -m benchmarks
 
+# The compilers for GPUs and TPUs, which need no such device, in an environment of their own: what programs for these
+# would do, and whether that is within bounds.
+ACCELERATORS = .venv-accelerators/bin/python
+
+accelerators: $(ACCELERATORS) $(PEER)
+	NTC_PEER=$(PEER) $(ACCELERATORS) -m benchmarks accelerators
+	$(ACCELERATORS) -m pytest -m accelerators tests/test_accelerators.py
+
+$(ACCELERATORS): requirements.txt benchmarks/accelerators.txt
+	$(PYTHON) -m venv .venv-accelerators
+	$(ACCELERATORS) -m pip install --quiet --requirement requirements.txt --requirement benchmarks/accelerators.txt
+	$(ACCELERATORS) -m pip install --quiet --no-deps --no-build-isolation --editable .
+
 .venv-peer/bin/python:
 	$(PYTHON) -m venv .venv-peer
 	.venv-peer/bin/pip install --quiet --requirement benchmarks/peer.txt
 
 clean:
-	rm -rf $(VENV) .venv-peer .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-accelerators .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks import (
+    accelerators,
     accuracy,
     chunk_size,
     conv_lowering,
     dense,
+    device,
     devices,
     duals,
     finite,
@@ -30,8 +32,10 @@ from benchmarks.cases import CASES
 from benchmarks.measure import environment
 
 BENCHMARKS: dict[str, Callable[[bool], str]] = {
+    "accelerators": accelerators.main,
     "accuracy": accuracy.main,
     "dense": dense.main,
+    "device": device.main,
     "devices": devices.main,
     "duals": duals.main,
     "finite": finite.main,
@@ -46,6 +50,9 @@ BENCHMARKS: dict[str, Callable[[bool], str]] = {
     **{f"peer:{name}": partial(peer.main, names=[name]) for name in CASES},
 }
 
+ELSEWHERE = ("accelerators", "device")
+"""Benchmarks that need compilers for accelerators, or one of them."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables of the benchmarks named on the command line, or of all."""
@@ -55,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("name", nargs="*", help=f"one of {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes, without the peer; nothing is written")
     options = parser.parse_args(arguments)
-    names = options.name or [name for name in BENCHMARKS if ":" not in name]
+    names = options.name or [name for name in BENCHMARKS if ":" not in name and name not in ELSEWHERE]
     if unknown := [name for name in names if name not in BENCHMARKS]:
         parser.error(f"unknown benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
     print(environment())

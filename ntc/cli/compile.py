@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,9 @@ from ntc.ir.printer import show
 from ntc.ir.types import Between
 from ntc.plan import plan, text
 from ntc.plan.explain import EXAMPLES
+
+if TYPE_CHECKING:
+    from ntc.backends.jax.program import Program
 
 Emit = Literal["tensor-ir", "kernel-ir", "plan", "stablehlo", "artifact"]
 
@@ -40,21 +43,30 @@ def compile_command(
     dtype: options.DTypeOption = "float32",
     conv_lowering: options.ConvLoweringOption = "auto",
     form: options.FormOption = "auto",
-    n: Annotated[int, typer.Option("--n", min=1, help="For plan: numbers of examples on each side.")] = EXAMPLES,
+    n: Annotated[
+        int, typer.Option("--n", min=1, help="For plan and --check: numbers of examples on each side.")
+    ] = EXAMPLES,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compile for a device of the target, which need not be here.")
+    ] = False,
+    kernel_path: options.KernelPathOption = "auto",
     dump_ir_after: options.DumpAfter = None,
     verify: options.Verify = False,
     time_passes: options.TimePasses = False,
     as_json: options.Json = False,
 ) -> None:
     """Compile a model for a platform, which need not be the one it is compiled on."""
-    if emit == "artifact" and output in (None, Path("-")):
+    if emit == "artifact" and not check and output in (None, Path("-")):
         raise ParameterError("an artifact is a binary file", hint="say where to write it: -o model.ntc")
     seen = options.observer(dump_ir_after, verify)
     network = options.open_network(model_file, model, param)
     if emit == "tensor-ir":
         _write(output, show(network))
         return
-    program = build(network, target, options.chosen(kernel), dtype, seen, conv_lowering, form)
+    program = build(network, target, options.chosen(kernel), dtype, seen, conv_lowering, form, kernel_path=kernel_path)
+    if check:
+        _check(program, n, as_json)
+        return
     if emit == "artifact":
         assert output is not None
         with reporting() as report:
@@ -64,13 +76,39 @@ def compile_command(
     elif emit == "kernel-ir":
         _write(output, show(program.graphs[between]))
     elif emit == "plan":
-        _write(output, text.show(plan(program.graphs[between], target, n, n)))
+        _write(output, text.show(plan(program.graphs[between], target, n, n, kernel_path)))
     else:
         from ntc.backends.jax.run.export import stablehlo
 
         _write(output, stablehlo(program, between))
     if time_passes:
         options.print_times(seen)
+
+
+def _check(program: Program, n: int, as_json: bool) -> None:
+    """Compiles k(x1, x2) for a device that need not be here, and says what came out."""
+    import jax
+
+    from ntc.backends.jax.run.compile_only import compile_only
+
+    jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]  # the plug-in for a GPU is not asked for one that is here
+    found = compile_only(program, n, n)
+    kernels = sum(
+        x.fused is not None for x in plan(program.graphs["cross"], program.target, n, n, program.kernel_path).stages
+    )
+    summary = {
+        "device": found.device,
+        "examples": n,
+        "seconds": found.seconds,
+        "temporary_bytes": found.temporary,
+        "code_bytes": found.code,
+        "kernels": kernels,
+    }
+    code = f", {found.code / 1e6:.3g} MB of code" if found.code else ""
+    stages = f"{kernels} {'stage' if kernels == 1 else 'stages'} as kernels of their own"
+    memory = f"{found.temporary / 1e6:.3g} MB beside arguments and results{code}"
+    text = f"compiles for {found.device}, {n} x {n} examples: {found.seconds:.2g} s, {memory}, {stages}"
+    print(json.dumps(summary) if as_json else text)
 
 
 def _write(output: Path | None, text: str) -> None:

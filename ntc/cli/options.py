@@ -22,6 +22,7 @@ from ntc.ir.graph import Graph
 from ntc.ir.printer import show
 from ntc.ir.types import Kernel, Target
 from ntc.passes.pipeline import PASSES, Observer, check_level
+from ntc.plan import KernelPath
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
@@ -57,6 +58,12 @@ SelfTest = Annotated[
 Profile = Annotated[Path | None, typer.Option("--profile", help="Directory for a JAX profiler trace.")]
 ConvLoweringOption = Annotated[
     Literal["auto", "separable", "direct", "matrix"], typer.Option("--conv-lowering", help="How to sum convolutions.")
+]
+KernelPathOption = Annotated[
+    KernelPath,
+    typer.Option(
+        "--kernel-path", help="Stages as kernels of their own on cuda and tpu, or all by XLA; auto where it works."
+    ),
 ]
 FormOption = Annotated[
     Literal["auto", "covariance", "distance"],

@@ -256,6 +256,12 @@ class Program(Portable):
         changed._tested = wanted
         return changed
 
+    def with_kernel_path(self, path: KernelPath) -> Program:
+        """The same program, whose stages may be kernels of their own or not; see `ntc.build`."""
+        changed = copy(self)
+        changed._computations = replace(self._computations, path=path)
+        return changed
+
     def init(self, key: jax.Array, hyper: Mapping[str, Any] | None = None) -> finite.Params:
         """Random parameters of the same network at finite width, as wide as its layers say.
 
