@@ -72,7 +72,7 @@ def test_loops_slices_and_copies_are_counted() -> None:
 @pytest.mark.skipif(util.find_spec("libtpu") is not None, reason="the compiler is here")
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     """Protects the first try: the command says what to install, without a traceback."""
-    (tmp_path / "m.nt").write_text("input(8, 8, 3) |> conv(4, 3) |> relu |> flatten |> dense(1)")
+    (tmp_path / "m.nt").write_text("model m = input(8, 8, 3) |> conv(4, 3) |> relu |> flatten |> dense(1)")
     failed = run(tmp_path, "compile m.nt --target tpu --check", 1)
     assert "the compiler for TPU v5e cannot be loaded" in failed.stderr
     assert "neural-tangent-compiler[tpu-compiler]" in failed.stderr

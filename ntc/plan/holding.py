@@ -15,7 +15,11 @@ its only reader is, whose derivative then recomputes it."""
 
 
 def holdings(
-    items: Iterable[Item], readers: Mapping[str, Sequence[Node]], kept: Collection[str], defers: bool
+    items: Iterable[Item],
+    readers: Mapping[str, Sequence[Node]],
+    kept: Collection[str],
+    defers: bool,
+    pools_together: bool = False,
 ) -> dict[str, Holding]:
     """Of the values of a stage, and of one block of every run.
 
@@ -24,19 +28,24 @@ def holdings(
       readers: the nodes that read a value.
       kept: values that outlive the stage.
       defers: whether values may be deferred.
+      pools_together: whether a pooling that another one reads is part of that one.
     """
     found: dict[str, Holding] = {}
     for item in items:
         if isinstance(item, Run):
             carried = {item.block[i].name for i in item.carried}
-            found |= {node.name: _holding(node, readers, carried, defers) for node in item.block}
+            found |= {node.name: _holding(node, readers, carried, defers, pools_together) for node in item.block}
         else:
-            found[item.name] = _holding(item, readers, kept, defers)
+            found[item.name] = _holding(item, readers, kept, defers, pools_together)
     return found
 
 
-def _holding(node: Node, readers: Mapping[str, Sequence[Node]], kept: Collection[str], defers: bool) -> Holding:
+def _holding(
+    node: Node, readers: Mapping[str, Sequence[Node]], kept: Collection[str], defers: bool, pools_together: bool
+) -> Holding:
     reading = readers.get(node.name, ())
+    if pools_together and kernel_op(node).lanes == "pooled" and [kernel_op(x).lanes for x in reading] == ["pooled"]:
+        return "inlined"
     if _is_stored(node, reading):
         return "stored"
     return "deferred" if defers and len(reading) == 1 and node.name not in kept else "inlined"

@@ -90,7 +90,7 @@ def stages_of(graph: Graph, cut: bool = False) -> tuple[Stage, ...]:
     for node in nodes:
         members.setdefault(keys[node.name], []).append(node)
     readers = readers_of(graph.nodes)
-    return tuple(_stage(graph, members[key], readers) for key in sorted(members, key=lambda key: key[0]))
+    return tuple(_stage(graph, members[key], readers, cut) for key in sorted(members, key=lambda key: key[0]))
 
 
 def is_cross(node: Node) -> bool:
@@ -147,7 +147,7 @@ def _pools_rows(graph: Graph, node: Node) -> bool:
     return still and bool(others) and all(map(keeps_lanes, axes_of(below)[:-1], axes_of(type_)[:-1]))
 
 
-def _stage(graph: Graph, nodes: list[Node], readers: Mapping[str, Sequence[Node]]) -> Stage:
+def _stage(graph: Graph, nodes: list[Node], readers: Mapping[str, Sequence[Node]], cut: bool) -> Stage:
     parallel = is_parallel(graph, nodes[0])
     ordered = sorted(nodes, key=is_readout)
     inner = [node for node in ordered if not (parallel and is_readout(node))]
@@ -158,7 +158,7 @@ def _stage(graph: Graph, nodes: list[Node], readers: Mapping[str, Sequence[Node]
     lanes, rows = max(type_.lanes for type_ in types), types[0].lanes // types[0].row_lanes
     kept = (*stored, *(node.name for node in ordered[len(inner) :]))
     items = tuple(roll(ordered, graph.types, kept))
-    held = holdings(items, readers, kept, defers=True)
+    held = holdings(items, readers, kept, defers=True, pools_together=cut)
     return Stage(tuple(ordered), lanes, rows, parallel, by_row, stored, items, held)
 
 
