@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import ntc.calibrate
-from benchmarks.__main__ import BENCHMARKS
+from benchmarks.__main__ import BENCHMARKS, ELSEWHERE
 from tests import command_line, shown
 from tests.shown import ROOT
 from tests.test_docs import LANGUAGE, indented
@@ -26,6 +26,9 @@ SKIPPED = {
     "make lint": ".ci/run runs it",
     "make test-jax": "makes environments of other releases; .ci/run runs its extremes",
     "make bench": "measures Neural Tangents, which needs an environment of its own; its benchmarks run here without",
+    "make accelerators": "compiles for GPUs and TPUs, which needs an environment of its own",
+    "ntc compile examples/wrn.nt --target cuda --check --n 4": "needs a compiler for GPUs; `make accelerators` has one",
+    'pip install "neural-tangent-compiler[cuda-compiler]"': "installs",
     "NTC_UPDATE_GOLDEN=1 make test": "rewrites what tests expect",
     "pip install .": "installs; tools/jax_versions.py does so, and runs README's Python",
     'pip install ".[demo,sklearn,dynamics]"': "installs; tools/jax_versions.py does so with other extras",
@@ -133,7 +136,9 @@ def test_programs_answer_help(command: str, capsys: pytest.CaptureFixture[str]) 
 
 @again
 @pytest.mark.usefixtures("unwritten")
-@pytest.mark.parametrize("name", [name for name in BENCHMARKS if not name.startswith("peer:")])
+@pytest.mark.parametrize(
+    "name", [name for name in BENCHMARKS if not name.startswith("peer:") and name not in ELSEWHERE]
+)
 def test_benchmarks_run(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Protects every benchmark: it runs at a quick size, without the peer, and prints a table."""
     shown.run_python(f"python -m benchmarks {name} --quick")

@@ -583,15 +583,9 @@ MUTATIONS = (
         "kernels: a plane is taken in the sweep that still reads it",
     ),
     Mutation(
-        "ntc/plan/planes.py",
-        "ends = [end for begin, end in self.loops if life.first <= begin < read.step < end]",
-        "ends = [0 for _ in ()]",
-        "kernels: what is read in repeated blocks is held for the first of them only",
-    ),
-    Mutation(
         "ntc/plan/sweeps.py",
-        "max(below, default=0) + bool(below and kernel_op(node).filters)",
-        "max(below, default=0)",
+        "level[x.name] - kernel_op(x).filters for x",
+        "level[x.name] for x",
         "kernels: a filter in the sweep of what it reads",
     ),
     Mutation(
