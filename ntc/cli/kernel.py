@@ -48,7 +48,8 @@ def kernel_command(
     program = options.open_program(
         model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust, devices=devices
     )
-    program = program.with_kernel_path(kernel_path).with_hyper(options.hyper_values(hyper))
+    program = program.with_kernel_path(kernel_path)
+    program = program.with_hyper(options.hyper_values(hyper))
     first = options.read_examples(x1, program.inputs)
     second = None if x2 is None else options.read_examples(x2, program.inputs)
     announce(program, first, second)

@@ -123,6 +123,7 @@ def open_program(
     kernels: tuple[Kernel, ...] | None,
     trust: bool,
     devices: int | None = None,
+    kernel_path: KernelPath = "auto",
 ) -> Program:
     """The program of a model file, compiled now, or of an artifact, compiled before. Raises ParameterError if the
     artifact is for another target or type, or lacks a kernel."""
@@ -130,8 +131,9 @@ def open_program(
     if not _is_archive(path, model, params):
         graph = load_graph(path, model, parameters(params))
         _provide(target or "cpu", devices)
-        return build(graph, target or "cpu", kernels or ("nngp", "ntk"), dtype or "float32", devices=devices or 1)
-    program = load(path, trust, devices)
+        program = build(graph, target or "cpu", kernels or ("nngp", "ntk"), dtype or "float32", devices=devices or 1)
+        return program.with_kernel_path(kernel_path)
+    program = load(path, trust, devices).with_kernel_path(kernel_path)
     _provide(program.target, program.devices)
     has = {"--target": program.target, "--dtype": "float32" if program.dtype == "f32" else "float64"}
     for option, wanted in (("--target", target), ("--dtype", dtype)):

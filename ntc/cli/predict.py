@@ -44,7 +44,6 @@ def predict(
     target: options.RunTarget = None,
     dtype: options.RunDType = None,
     trust: options.Trust = False,
-    kernel_path: options.KernelPathOption = "auto",
     as_json: options.Json = False,
     self_test: options.SelfTest = True,
     profile: options.Profile = None,
@@ -58,11 +57,7 @@ def predict(
     at_times = None if times is None else read_times(times)
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
-    program = (
-        program.with_kernel_path(kernel_path)
-        .with_hyper(options.hyper_values(hyper))
-        .with_self_test(None if self_test else False)
-    )
+    program = program.with_hyper(options.hyper_values(hyper)).with_self_test(None if self_test else False)
     data = _read(train, test)
     if curve_file and (at_times is None or data.y_test is None):
         raise InputError("--plot-curve needs --times, and y in the test set")
