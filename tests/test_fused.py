@@ -24,7 +24,7 @@ from ntc.frontend.layers import Network
 from ntc.ir import ops
 from ntc.ir.op import Activation, Array
 from ntc.ir.types import Between, Target
-from ntc.plan import plan, text
+from ntc.plan import Run, plan, text
 from ntc.plan.sweeps import Repeated
 from ntc.plan.verify import verify
 from tests.assertions import assert_close
@@ -145,6 +145,26 @@ def test_masked_inputs(target: Target) -> None:
     assert_close(found["ntk"], expected["ntk"], "float32")
 
 
+@pytest.mark.parametrize("target", ["cuda", "tpu"])
+def test_numbers_that_are_known_when_it_runs(target: Target) -> None:
+    """Protects hyperparameters, and numbers in which repeated blocks differ: each is read where it belongs."""
+    scales = [0.8, 1.1, 1.4, 1.7]
+    network = nn.input(4, 8, 3) >> nn.conv(4, 3, w_std=nn.hyper(1.3, "first"), b_std=nn.hyper(0.1, "bias"))
+    for scale in scales:
+        network = network >> nn.leaky_relu(nn.hyper(0.2, "slope")) >> nn.conv(4, 3, w_std=scale)
+    network = network >> nn.relu() >> nn.global_avg_pool()
+    graph = build(network, target=target).graphs["cross"]
+    (stage,) = [x for x in plan(graph, target, 3, 2).stages if x.fused]
+    assert any(item.numbers for item in stage.stage.items if isinstance(item, Run))
+    x1, x2 = inputs(network, 3), inputs(network, 2, 1)
+    given = {"first": 0.9, "bias": 0.5, "slope": -0.3}
+    scalars = {name: np.float32(value) for name, value in given.items()}
+    changed = network.graph().with_hypers(given)
+    for hyper, expected in ((None, network.graph()), (scalars, changed)):
+        found = run(network, target, "cross", x1, x2, hyper=hyper)
+        assert_close(found["ntk"], reference(expected, "cross", x1, x2)["ntk"], "float32")
+
+
 def test_what_is_left_to_xla() -> None:
     """Protects the reasons: whatever a kernel lacks is found out when it is planned, and said."""
     conv = nn.conv(4, 3)
@@ -155,7 +175,6 @@ def test_what_is_left_to_xla() -> None:
         "%conv1.k wraps around": nn.input(8, 8, 3) >> nn.conv(4, 3, padding="circular") >> nn.relu(),
         "more than 2 axes": nn.input(4, 4, 4, 3) >> conv >> nn.relu() >> conv,
         "%x.k is a product of matrices": nn.input(8, 8, 40) >> conv >> nn.relu(),
-        "known only when it runs": start >> nn.relu() >> nn.conv(4, 3, w_std=nn.hyper(1.0)),
         "no strip of": nn.input(8, 67, 3) >> conv >> nn.relu(),
         "its values take": nn.input(256, 256, 3) >> conv >> nn.relu() >> conv,
     }

@@ -54,7 +54,7 @@ WITHIN_BACKEND: dict[str, set[str]] = {
     "emit": {"emit", "integrals", "inputs", "hyper"},
     "finite": {"finite", "functions", "inputs", "hyper", "concrete"},
     "formulas": {"formulas", "expressions"},
-    "pallas": {"pallas", "emit", "inputs"},
+    "pallas": {"pallas", "emit", "inputs", "hyper"},
     "run": {"run", "emit", "pallas", "inputs", "precision", "program"},
 }
 """Rooms of `ntc.backends.jax`: what is run traces what is emitted, which calls integrals."""

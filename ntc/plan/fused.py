@@ -7,19 +7,16 @@ what later sweeps read, lies in planes in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from ntc.ir.graph import Graph, Node, kernel_op
-from ntc.ir.hyper import hypers_of
 from ntc.ir.kernel.inputs import FEW_CHANNELS
 from ntc.ir.op import covariance
 from ntc.ir.platform import PLATFORMS, FastMemory
 from ntc.ir.types import Spatial, Target
 from ntc.plan.planes import Memory, memory_of
-from ntc.plan.rolling import Run
 from ntc.plan.stages import Stage, is_cross
 from ntc.plan.sweeps import Part, Repeated, Sweep, parts_of
 
@@ -97,13 +94,7 @@ def _problem(graph: Graph, stage: Stage) -> str | None:
         return f"it has more than {MOST_AXES} axes"
     if any(covariance(node.type).dtype != "f32" for node in nodes):
         return "it is in float64"
-    if any(any(hypers_of(node.op)) for node in nodes) or any(_numbers(stage)):
-        return "it has numbers that are known only when it runs, or that differ from block to block"
     return next((reason for node in nodes if (reason := _refused(graph, node))), None)
-
-
-def _numbers(stage: Stage) -> Iterable[bool]:
-    return (bool(item.numbers) for item in stage.items if isinstance(item, Run))
 
 
 def _refused(graph: Graph, node: Node) -> str | None:

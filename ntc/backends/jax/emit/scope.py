@@ -253,7 +253,7 @@ class Scope:
         carry, stacked = jax.lax.scan(
             jax.checkpoint(step, prevent_cse=False),
             self._before(run),
-            (roots, self._numbers(run)),
+            (roots, self.numbers(run)),
             length=len(run.blocks),
             unroll=unrolled(run, self.context.boundary.target),
         )
@@ -261,7 +261,7 @@ class Scope:
             self.values[last[position].name] = self._block(last[position], array)
         return stacked
 
-    def _numbers(self, run: Run) -> dict[str, jax.Array]:
+    def numbers(self, run: Run) -> dict[str, jax.Array]:
         """The numbers in which blocks differ, (blocks,)."""
         hyper = self.context.hyper
         found = {name: [number_of(value, hyper) for value in values] for name, values in run.numbers.items()}

@@ -180,6 +180,10 @@ class Chip(ABC):
         """Integers or masks, (lane rows, ...), read one at a time for the row of lanes at hand."""
 
     @abstractmethod
+    def scalars(self, x: jax.Array) -> Operand:
+        """Numbers (count,), read one at a time at their index."""
+
+    @abstractmethod
     def over_first_axis(self, x: jax.Array, spatial: Spatial) -> Operand:
         """A mask (lead, lane rows, positions of the first axis), the same for all other positions and entries; read at
         (lead index, strip)."""

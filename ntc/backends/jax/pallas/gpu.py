@@ -94,6 +94,9 @@ class Gpu(Chip):
     def numbers(self, x: jax.Array) -> Operand:
         return Operand(x, None, lambda ref, at, *where: ref[(at.lane_row, *where)])
 
+    def scalars(self, x: jax.Array) -> Operand:
+        return Operand(x, None, lambda ref, at, index: ref[index])
+
     def over_first_axis(self, x: jax.Array, spatial: Spatial) -> Operand:
         strip = self.fused.strip(spatial)
         if strip == 1:

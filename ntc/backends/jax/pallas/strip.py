@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add, mul
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ from ntc.backends.jax.emit.context import Brought, Context
 from ntc.backends.jax.emit.distances import with_bias
 from ntc.backends.jax.emit.lane_array import Block, Lanes, layout_of
 from ntc.backends.jax.emit.rows import EMITTERS, scale_shift
+from ntc.backends.jax.hyper import bound
 from ntc.backends.jax.pallas.filters import FilterSums, Rows
 from ntc.ir.graph import Node, kernel_op
+from ntc.ir.hyper import hypers_of
 from ntc.ir.op import covariance
 from ntc.ir.types import CovarianceType
 from ntc.plan.sweeps import Sweep
@@ -85,7 +87,8 @@ class StripValues:
 
     def compute(self, node: Node) -> None:
         """Computes a value, and puts it wherever it is read later."""
-        op, body = kernel_op(node), self._body
+        node, body = self._bound(node), self._body
+        op = kernel_op(node)
         with jax.named_scope(f"ntc.{node.name}"):
             if op.reading is not None:
                 value = self._gram(node)
@@ -99,6 +102,16 @@ class StripValues:
                 body.put(key, self._block, self._start, value, (0,) * len(key[1]))
         if node.name in body.results:
             body.results[node.name].write(body.refs["result", node.name], body.at, value, self._start, self._count)
+
+    def _bound(self, node: Node) -> Node:
+        """The node with numbers in the place of hyperparameters, those of the block at hand."""
+        tables = self._body.tables
+        places = {x.name: tables.numbered.get((node.name, x.name), ("hyper", x.name)) for x in hypers_of(node.op)}
+        if not places:
+            return node
+        numbered = tables.numbered.values()
+        values = {name: self._once(key, self._block if key in numbered else 0) for name, key in places.items()}
+        return replace(node, op=bound(node.op, values))
 
     def weighted(self, node: Node) -> jax.Array:
         """What a readout sums: entries inside the image, or those with p' = p."""

@@ -13,14 +13,16 @@ from ntc.backends.jax.emit.lane_array import Block, Lanes, layout_of
 from ntc.backends.jax.emit.marginal_terms import Keys, root_keys
 from ntc.backends.jax.emit.scope import Scope, is_cross_integral
 from ntc.backends.jax.emit.windows import Masks
+from ntc.backends.jax.hyper import number_of
 from ntc.backends.jax.inputs import read
 from ntc.backends.jax.pallas.chip import Chip, Operand
 from ntc.ir.graph import Graph, Node, kernel_op
+from ntc.ir.hyper import hypers_of
 from ntc.ir.lanes import axes_of, residue_table
 from ntc.ir.op import covariance
 from ntc.ir.sliding import Sliding
 from ntc.ir.types import CovarianceType
-from ntc.plan import Fused, Run, Stage, is_cross
+from ntc.plan import Fused, Item, Run, Stage, is_cross
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Tables:
       operands: by kind and what they depend on.
       integrals: by integral, what it takes of the marginals: for one node, or for the same node of all blocks of a run.
       masked: by filter and axis, the taps that need masks.
+      numbered: by node of a run and hyperparameter, the operand that has its number in every block.
     """
 
     graph: Graph
@@ -43,9 +46,12 @@ class Tables:
     operands: dict[Hashable, Operand] = field(default_factory=dict)
     integrals: dict[str, tuple[Keys, Keys]] = field(default_factory=dict)
     masked: dict[Hashable, tuple[int, ...]] = field(default_factory=dict)
+    numbered: dict[tuple[str, str], Hashable] = field(default_factory=dict)
 
     def fill(self, fused: Fused) -> None:
         """Makes all operands."""
+        for item in self.stage.items:
+            self._scalars(item)
         for nodes in _alike(self.stage):
             self._of_node(nodes)
         for name in self.stage.outside:
@@ -53,6 +59,18 @@ class Tables:
                 self._value(name, (1,) * len(self.graph.covariance_of(name).spatial))
         for name, strides in fused.memory.loaded:
             self._value(name, strides)
+
+    def _scalars(self, item: Item) -> None:
+        """Hyperparameters, and numbers in which blocks differ."""
+        numbers = self.scope.numbers(item) if isinstance(item, Run) else {}
+        for node in item.block if isinstance(item, Run) else (item,):
+            for hyper in hypers_of(node.op):
+                key: Hashable = "hyper", hyper.name
+                value = jnp.asarray(number_of(hyper, self.scope.context.hyper), jnp.float32)[None]
+                if hyper.name in numbers:
+                    key, value = ("number", node.name, hyper.name), numbers[hyper.name]
+                    self.numbered[node.name, hyper.name] = key
+                self._add(key, self.chip.scalars, value)
 
     def _of_node(self, nodes: tuple[Node, ...]) -> None:
         node, op = nodes[-1], kernel_op(nodes[-1])

@@ -87,6 +87,9 @@ class Tpu(Chip):
     def numbers(self, x: jax.Array) -> Operand:
         return Operand(x, pl.BlockSpec(memory_space=pltpu.SMEM), lambda ref, at, *where: ref[(at.lane_row, *where)])
 
+    def scalars(self, x: jax.Array) -> Operand:
+        return Operand(x, pl.BlockSpec(memory_space=pltpu.SMEM), lambda ref, at, index: ref[index])
+
     def over_first_axis(self, x: jax.Array, spatial: Spatial) -> Operand:
         spec = pl.BlockSpec(memory_space=pltpu.SMEM)
         return Operand(x, spec, lambda ref, at, lead, number: ref[lead, at.lane_row, number])
