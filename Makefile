@@ -51,8 +51,8 @@ bench: $(READY) $(PEER)
 ACCELERATORS = .venv-accelerators/bin/python
 
 accelerators: $(ACCELERATORS) $(PEER)
-	NTC_PEER=$(PEER) $(ACCELERATORS) -m benchmarks accelerators
-	$(ACCELERATORS) -m pytest -m accelerators tests/test_accelerators.py
+	JAX_PLATFORMS=cpu NTC_PEER=$(PEER) $(ACCELERATORS) -m benchmarks accelerators
+	JAX_PLATFORMS=cpu XLA_FLAGS= NTC_PEER=$(PEER) $(ACCELERATORS) -m pytest -m accelerators tests/test_accelerators.py
 
 $(ACCELERATORS): requirements.txt benchmarks/accelerators.txt
 	$(PYTHON) -m venv .venv-accelerators

@@ -22,7 +22,12 @@ from benchmarks.accelerators import (
 )
 from benchmarks.cases import CASES
 from benchmarks.hlo_cost import cost_of
+from ntc import nn
+from ntc.backends.jax.run.compile_only import compile_only
+from ntc.compiler import build
+from ntc.ir.types import Target
 from tests.command_line import run
+from tests.test_fused import ELEMENTARY
 
 MODULE = """HloModule example, is_scheduled=true
 
@@ -106,3 +111,13 @@ def test_memory_and_code_on_a_tpu(name: str) -> None:
     assert own.temporary <= MOST_TEMPORARY
     assert own.code <= MOST_CODE
     assert own.seconds <= MOST_SECONDS
+
+
+@pytest.mark.accelerators
+@pytest.mark.parametrize("target", ["cuda", "tpu"])
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_elementary_nonlinearities_compile(name: str, target: Target) -> None:
+    """Protects the primitives that integrals use: the compilers of kernels have them, or have others in their place."""
+    network = nn.input(16, 16, 3) >> nn.conv(4, 3, w_std=nn.hyper(1.0)) >> ELEMENTARY[name] >> nn.conv(4, 3)
+    program = build(network >> nn.relu() >> nn.global_avg_pool(), target=target, kernel_path="pallas")
+    assert "ntc_stage" in compile_only(program, 4, 4).text

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ntc import nn
 from ntc.backends.jax.emit.stages import emit
 from ntc.backends.jax.pallas.kernel import run_fused
-from ntc.backends.jax.pallas.primitives import root
+from ntc.backends.jax.pallas.primitives import power, root
 from ntc.backends.jax.run.computations import Computations
 from ntc.compiler import build, lower
 from ntc.errors import SelfTestError, ShapeError, UnsupportedError, VerifyError
@@ -201,6 +201,12 @@ def test_roots_of_zero() -> None:
     """Protects variances of zero: the root by its reciprocal is zero there, and exact elsewhere to rounding."""
     x = np.array([0.0, 1e-38, 1e-6, 1.0, 9.0], np.float32)
     assert_close(root(x), np.sqrt(x.astype(np.float64)), "float32", scale=1e-30)
+
+
+@given(st.floats(0.25, 4), st.integers(-5, 5))
+def test_powers_by_products(x: float, exponent: int) -> None:
+    """Protects integer powers, of which the compiler for GPUs has the square alone."""
+    assert_close(power(np.float32(x), y=exponent), np.float64(np.float32(x)) ** exponent, "float32")
 
 
 def test_the_text_of_a_kernel() -> None:

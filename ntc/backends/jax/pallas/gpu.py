@@ -12,11 +12,11 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from ntc.backends.jax.pallas.chip import At, Chip, Operand, Result, apart, float32
-from ntc.backends.jax.pallas.primitives import rewritten, root
+from ntc.backends.jax.pallas.primitives import power, rewritten, root
 from ntc.errors import UnsupportedError
 from ntc.ir.types import Spatial
 
-_RULES = {"sqrt": root}
+_RULES = {"sqrt": root, "integer_pow": power}
 
 
 class Gpu(Chip):

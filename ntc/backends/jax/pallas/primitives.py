@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 Rule = Callable[..., jax.Array]
-"""Of the operands of a primitive."""
+"""Of the operands and parameters of a primitive."""
 
 _INLINED = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint")
 """Primitives that are a function of their own."""
@@ -42,7 +42,7 @@ def _evaluate(jaxpr: Any, constants: Sequence[Any], arrays: Sequence[Any], rules
 def _step(equation: Any, operands: list[Any], rules: Mapping[str, Rule]) -> Sequence[Any]:
     name = equation.primitive.name
     if name in rules:
-        return [rules[name](*operands)]
+        return [rules[name](*operands, **equation.params)]
     if name in _INLINED:
         inner = next(equation.params[key] for key in ("call_jaxpr", "jaxpr") if key in equation.params)
         return (
@@ -54,7 +54,15 @@ def _step(equation: Any, operands: list[Any], rules: Mapping[str, Rule]) -> Sequ
     return found if equation.primitive.multiple_results else [found]
 
 
-def root(x: jax.Array) -> jax.Array:
+def root(x: jax.Array, **_: Any) -> jax.Array:
     """The square root of what is not negative, by its reciprocal."""
     least = lax.full_like(x, np.finfo(np.float32).tiny)
     return x * lax.rsqrt(lax.max(x, least))
+
+
+def power(x: jax.Array, *, y: int, **_: Any) -> jax.Array:
+    """x to an integer power, by products."""
+    product = lax.full_like(x, 1)
+    for _factor in range(abs(y)):
+        product = product * x
+    return product if y >= 0 else 1 / product
