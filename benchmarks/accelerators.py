@@ -22,13 +22,14 @@ import jax
 import ntc
 from benchmarks.cases import CASES, ROOT
 from benchmarks.hlo_cost import cost_of
+from benchmarks.kernel_cost import bundles_of, longest_loop, microseconds
 from benchmarks.measure import markdown
 from ntc.backends.jax.run.compile_only import NAMES, Compiled, compile_function, compile_only
 from ntc.ir.types import Target
 from ntc.plan import plan
 
-MOST_MINUTES = 5
-"""Of one program."""
+_MOST = 300
+"""Seconds to compile one program."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Measured:
       kernels: stages that are one kernel each, and how many there are with filters.
       filters: stages with filters.
       registers, spills, shared: most registers of a thread, bytes of spills, bytes of shared memory of such a kernel.
+      instructions: of the longest loop over strips.
+      microseconds: of all kernels, for one pair of examples, as `kernel_cost` estimates.
       unknown_loops: loops that count once, as the compiler does not say how often they run.
     """
 
@@ -82,6 +85,8 @@ class Measured:
     registers: int = 0
     spills: int = 0
     shared: int = 0
+    instructions: int = 0
+    microseconds: float = 0.0
     unknown_loops: int = 0
 
 
@@ -90,22 +95,25 @@ def compile_case(name: str, target: Target, examples: int, peer: Path | None = N
     assembler's messages can be read."""
     command = [sys.executable, "-m", "benchmarks.accelerators", name, target, str(examples)]
     command += [str(peer)] if peer else []
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "MOSAIC_GPU_DUMP_PTXAS": "1"}
-    done = subprocess.run(
-        command,
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT.parent,
-        env=environment,
-        timeout=MOST_MINUTES * 60,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        dumps = {
+            "JAX_PLATFORMS": "cpu",
+            "MOSAIC_GPU_DUMP_PTXAS": "1",
+            "MOSAIC_GPU_DUMP_PTX": "1",
+            "LIBTPU_INIT_ARGS": f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true",
+        }
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=ROOT.parent, env=os.environ | dumps, timeout=_MOST
+        )
+        bundles = bundles_of(Path(folder))
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     report = done.stdout + done.stderr
     found["registers"] = max(map(int, re.findall(r"Used (\d+) registers", report)), default=0)
     found["spills"] = sum(map(int, re.findall(r"(\d+) bytes spill", report)))
+    found["instructions"] = longest_loop(bundles or report) if found["kernels"] else 0
+    found["microseconds"] *= found["instructions"]
     return Measured(**found)
 
 
@@ -117,16 +125,18 @@ def _compile(name: str, target: Target, examples: int, peer: str | None) -> Meas
         return _measured(compile_function(program.call, target, *arguments))
     own = ntc.build(ntc.load_graph(case.file, case.model, case.parameters), target=target)
     stages = [x for x in plan(own.graphs["cross"], target, examples, examples).stages if x.stage.spatial]
-    fused = [x.fused for x in stages if x.fused]
+    graph, fused = own.graphs["cross"], [x.fused for x in stages if x.fused]
+    each = [microseconds(graph, x, target, examples, examples, 1) for x in stages if x.fused]
     return _measured(
         compile_only(own, examples, examples),
         kernels=len(fused),
         filters=len([x for x in stages if x.reason not in ("its lanes are not apart", "it has no filter")]),
         shared=max((x.bytes for x in fused), default=0),
+        microseconds=sum(each) / examples**2,
     )
 
 
-def _measured(compiled: Compiled, **more: int) -> Measured:
+def _measured(compiled: Compiled, **more: Any) -> Measured:
     cost = cost_of(compiled.text)
     sizes = compiled.temporary, compiled.code, compiled.seconds
     return Measured(cost.bytes / 1e6, cost.launches, *sizes, unknown_loops=cost.unknown_loops, **more)
@@ -174,6 +184,7 @@ def _gpu_row(name: str) -> tuple[object, ...]:
         f"{bound.required:.3g} / {bound.aim:g}",
         *(peer.launches if peer else "", own.launches, own.temporary / 1e6, own.seconds),
         *(f"{own.kernels} of {own.filters}", own.registers, own.spills, own.shared / 2**10),
+        *(own.instructions, own.microseconds),
     )
 
 
@@ -182,16 +193,19 @@ def _tpu_row(name: str) -> tuple[object, ...]:
     own = compile_case(name, "tpu", examples)
     return (
         *(CASES[name].title, f"{examples} x {examples}", own.temporary / 1e6, own.code / 1e6, own.seconds),
-        *(f"{own.kernels} of {own.filters}", own.shared / 2**20),
+        *(f"{own.kernels} of {own.filters}", own.shared / 2**20, own.instructions, own.microseconds),
     )
 
 
 _GPU = (
     *("network", "examples", "peer MB per pair", "ntc MB per pair", "ratio", "required / aim"),
     *("peer launches", "ntc launches", "ntc temporary MB", "ntc compile s", "stages as kernels"),
-    *("registers", "bytes of spills", "shared KiB"),
+    *("registers", "bytes of spills", "shared KiB", "instructions per strip", "us per pair, estimated"),
 )
-_TPU = ("network", "examples", "temporary MB", "code MB", "compile s", "stages as kernels", "planes MiB")
+_TPU = (
+    *("network", "examples", "temporary MB", "code MB", "compile s", "stages as kernels", "planes MiB"),
+    *("bundles per strip", "us per pair, estimated"),
+)
 
 _PAGE = """# Programs for accelerators
 
@@ -202,15 +216,17 @@ measured. `make accelerators` writes this page; `python -m benchmarks device` me
 ## {gpu}
 
 Both kernels, float32. Beside it Neural Tangents 0.6.5, exported from its environment and compiled in the same way.
-Stages as kernels: how many of the stages with filters are one kernel each; registers of a thread and spills are the
-assembler's report, shared memory is that of one block of 128 threads, of 227 KiB that a multiprocessor has.
+Stages as kernels: how many of the stages with filters are one kernel each. Registers of a thread and spills are as the
+assembler reports; shared memory is that of one block of 128 threads, of 227 KiB in a multiprocessor. Instructions are
+PTX, of the longest loop over strips, which are 128 entries. The time estimated is that of the kernels alone
+(`benchmarks/kernel_cost.py`): from above, as if all strips took as many, from below, as if none waited for memory.
 
 {gpu_table}
 
 ## {tpu}
 
 Programs of {examples} x {examples} examples where there are images. Planes are what one block of a kernel holds of its
-values, of 128 MiB of vector memory.
+values, of 128 MiB of vector memory. A strip is one position of the first axis and all of the other, of 8 x 128 entries.
 
 {tpu_table}
 """

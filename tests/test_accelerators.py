@@ -22,6 +22,7 @@ from benchmarks.accelerators import (
 )
 from benchmarks.cases import CASES
 from benchmarks.hlo_cost import cost_of
+from benchmarks.kernel_cost import longest_loop
 from ntc import nn
 from ntc.backends.jax.run.compile_only import compile_only
 from ntc.compiler import build
@@ -121,3 +122,30 @@ def test_elementary_nonlinearities_compile(name: str, target: Target) -> None:
     network = nn.input(16, 16, 3) >> nn.conv(4, 3, w_std=nn.hyper(1.0)) >> ELEMENTARY[name] >> nn.conv(4, 3)
     program = build(network >> nn.relu() >> nn.global_avg_pool(), target=target, kernel_path="pallas")
     assert "ntc_stage" in compile_only(program, 4, 4).text
+
+
+PTX = """
+$L__BB0_1:
+	mov.u32 	%r1, 0;
+$L__BB0_2:
+	add.s32 	%r2, %r1, 1;
+	@%p1 bra 	$L__BB0_2;
+	mul.f32 	%f1, %f2, %f3;
+	bra.uni 	$L__BB0_1;
+"""
+BUNDLES = """
+     0   :  { %s0 = a }
+   0x1 LB: > { %s1 = b }
+   0x2   : > { %s2 = c }
+   0x3 LB: >> { %s3 = d }
+   0x4   : >> { %s4 = e }
+   0x5   : >> { %s5 = f }
+   0x6   : > { %s6 = g }
+"""
+
+
+def test_instructions_of_innermost_loops() -> None:
+    """Protects the estimates: of nested loops the inner one counts, each with its own instructions."""
+    assert longest_loop(PTX) == 1
+    assert longest_loop(BUNDLES) == 3
+    assert longest_loop("") == 0
