@@ -91,30 +91,34 @@ class Measured:
 
 
 def compile_case(name: str, target: Target, examples: int, peer: Path | None = None) -> Measured:
-    """One network for one target, by ourselves or from what the peer exported; in a process of its own, so that the
-    assembler's messages can be read."""
+    """One network for one target, by ourselves or from what the peer exported, in processes of their own: one that is
+    timed, and one in which the compilers of kernels write what they made."""
     command = [sys.executable, "-m", "benchmarks.accelerators", name, target, str(examples)]
     command += [str(peer)] if peer else []
+    found: dict[str, Any] = json.loads(_run(command, {}).splitlines()[-1])
+    if not found["kernels"]:
+        return Measured(**found)
     with tempfile.TemporaryDirectory() as folder:
-        dumps = {
-            "JAX_PLATFORMS": "cpu",
-            "MOSAIC_GPU_DUMP_PTXAS": "1",
-            "MOSAIC_GPU_DUMP_PTX": "1",
-            "LIBTPU_INIT_ARGS": f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true",
-        }
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, cwd=ROOT.parent, env=os.environ | dumps, timeout=_MOST
-        )
-        bundles = bundles_of(Path(folder))
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    report = done.stdout + done.stderr
+        report = _run(command, {**_DUMPS, "LIBTPU_INIT_ARGS": f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"})
+        found["instructions"] = longest_loop(bundles_of(Path(folder)) or report)
     found["registers"] = max(map(int, re.findall(r"Used (\d+) registers", report)), default=0)
     found["spills"] = sum(map(int, re.findall(r"(\d+) bytes spill", report)))
-    found["instructions"] = longest_loop(bundles or report) if found["kernels"] else 0
     found["microseconds"] *= found["instructions"]
     return Measured(**found)
+
+
+_DUMPS = {"MOSAIC_GPU_DUMP_PTXAS": "1", "MOSAIC_GPU_DUMP_PTX": "1"}
+
+
+def _run(command: list[str], more: dict[str, str]) -> str:
+    """What a process prints to both streams, its result last. Raises RuntimeError where it fails."""
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"} | more
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=ROOT.parent, env=environment, timeout=_MOST
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return done.stderr + done.stdout
 
 
 def _compile(name: str, target: Target, examples: int, peer: str | None) -> Measured:

@@ -49,7 +49,9 @@ def _from_products(
     first: jax.Array, second: jax.Array, products: jax.Array, own: Own, same: Same, branches: bool
 ) -> jax.Array:
     """Half of the mean squared differences, where they are small not by products."""
-    mean = (_mean_square(first)[..., :, None] + _mean_square(second)[..., None, :]) / 2
+    rows = first.shape[-2]
+    squares = _mean_square(jnp.concatenate([first, second], -2))  # as of marginals, so that XLA computes them once
+    mean = (squares[..., :rows, None] + squares[..., None, rows:]) / 2
     other = jnp.asarray(own) if same is None else own & ~same
     near = (mean - products < _NEAR * mean) & other
     known = mean - products

@@ -69,6 +69,8 @@ def _marginal_gram(scope: Entries, op: Any, type_: CovarianceType) -> jax.Array:
     x = jnp.moveaxis(read(op, scope.x1), 0, rank)
     second = scope.brought.shifted[("x2", op.reading), layout_of(type_)]  # (*positions, 1, lanes * examples, channels)
     lanes, channels = scope.lanes(type_).number, x.shape[-1]
+    if not rank:
+        return jnp.mean(x**2, -1)[None]
     first = jnp.broadcast_to(jnp.expand_dims(x, rank), (*x.shape[:rank], lanes, *x.shape[rank:]))
     first = first.reshape(*x.shape[:rank], 1, -1, channels)
     if channels <= FEW_CHANNELS:

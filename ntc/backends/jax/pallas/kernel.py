@@ -16,6 +16,7 @@ from ntc.backends.jax.pallas.tpu import Tpu
 from ntc.ir.graph import Graph, Node
 from ntc.ir.op import covariance
 from ntc.plan import Fused, Stage
+from ntc.plan.planes import Plane
 
 CHIPS: dict[str, type[Chip]] = {"cuda": Gpu, "tpu": Tpu}
 
@@ -40,8 +41,9 @@ def run_fused(graph: Graph, stage: Stage, fused: Fused, scope: Scope, interpret:
     }
 
 
-def _pool_shape(plane: object, count: int, chip: Chip) -> tuple[int, ...]:
-    axes = [n for size, s in zip(plane.extents, plane.strides, strict=True) for n in (size // s, s)]  # type: ignore[attr-defined]
+def _pool_shape(plane: Plane, count: int, chip: Chip) -> tuple[int, ...]:
+    """(planes, positions of an axis over its stride, its residues, ..., entries)."""
+    axes = [n for size, s in zip(plane.extents, plane.strides, strict=True) for n in (size // s, s)]
     return (count, *axes, *chip.tail)
 
 

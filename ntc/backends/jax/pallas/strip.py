@@ -120,7 +120,7 @@ class StripValues:
         value = self.value(node.operands[0])
         if op.reduction == "trace":
             own = self._mark("own", type_)
-            return value if own is None else value * own
+            return value if own is None else jnp.where(own > 0, value, 0)
         live = [("live", axis, layout_of(type_)) for axis in range(len(type_.spatial))]
         masks = [self._body.mask(key, axis, 0, type_, self._number) for axis, key in enumerate(live)]
         return reduce(mul, [mask for mask in masks if mask is not None], value)
@@ -153,23 +153,15 @@ class StripValues:
     def _gram(self, node: Node) -> jax.Array:
         """Means over channels of products, or of half of squared differences."""
         op, type_, body = kernel_op(node), covariance(node.type), self._body
-        channels = body.operand(("x1", op.reading)).array.shape[self._channel_axis()]  # type: ignore[union-attr]
-        pairs = [
-            (
-                body.read(("x1", op.reading), c, self._start, self._count),
-                self._second(("x2", op.reading, layout_of(type_)), (c,), type_),
-            )
-            for c in range(channels)
-        ]
+        channels, second = body.tables.channels[op.reading], ("x2", op.reading, layout_of(type_))
+        firsts = [body.read(("x1", op.reading), c, self._start, self._count) for c in range(channels)]
+        pairs = [(first, self._second(second, (c,), type_)) for c, first in enumerate(firsts)]
         products: jax.Array = reduce(add, [a * b for a, b in pairs]) * (1 / channels)
         if type_.form == "covariance":
             return products
         distances: jax.Array = reduce(add, [(a - b) ** 2 for a, b in pairs]) * (1 / (2 * channels))
         own = self._mark("own", type_)
         return distances if own is None else jnp.where(own > 0, distances, -products)
-
-    def _channel_axis(self) -> int:
-        return 0 if self._body.chip.slices else 1
 
     def _entries(self, node: Node) -> jax.Array:
         """An op on entries, by its emitter."""

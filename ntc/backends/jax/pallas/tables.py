@@ -37,6 +37,7 @@ class Tables:
       integrals: by integral, what it takes of the marginals: for one node, or for the same node of all blocks of a run.
       masked: by filter and axis, the taps that need masks.
       numbered: by node of a run and hyperparameter, the operand that has its number in every block.
+      channels: of the inputs, by how they are read.
     """
 
     graph: Graph
@@ -47,6 +48,7 @@ class Tables:
     integrals: dict[str, tuple[Keys, Keys]] = field(default_factory=dict)
     masked: dict[Hashable, tuple[int, ...]] = field(default_factory=dict)
     numbered: dict[tuple[str, str], Hashable] = field(default_factory=dict)
+    channels: dict[Hashable, int] = field(default_factory=dict)
 
     def fill(self, fused: Fused) -> None:
         """Makes all operands."""
@@ -123,7 +125,9 @@ class Tables:
         def channels(x: jax.Array) -> jax.Array:
             return jnp.moveaxis(jnp.moveaxis(read(reading, x), -1, 0), 1, -1)
 
-        self._add(("x1", reading), lambda: self.chip.first(channels(self.scope.x1), 1))
+        first = channels(self.scope.x1)
+        self.channels[reading] = first.shape[0]
+        self._add(("x1", reading), self.chip.first, first, 1)
         self._second(("x2", reading, layout_of(type_)), lambda: channels(self.scope.x2), 1, type_)
 
     def _masks(self, slides: Any, type_: CovarianceType) -> None:
