@@ -22,7 +22,7 @@ class Portable(ABC):
     def __reduce__(self) -> tuple[Any, ...]:
         """Graphs and options. What is compiled is made again where it is unpickled, on as many devices."""
         program: Any = self
-        return _made, (type(self), program.network, program.graphs, program.target, program.devices, program._tested)
+        return _made, (type(self), program.network, program.graphs, program.target, program.devices, program.tested)
 
 
 def _made(class_: Any, network: Any, graphs: Any, target: Any, devices: int, tested: bool | None) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from ntc.ir.graph import Graph
 from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Target
+from ntc.plan import machine
 from ntc.plan.tiles import Tiling
 
 Progress = Callable[[int, int], None]
@@ -25,7 +25,7 @@ Examples = npt.NDArray[Any]
 
 def workers(target: Target) -> int:
     """Tiles to compute at once. A tile is too small to occupy more than one core of a CPU."""
-    return (os.cpu_count() or 1) if PLATFORMS[target].tile_per_core else 1
+    return machine.cores() if PLATFORMS[target].tile_per_core else 1
 
 
 @dataclass(frozen=True)
