@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-jax test-jax-extremes lint format bench clean
+.PHONY: setup demo test test-slow test-engines test-jax test-jax-extremes lint format bench clean
 
 setup: $(READY)
 
@@ -23,6 +23,15 @@ test: $(READY)
 # Further cases of what `make test` tests already.
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+# Jobs on Ray, Beam and SLURM's local stand-in, in an environment of its own.
+test-engines: .venv-engines/.ready
+	.venv-engines/bin/python -m pytest -m "engines or not engines" tests/test_jobs_engines.py
+
+.venv-engines/.ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python -m pip install --quiet --requirement requirements.txt --editable ".[slurm,ray,beam]"
+	touch $@
 
 # Other releases of Python and JAX, as pyproject.toml allows, in environments of their own.
 test-jax:
@@ -51,4 +60,4 @@ bench: $(READY) $(PEER)
 	.venv-peer/bin/pip install --quiet --requirement benchmarks/peer.txt
 
 clean:
-	rm -rf $(VENV) .venv-peer .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-engines .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -153,6 +153,14 @@ def _is_archive(path: Path, model: str | None, params: list[str] | None) -> bool
     return True
 
 
+def together(option: str, given: object, others: Mapping[str, object], allowed: bool) -> None:
+    """Raises ParameterError where one of the others is given that goes only with an option, or only without it."""
+    for name, value in others.items():
+        if value not in (None, False, 0) and (given is not None) != allowed:
+            does = "needs" if allowed else "does not go with"
+            raise ParameterError(f"{name} {does} {option}")
+
+
 def chosen(kernel: Literal["both", "nngp", "ntk"]) -> tuple[Kernel, ...]:
     """The kernels that --kernel asks for."""
     return ("nngp", "ntk") if kernel == "both" else (kernel,)

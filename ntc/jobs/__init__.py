@@ -9,9 +9,25 @@ Needs zarr and fsspec: pip install "neural-tangent-compiler[jobs]".
 
 from ntc.jobs.blocks import Blocks
 from ntc.jobs.create import create, load
-from ntc.jobs.engines import Engine, InProcess
+from ntc.jobs.engines import Beam, Dask, Engine, InProcess, Ray, Slurm, dask_client
 from ntc.jobs.kernel import StoredKernel
 from ntc.jobs.run import Job, JobError
 from ntc.jobs.work import Done, work
 
-__all__ = ["Blocks", "Done", "Engine", "InProcess", "Job", "JobError", "StoredKernel", "create", "load", "work"]
+__all__ = [
+    "Beam",
+    "Blocks",
+    "Dask",
+    "Done",
+    "Engine",
+    "InProcess",
+    "Job",
+    "JobError",
+    "Ray",
+    "Slurm",
+    "StoredKernel",
+    "create",
+    "dask_client",
+    "load",
+    "work",
+]

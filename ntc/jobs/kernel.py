@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,18 @@ class StoredKernel:
         found = np.empty((m1, m2, *self.shape[2:]), self.dtype)
         self._fill(found, np.arange(m1), np.arange(m2), count)
         return self.order1[:m1], self.order2[:m2], found
+
+    def write(self, path: Path) -> None:
+        """Writes all of it as a .npy file, with examples as they were given, which appears whole or not at all; memory
+        is that of a block. InputError where blocks are missing."""
+        partial = path.with_name(path.name + ".partial")
+        try:
+            found = np.lib.format.open_memmap(partial, "w+", self.dtype, self.shape)
+            self._fill(found, self.order1, self.order2, max(self.blocks.rows, self.blocks.columns))
+            found.flush()
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _fill(self, found: Array, rows: Order, columns: Order, count: int) -> None:
         """Writes the first blocks, of which the k-th row goes to rows[k]."""

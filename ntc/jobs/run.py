@@ -120,7 +120,7 @@ class _Driver:
         seen = present.copy()
         done = self._count(present)
         try:
-            for found in self.engine.run(self.job.store.url, self._tasks(present)):
+            for found in self.engine.run(self.job.store.address, self._tasks(present)):
                 new = found.failure is None and not seen[found.task]
                 seen[found.task] |= new
                 done, self.computed = done + new, self.computed + (new and found.computed)
@@ -150,7 +150,7 @@ class _Driver:
         failed = [task for task in self.messages if not present[task]]
         for i, j in failed[:_SHOWN]:
             times = f", {self.failures[i, j]} times" if self.failures[i, j] > 1 else ""
-            yield f"block {i},{j} failed{times}: {self.messages[i, j]}"
+            yield f"block {i},{j} failed{times}: {self.messages[i, j]}".replace("\n", "\n  ")
         if len(failed) > _SHOWN:
             yield f"and {len(failed) - _SHOWN} more"
         if self.broken:

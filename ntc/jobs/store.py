@@ -37,6 +37,10 @@ class Store:
     A matrix (n1, n2, ...) has one chunk for each block, with a checksum; of k(x, x) those below the diagonal are never
     written. A chunk appears whole or not at all, so the chunks that are not there are what is left to do, and there is
     no other record of it.
+
+    Attributes:
+      url: as it was given.
+      address: what other processes find it by, in whatever folder they are.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
@@ -46,7 +50,7 @@ class Store:
         except (ImportError, ValueError) as error:
             raise InputError(f"{self.url} is no place for a store: {error}") from None
         self._local = isinstance(self._files, LocalFileSystem)
-        self._place = self._path if self._local else self.url
+        self.address = self._path if self._local else self.url
         self._arrays: dict[str, Any] = {}
 
     @property
@@ -81,7 +85,7 @@ class Store:
         `program` is an artifact, `spatial` the further axes of a matrix by its label.
         """
         self._files.makedirs(self._path, exist_ok=True)
-        group = zarr.open_group(self._place, mode="a")
+        group = zarr.open_group(self.address, mode="a")
         stored = np.frombuffer(program, np.uint8)
         _create(group, _PROGRAM, stored.shape, stored.shape, np.dtype(np.uint8))[:] = stored
         blocks, side = manifest.blocks, manifest.block
@@ -161,7 +165,7 @@ class Store:
         return {name: dict(member.attrs) for name, member in workers.groups()}
 
     def _group(self, mode: Any) -> Any:
-        return zarr.open_group(self._place, mode=mode)
+        return zarr.open_group(self.address, mode=mode)
 
     def _read(self, name: str, place: tuple[slice, ...]) -> Array:
         try:

@@ -70,12 +70,19 @@ def work(url: str, task: Task, devices: int = 1) -> Done:
     return Done(task, time.perf_counter() - start, opened, name, computed)
 
 
-def work_share(url: str, part: int, parts: int) -> list[Done]:
-    """Computes every block of one part of those that are missing now, of so many parts."""
+def lost(task: Task, message: str) -> Done:
+    """A task whose worker ended before it did."""
+    return Done(task, 0.0, 0.0, "", False, "failed", message)
+
+
+def work_share(url: str, part: int, parts: int) -> Iterator[Done]:
+    """Computes what is missing in one part, from 0 on, of all blocks in so many parts, then what others have left."""
     store = Store(url)
     manifest = store.manifest()
-    missing = list(manifest.blocks.missing(store.present(manifest)))
-    return [work(url, task) for task in missing[part::parts]]
+    present = store.present(manifest)
+    own = islice(manifest.blocks.tasks(), part, None, parts)
+    yield from (work(url, task) for task in own if not present[task])
+    yield from work_rest(url)
 
 
 def work_rest(url: str) -> Iterator[Done]:
@@ -106,13 +113,18 @@ class Worker:
     """
 
     def __init__(self, url: str, devices: int = 1) -> None:
+        start = time.perf_counter()
         self.store = Store(url)
         self.manifest = self.store.manifest()
         here = Versions.here()
         if here not in self.manifest.versions:
             raise InputError(f"{url} is of a job with other versions, here are {here}")
         self._program = restored(self.store.program(), f"the program in {url}", devices=devices)
-        self._test()
+        tested = self._test()
+        seconds = round(time.perf_counter() - start, 3)
+        kind = self._program.device_kind
+        facts = {"device": kind, "self_test": tested, "start_seconds": seconds, **surroundings()}
+        self.store.record(worker_name(), facts)
 
     def compute(self, task: Task) -> bool:
         """Computes a block and writes it; False if it is there."""
@@ -132,9 +144,23 @@ class Worker:
             columns = self.store.examples("x1" if blocks.symmetric else "x2", blocks.column_span(j))
         return self._program.packed_values(rows, columns, self.manifest.tile, self.manifest.refine)
 
-    def _test(self) -> None:
-        """Compares the program with the reference, once for every kind of device and job that is long, and records what
-        the worker is. Raises SelfTestError."""
+    def tile_values(self, task: Task, row: int, column: int) -> dict[str, Array]:
+        """The matrices (rows, columns, ...) of the tile of a block that begins at a row and a column of it; where
+        that is below the diagonal of k(x, x), those of its mirror image."""
+        blocks, side, (i, j) = self.manifest.blocks, self.manifest.tile, task
+        if blocks.symmetric and i == j and row > column:
+            row, column = column, row
+        first, second = i * blocks.side + row, j * blocks.side + column
+        rows = self.store.examples("x1", slice(first, min(first + side, blocks.n1, (i + 1) * blocks.side)))
+        if blocks.symmetric and first == second:
+            return self._program.packed_values(rows, None, side, self.manifest.refine)
+        name, ends = "x1" if blocks.symmetric else "x2", (second + side, blocks.n2, (j + 1) * blocks.side)
+        columns = self.store.examples(name, slice(second, min(ends)))
+        return self._program.packed_values(rows, columns, side, self.manifest.refine)
+
+    def _test(self) -> bool | None:
+        """Compares the program with the reference, once for every kind of device and job that is long; what was found,
+        or None if that was not needed. Raises SelfTestError."""
         from ntc.backends.jax.run.self_test import SelfTest
 
         kind, blocks = self._program.device_kind, self.manifest.blocks
@@ -145,7 +171,7 @@ class Worker:
             x1 = self.store.examples("x1", slice(0, _SAMPLE))
             x2 = x1 if blocks.symmetric else self.store.examples("x2", slice(0, _SAMPLE))
             tested = SelfTest(graph, self._program.dtype, self._small).run(x1, x2)
-        self.store.record(worker_name(), {**surroundings(), "device": kind, "self_test": tested})
+        return tested
 
     def _small(self, x1: Array, x2: Array) -> dict[str, Array]:
         return self._program.packed_values(x1, x2, self.manifest.tile, refine=False)

@@ -6,10 +6,15 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ntc.jobs.blocks import Task
+from ntc.jobs.engines.beam import Beam
+from ntc.jobs.engines.dask import Dask
+from ntc.jobs.engines.dask_client import dask_client
 from ntc.jobs.engines.in_process import InProcess
+from ntc.jobs.engines.ray import Ray
+from ntc.jobs.engines.slurm import Slurm
 from ntc.jobs.work import Done
 
-__all__ = ["Engine", "InProcess"]
+__all__ = ["Beam", "Dask", "Engine", "InProcess", "Ray", "Slurm", "dask_client"]
 
 
 class Engine(Protocol):
