@@ -30,7 +30,8 @@ test-engines: .venv-engines/.ready
 
 .venv-engines/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv-engines
-	.venv-engines/bin/python -m pip install --quiet --requirement requirements.txt --editable ".[slurm,ray,beam]"
+	.venv-engines/bin/python -m pip install --quiet uv
+	.venv-engines/bin/uv pip install --quiet --python .venv-engines/bin/python --editable ".[test,slurm,ray,beam]"
 	touch $@
 
 # Other releases of Python and JAX, as pyproject.toml allows, in environments of their own.

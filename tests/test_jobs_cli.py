@@ -119,6 +119,27 @@ def test_export_writes_numpy_files(folder: Path) -> None:
     assert not (folder / "b.npz").exists()
 
 
+def test_predict_from_a_store(folder: Path) -> None:
+    """Protects `ntc predict --store`: the store of `ntc kernel` serves it, each solver predicts the same, and one that
+    is not there is made, of the blocks that are needed."""
+    y = X[:, 0] * X[:, 1]
+    np.savez(folder / "train.npz", x=X, y=y)
+    np.savez(folder / "test.npz", x=X[:5] + 0.1, y=y[:5])
+    command = "predict net.nt --train train.npz --test test.npz --diag-reg 1e-2 --json"
+    plain = json.loads(run(folder, command).stdout)
+    for solver, more in (("auto", ""), ("cg", "--rank 10"), ("cg", "--no-variances"), ("nystrom", "--rank 43")):
+        found = json.loads(run(folder, f"{command} --store k.zarr --solver {solver} {more}").stdout)
+        assert found["solver"] == ("cholesky" if solver == "auto" else solver)
+        assert found["rmse"] == pytest.approx(plain["rmse"], rel=1e-2)
+        assert ("iterations" in found, "kernel_error" in found) == (solver == "cg", solver == "nystrom")
+    with np.load(folder / "predictions.npz") as arrays:
+        assert np.isfinite(arrays["variance"]).all()
+    assert json.loads(run(folder, f"{command} --store new.zarr --solver nystrom --rank 9").stdout)["rank"] == 9
+    np.savez(folder / "other.npz", x=X[:9], y=y[:9])
+    other = "predict net.nt --train other.npz --test test.npz --store k.zarr"
+    assert "is of 43 other examples than those given, 9" in run(folder, other, status=1).stderr
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -128,6 +149,8 @@ def test_export_writes_numpy_files(folder: Path) -> None:
         (f"{KERNEL} -p width=4", "is the store of another job"),
         (f"{KERNEL} --workers 2", "--workers needs an --engine that has workers"),
         ("kernel net.nt --x1 a.npy --store net.nt", "is there, and is not a store"),
+        ("predict net.nt --train a.npy --test a.npy --solver cg", "--solver needs --store"),
+        ("predict net.nt --train a.npy --test a.npy --store k.zarr --fit", "--fit does not go with --store"),
         ("job status nothing.zarr", "there is no store"),
         ("job work k.zarr --share 4/3", "expected a part of all"),
         ("job export k.zarr -o k.npy", "a .npy file has one array"),

@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,16 @@ from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
 from ntc.cli.curves import curves, read_times
 from ntc.cli.curves import draw as draw_curves
+from ntc.cli.stores import watching
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
+    from ntc.jobs import Job
     from ntc.predict import Posterior
+
+SolverName = Literal["auto", "cholesky", "cg", "nystrom"]
 
 
 def predict(
@@ -47,13 +51,20 @@ def predict(
     as_json: options.Json = False,
     self_test: options.SelfTest = True,
     profile: options.Profile = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Where the training kernels are, or are to be: folder or URL.")
+    ] = None,
+    solver: Annotated[SolverName, typer.Option("--solver", help="How a stored kernel is solved with.")] = "auto",
+    rank: Annotated[int | None, typer.Option("--rank", min=1, help="Columns that cg and nystrom use; 500.")] = None,
+    variances: Annotated[bool, typer.Option("--variances/--no-variances", help="Or means alone.")] = True,
 ) -> None:
     """Exact inference: means and variances at the test inputs, and scores where the test set has labels.
 
     Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
     """
-    from ntc.predict import Posterior, regress
-
+    options.together("--store", store, {"--fit": fit, "--times": times}, allowed=False)
+    options.together("--store", store, {"--solver": solver != "auto", "--rank": rank}, allowed=True)
+    options.together("--store", store, {"--no-variances": not variances}, allowed=True)
     at_times = None if times is None else read_times(times)
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
@@ -64,10 +75,10 @@ def predict(
     start = time.perf_counter()
     announce(program, data.x_train, None)
     program, scores = _fitted(program, data, kernel, diag_reg) if fit else (program, {})
-    with reporting() as report, profiled(profile):
-        posterior = regress(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
-    posterior = Posterior(posterior.mean + data.offset, posterior.variance)
-    scores |= {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}
+    with profiled(profile):
+        solving = None if store is None else Stored(store, solver, rank or 500, variances)
+        posterior, facts = _posterior(program, data, kernel, diag_reg, solving)
+    scores |= {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)} | facts
     scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}
     arrays = {"mean": posterior.mean, "variance": posterior.variance}
     if at_times is not None:
@@ -83,6 +94,51 @@ def predict(
         plot.draw(plot_file, data.x_test, data.y_test, posterior, data.classes)
     scores["output"] = str(output)
     print(json.dumps(scores) if as_json else "\n".join(f"{k}: {_shown(v)}" for k, v in scores.items()))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where training kernels are stored, and how they are solved with."""
+
+    store: str
+    solver: SolverName
+    rank: int
+    variances: bool
+
+
+def _posterior(
+    program: Program, data: _Data, kernel: Kernel, diag_reg: float, stored: Stored | None
+) -> tuple[Posterior, dict[str, Any]]:
+    """Predictions at the test inputs, and what is worth knowing of how they were made."""
+    from ntc.predict import Posterior, Solving, Trained
+
+    train = (program, data.x_train, data.targets, kernel, diag_reg)
+    with reporting() as report:
+        if stored is None:
+            found, facts = Trained(*train, report).predict(data.x_test, progress=report), {}
+        else:
+            job = _job(program, data, stored)
+            solving = Solving(stored.solver, stored.rank)
+            trained = Trained(*train, store=job, solving=solving)
+            found = trained.predict(data.x_test, progress=report, variances=stored.variances)
+            facts = trained.facts()
+    return Posterior(found.mean + data.offset, found.variance), facts
+
+
+def _job(program: Program, data: _Data, stored: Stored) -> Job:
+    """The job of the training kernels, with the blocks that the solver reads."""
+    from ntc import jobs
+    from ntc.jobs.create import check_examples
+    from ntc.jobs.store import Store
+
+    if Store(stored.store).exists:
+        job = jobs.load(stored.store)
+        check_examples(job, program, data.x_train)
+    else:
+        job = jobs.create(program, data.x_train, store=stored.store)
+    with watching(None) as report:
+        job.run(report=report, rows=stored.rank if stored.solver == "nystrom" else None)
+    return job
 
 
 def _fitted(program: Program, data: _Data, kernel: Kernel, diag_reg: float) -> tuple[Program, dict[str, Any]]:

@@ -42,7 +42,7 @@ class Blocks:
     @property
     def count(self) -> int:
         """How many are computed."""
-        return self.rows * (self.rows + 1) // 2 if self.symmetric else self.rows * self.columns
+        return self.count_of(None)
 
     def row_span(self, i: int) -> slice:
         """Rows of the matrix in a row of blocks."""
@@ -60,13 +60,22 @@ class Blocks:
             if last < self.rows and not self.symmetric:
                 yield from ((last, j) for j in range(min(last, self.columns)))
 
-    def missing(self, present: Present) -> Iterator[Task]:
-        """Those that are not there, of an array (rows, columns) of what is."""
-        return (task for task in self.tasks() if not present[task])
+    def missing(self, present: Present, first: int | None = None) -> Iterator[Task]:
+        """Those that are not there, of an array (rows, columns) of what is; of the `first` rows of blocks alone."""
+        return (task for task in self.tasks() if not present[task] and (first is None or task[0] < first))
+
+    def present_count(self, present: Present, first: int | None = None) -> int:
+        """How many are there; of the `first` rows of blocks alone."""
+        return int((np.triu(present) if self.symmetric else present)[:first].sum())
 
     def missing_count(self, present: Present) -> int:
         """How many are not there."""
-        return self.count - int((np.triu(present) if self.symmetric else present).sum())
+        return self.count - self.present_count(present)
+
+    def count_of(self, first: int | None) -> int:
+        """How many are in the `first` rows of blocks, or in all."""
+        rows = self.rows if first is None else min(first, self.rows)
+        return rows * self.columns - (rows * (rows - 1) // 2 if self.symmetric else 0)
 
     def leading(self, present: Present) -> int:
         """The side, in blocks, of the largest square of the first rows and columns that is there as a whole."""

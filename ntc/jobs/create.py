@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ntc.artifact import content
-from ntc.errors import ParameterError
+from ntc.errors import InputError, ParameterError
 from ntc.ir.json import to_json
 from ntc.jobs.blocks import shuffled
 from ntc.jobs.examples import Examples
@@ -89,6 +89,18 @@ def load(store: Url) -> Job:
     """The job of a store. Raises InputError if there is none."""
     place = Store(store)
     return Job(place, place.manifest())
+
+
+def check_examples(job: Job, program: Program, x: Any) -> None:
+    """Raises InputError unless a job is of k(x, x) of the network of a program and of these examples (n, ...)."""
+    manifest, network = job.manifest, checksum(to_json(program.network).encode())
+    own = (manifest.network, manifest.hyper, manifest.dtype)
+    if not manifest.symmetric or own != (network, program.hyper, program.dtype):
+        raise InputError(f"{job.store.url} is not the store of k(x, x) of this program", hint="ntc job status shows it")
+    examples = Examples("x_train", program, x)
+    sums = examples.checksums([part.examples for part in manifest.x1])
+    if len(examples) != manifest.n1 or sums != [part.sha256 for part in manifest.x1]:
+        raise InputError(f"{job.store.url} is of {manifest.n1} other examples than those given, {len(examples)}")
 
 
 def planned(program: Program, n1: int, n2: int | None, wish: Wish, device: str | None = None) -> Plan:

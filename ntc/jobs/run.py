@@ -54,6 +54,7 @@ class Job:
         report: Callable[[Event], None] | None = None,
         rounds: int = 3,
         attempts: int = 3,
+        rows: int | None = None,
     ) -> None:
         """Computes all blocks that are missing.
 
@@ -65,13 +66,16 @@ class Job:
           report: called with every event.
           rounds: so many without a single new block end the job.
           attempts: so many failures of one block leave it out.
+          rows: only blocks with one of so many first rows of the matrix (default: all), which is what the solver
+            `nystrom` of `ntc.predict` reads.
 
         Raises:
           JobError: blocks are missing at the end, with the reasons that are known; or the store cannot be written.
         """
         if rounds < 1 or attempts < 1:
             raise InputError(f"rounds and attempts should be 1 or more, got {rounds} and {attempts}")
-        _Driver(self, engine or InProcess(), report or (lambda event: None), rounds, attempts).run()
+        first = None if rows is None else -(-rows // self.manifest.block)
+        _Driver(self, engine or InProcess(), report or (lambda event: None), rounds, attempts, first).run()
 
 
 @dataclass
@@ -79,6 +83,7 @@ class _Driver:
     """One run of a job.
 
     Attributes:
+      first: rows of blocks that are computed; None is all.
       failures, messages: of tasks: how often, and why at last.
       given_up: tasks that are not handed out any more.
       broken: why the engine itself ended a round.
@@ -90,6 +95,7 @@ class _Driver:
     report: Callable[[Event], None]
     rounds: int
     attempts: int
+    first: int | None
     failures: Counter[Task] = field(default_factory=Counter)
     messages: dict[Task, str] = field(default_factory=dict)
     given_up: set[Task] = field(default_factory=set)
@@ -107,10 +113,10 @@ class _Driver:
             stuck = 0 if self._count(present) > before else stuck + 1
             self._report("round", self._count(present))
         self._report("end", self._count(present))
-        left = self._blocks.count - self._count(present)
+        left = self._total - self._count(present)
         if left:
             raise JobError(
-                f"{left} of {self._blocks.count} blocks are missing in {self.job.store.url}",
+                f"{left} of {self._total} blocks are missing in {self.job.store.url}",
                 notes=tuple(self._reasons(present)),
                 hint="the same job, run again, goes on from what is there",
             )
@@ -160,9 +166,9 @@ class _Driver:
 
     def _report(self, event: str, done: int, found: Done | None = None) -> None:
         seconds = time.perf_counter() - self.started
-        facts: Event = {"event": event, "seconds": round(seconds, 3), "done": done, "total": self._blocks.count}
+        facts: Event = {"event": event, "seconds": round(seconds, 3), "done": done, "total": self._total}
         if self.computed:
-            facts["seconds_left"] = round((self._blocks.count - done) * seconds / self.computed, 1)
+            facts["seconds_left"] = round((self._total - done) * seconds / self.computed, 1)
         if found is not None:
             facts |= {"block": list(found.task), "worker": found.worker, "block_seconds": round(found.seconds, 3)}
             if found.failure:
@@ -173,11 +179,15 @@ class _Driver:
     def _blocks(self) -> Blocks:
         return self.job.manifest.blocks
 
+    @property
+    def _total(self) -> int:
+        return self._blocks.count_of(self.first)
+
     def _tasks(self, present: Present) -> Iterator[Task]:
-        return (task for task in self._blocks.missing(present) if task not in self.given_up)
+        return (task for task in self._blocks.missing(present, self.first) if task not in self.given_up)
 
     def _present(self) -> Present:
         return self.job.store.present(self.job.manifest)
 
     def _count(self, present: Present) -> int:
-        return self._blocks.count - self._blocks.missing_count(present)
+        return self._blocks.present_count(present, self.first)
