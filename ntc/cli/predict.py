@@ -15,7 +15,7 @@ import typer
 from ntc.cli import options, plot
 from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
-from ntc.cli.curves import curves, read_times
+from ntc.cli.curves import Curves, curves, read_times
 from ntc.cli.curves import draw as draw_curves
 from ntc.cli.stores import watching
 from ntc.errors import InputError
@@ -51,9 +51,7 @@ def predict(
     as_json: options.Json = False,
     self_test: options.SelfTest = True,
     profile: options.Profile = None,
-    store: Annotated[
-        str | None, typer.Option("--store", help="Where the training kernels are, or are to be: folder or URL.")
-    ] = None,
+    store: Annotated[str | None, typer.Option("--store", help="Of training kernels; folder or URL.")] = None,
     solver: Annotated[SolverName, typer.Option("--solver", help="How a stored kernel is solved with.")] = "auto",
     rank: Annotated[int | None, typer.Option("--rank", min=1, help="Columns that cg and nystrom use; 500.")] = None,
     variances: Annotated[bool, typer.Option("--variances/--no-variances", help="Or means alone.")] = True,
@@ -63,8 +61,8 @@ def predict(
     Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
     """
     options.together("--store", store, {"--fit": fit, "--times": times}, allowed=False)
-    options.together("--store", store, {"--solver": solver != "auto", "--rank": rank}, allowed=True)
-    options.together("--store", store, {"--no-variances": not variances}, allowed=True)
+    of_store = {"--solver": solver != "auto", "--rank": rank, "--no-variances": not variances}
+    options.together("--store", store, of_store, allowed=True)
     at_times = None if times is None else read_times(times)
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
@@ -82,18 +80,26 @@ def predict(
     scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}
     arrays = {"mean": posterior.mean, "variance": posterior.variance}
     if at_times is not None:
-        found = curves(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, at_times)
-        found = replace(found, mean=found.mean + data.offset)
-        curve = found.scores(data.scores)
+        found, curve = _over_times(program, data, kernel, diag_reg, at_times, curve_file)
         scores |= {f"{name}_at_times": values for name, values in curve.items()}
         arrays |= found.arrays()
-        if curve_file:
-            draw_curves(curve_file, at_times, curve)
     options.write_arrays(output, arrays)
     if plot_file:
         plot.draw(plot_file, data.x_test, data.y_test, posterior, data.classes)
     scores["output"] = str(output)
     print(json.dumps(scores) if as_json else "\n".join(f"{k}: {_shown(v)}" for k, v in scores.items()))
+
+
+def _over_times(
+    program: Program, data: _Data, kernel: Kernel, diag_reg: float, times: Any, curve_file: Path | None
+) -> tuple[Curves, dict[str, Any]]:
+    """Predictions at times of training, and their scores, which are drawn if that is asked for."""
+    found = curves(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, times)
+    found = replace(found, mean=found.mean + data.offset)
+    curve = found.scores(data.scores)
+    if curve_file:
+        draw_curves(curve_file, times, curve)
+    return found, curve
 
 
 @dataclass(frozen=True)
