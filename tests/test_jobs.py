@@ -257,3 +257,36 @@ def test_examples_that_do_not_fit(tmp_path: Path) -> None:
     for x in (X[:0], np.zeros(()), X[:, :5]):
         with pytest.raises(InputError, match="x1 should have"):
             jobs.create(ntc.build(NETWORK), x, store=tmp_path / "k.zarr")
+
+
+@pytest.mark.parametrize(("more", "new"), [(53, 9), (48, 4), (60, 9)])
+def test_examples_are_added(more: int, new: int, tmp_path: Path) -> None:
+    """Protects what is computed when there are more examples: only blocks of the new ones, and those that were not
+    whole, are missing; the end is the kernel of all, to the last bit."""
+    x = np.concatenate([X, np.random.default_rng(9).normal(size=(more - len(X), 6)).astype(np.float32)])
+    program = ntc.build(NETWORK)
+    small_job(tmp_path / "k.zarr").run()
+    with pytest.raises(InputError, match=f"n1: 43 in the store, {more} asked for"):
+        jobs.create(program, x, store=tmp_path / "k.zarr")
+    job = jobs.create(program, x, store=tmp_path / "k.zarr", extend=True)
+    assert job.missing == new
+    job.run()
+    order = job.kernel().order1
+    assert np.array_equal(order[:43], jobs.load(tmp_path / "k.zarr").kernel().order1[:43])
+    assert sorted(order[:43]) == list(range(43))
+    found = np.asarray(job.kernel("ntk"))
+    assert np.array_equal(found[np.ix_(order, order)], program(x[order], tile=4).ntk)
+    assert jobs.create(program, x, store=tmp_path / "k.zarr").missing == 0
+    with pytest.raises(InputError, match="data of x1"):
+        jobs.create(program, x[::-1].copy(), store=tmp_path / "k.zarr", extend=True)
+
+
+def test_examples_are_added_to_two_sets(tmp_path: Path) -> None:
+    """Protects k(x1, x2) of more first and more second examples."""
+    program, job = computed(POOLED, tmp_path, IMAGES[:3], IMAGES[5:10])
+    job = jobs.create(program, IMAGES[:5], IMAGES[5:], store=tmp_path / "k.zarr", extend=True)
+    job.run()
+    kernel = job.kernel("nngp")
+    rows, columns = kernel.order1, kernel.order2
+    expected = program(IMAGES[:5][rows], IMAGES[5:][columns], tile=2)
+    assert np.array_equal(np.asarray(kernel)[np.ix_(rows, columns)], expected.nngp)

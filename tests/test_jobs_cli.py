@@ -62,11 +62,13 @@ def test_plan_says_what_it_takes(finished: Path) -> None:
     assert shown.startswith("k(x, x) of 43 examples: 10 tasks, blocks of 12 x 12 in tiles of 4\n")
     assert "  4 workers: " in shown
     assert not (finished / "other.zarr").exists()
-    assert run(finished, "job plan k.zarr --workers 4").stdout.startswith(shown)
+    again = run(finished, "job plan k.zarr --workers 4").stdout
+    assert again.startswith(shown)
+    assert "measured of 1 workers: a task" in again
     facts = json.loads(run(finished, "job plan k.zarr --json").stdout)
     assert (facts["tasks"], facts["stored_bytes"]) == (10, 10 * 12 * 12 * 2 * 4)
     assert facts["wall_seconds"] > facts["task_seconds"] > 0
-    assert facts["measured_start_seconds"]
+    assert facts["measured"][0]["first_seconds"] > facts["measured"][0]["later_seconds"] > 0
 
 
 def test_status_draws_the_triangle(folder: Path) -> None:

@@ -40,13 +40,16 @@ def plan(
     program = restored(job.store.program(), f"the program in {store}")
     wish = Wish(manifest.tile, manifest.block, workers)
     found = planned(program, blocks.n1, None if blocks.symmetric else blocks.n2, wish, device)
-    starts = [x["start_seconds"] for x in job.store.records().values() if "start_seconds" in x]
+    measured = [x for x in job.store.records().values() if "later_seconds" in x]
     if as_json:
-        print(json.dumps(stores.plan_facts(found, workers) | {"measured_start_seconds": starts}))
+        print(json.dumps(stores.plan_facts(found, workers) | {"measured": measured}))
         return
     print("\n".join(stores.plan_lines(found, workers)))
-    if starts:
-        print(f"  a worker began after {duration(float(np.median(starts)))}, as measured of {len(starts)}")
+    if measured:
+        later = [x["later_seconds"] for x in measured]
+        starts = [x["start_seconds"] + max(0.0, x["first_seconds"] - x["later_seconds"]) for x in measured]
+        took, began = (duration(float(np.median(times))) for times in (later, starts))
+        print(f"  measured of {len(measured)} workers: a task {took}, and {began} before the first to open and compile")
 
 
 @app.command()

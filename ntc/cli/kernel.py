@@ -57,6 +57,7 @@ def kernel_command(
     plan: Annotated[bool, typer.Option("--plan", help="Say what it takes to fill the store, and do nothing.")] = False,
     force: stores.Force = False,
     accept_versions: stores.AcceptVersions = False,
+    extend: stores.Extend = False,
     log: stores.Log = None,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples, at once or, with --store, block by block."""
@@ -77,7 +78,7 @@ def kernel_command(
         compute(program, (first, second), output, wanted or program.kernels, memory, checked, profile, as_json)
         return
     crew = stores.Crew(engine, scheduler, workers, gpus, devices or 1)
-    cut = stores.Cut(tile, block, device, force, accept_versions)
+    cut = stores.Cut(tile, block, device, force, accept_versions, extend)
     stores.fill(program, (first, second), store, crew, cut, plan, log, output, as_json)
 
 

@@ -50,6 +50,7 @@ Force = Annotated[bool, typer.Option("--force", help="Take blocks of over ten mi
 AcceptVersions = Annotated[
     bool, typer.Option("--accept-versions", help="Go on with other versions of ntc, jax, jaxlib, and record them.")
 ]
+Extend = Annotated[bool, typer.Option("--extend", help="Add the examples that are behind those of the store.")]
 Log = Annotated[Path | None, typer.Option("--log", help="Append every event to a file as a line of JSON.")]
 
 _CELLS = 32
@@ -84,6 +85,11 @@ class Crew:
         else:
             yield jobs.InProcess(self.devices)
 
+    @property
+    def shared(self) -> bool:
+        """Whether workers are processes of this machine."""
+        return self.engine in ("dask", "ray") and self.scheduler is None
+
     def check(self) -> None:
         """Raises ParameterError for options that are not of the engine."""
         if self.engine == "process":
@@ -105,6 +111,7 @@ class Cut:
     device: str | None = None
     force: bool = False
     accept_versions: bool = False
+    extend: bool = False
 
 
 def fill(
@@ -127,7 +134,7 @@ def fill(
     first, second = examples
     if plan_alone:
         n1, n2 = count(first), None if second is None else count(second)
-        found = planned(program, n1, n2, Wish(cut.tile, cut.block, crew.workers), cut.device)
+        found = planned(program, n1, n2, Wish(cut.tile, cut.block, crew.workers, crew.shared), cut.device)
         print(json.dumps(plan_facts(found, crew.workers)) if as_json else "\n".join(plan_lines(found, crew.workers)))
         return
     crew.check()
@@ -172,7 +179,7 @@ def plan_facts(plan: Plan, workers: int) -> dict[str, Any]:
         "block": plan.blocks.side,
         "tasks": plan.blocks.count,
         "task_seconds": plan.block_seconds,
-        "start_seconds": None if price is None else price.compile_seconds,
+        "start_seconds": plan.start_seconds,
         "workers": workers,
         "wall_seconds": plan.wall_seconds(workers),
         "stored_bytes": plan.stored_bytes,
@@ -194,7 +201,7 @@ def plan_lines(plan: Plan, workers: int) -> Iterator[str]:
         yield "  time: nothing is known of the device; --device names one, or `ntc calibrate` measures it"
     else:
         kind = "measured" if price.measured else "not measured"
-        start = f"{duration(price.compile_seconds)} to compile, once per worker"
+        start = f"{duration(plan.start_seconds or 0.0)} for every worker to begin and compile"
         yield f"  a task {duration(plan.block_seconds or 0.0)} on {price.device} ({kind}); {start}"
         for count in sorted({1, workers}):
             crew = "1 worker" if count == 1 else f"{count} workers"

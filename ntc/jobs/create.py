@@ -41,6 +41,7 @@ def create(
     device: str | None = None,
     force: bool = False,
     accept_versions: bool = False,
+    extend: bool = False,
 ) -> Job:
     """The job of computing `program(x1, x2)`, or `program(x1)`, into a store. Nothing is computed yet.
 
@@ -62,6 +63,8 @@ def create(
         as `ntc calibrate` measured it here).
       force: takes blocks of more than ten minutes, or of more than 512 MiB.
       accept_versions: goes on with other versions of ntc, jax and jaxlib, and records them.
+      extend: where the store is of the first examples that are given, adds the others, whose blocks are then missing.
+        No worker may run meanwhile.
 
     Raises:
       InputError: arrays do not fit the program; the place holds something else, or another job, with what differs.
@@ -76,6 +79,9 @@ def create(
     counts = len(first), None if second is None else len(second)
     plan = planned(program, *counts, Wish(tile, block, workers), device)
     asked = _Asked(program, first, second, refine, seed, plan).manifest(kept)
+    if kept is not None and extend and kept.is_part_of(asked):
+        kept.with_examples(asked).check(asked, place.url, accept_versions)
+        kept = _extended(place, kept, asked, {"x1": first} | ({} if second is None else {"x2": second}))
     if kept is not None:
         kept.check(asked, place.url, accept_versions)
         return Job(place, _with_versions(place, kept))
@@ -184,6 +190,28 @@ def _write(store: Store, manifest: Manifest, program: Program, examples: dict[st
                 array = store.create_examples(name, (len(order), *packed.shape[1:]), packed.dtype)
             array[span] = packed
     store.write_manifest(manifest)
+
+
+def _extended(store: Store, kept: Manifest, asked: Manifest, examples: dict[str, Examples]) -> Manifest:
+    """Adds examples to a store; blocks that were not whole are to be computed anew. The manifest last, so that an
+    interruption leaves the store of before."""
+    changed, counts = kept.with_examples(asked), {"x1": kept.n1, "x2": kept.n2}
+    for name, given in examples.items():
+        order = shuffled(changed.seed, (part.examples for part in getattr(changed, name)))
+        array = store.resized(name, len(order))
+        for span, packed in given.in_order(order, counts[name]):
+            array[span] = packed
+    old, new = kept.blocks, changed.blocks
+    for label in changed.kernels:
+        store.resized(label, new.n1, new.n2)
+    ragged = [old.rows - 1 if old.n1 % old.side and new.n1 > old.n1 else -1]
+    ragged.append(old.columns - 1 if old.n2 % old.side and new.n2 > old.n2 else -1)
+    for i, j in old.tasks():
+        if i == ragged[0] or j == ragged[1]:
+            for label in changed.kernels:
+                store.delete(label, (i, j))
+    store.write_manifest(changed)
+    return changed
 
 
 def _doubled(sizes: tuple[int, ...]) -> tuple[int, ...]:

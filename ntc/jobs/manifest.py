@@ -111,6 +111,15 @@ class Manifest(_Strict):
                 hint=hint or "name another store, or ask for what is in this one",
             )
 
+    def is_part_of(self, asked: Manifest) -> bool:
+        """Whether the job that is asked for has all examples of this one, first, and more."""
+        pairs = ((self.x1, asked.x1), (self.x2, asked.x2))
+        return self.x1 + self.x2 != asked.x1 + asked.x2 and all(new[: len(own)] == own for own, new in pairs)
+
+    def with_examples(self, other: Manifest) -> Manifest:
+        """The same job with the examples of another."""
+        return self.model_copy(update={"x1": other.x1, "x2": other.x2})
+
     def _differing(self, asked: Manifest) -> Iterator[str]:
         own, other = self._compared(), asked._compared()
         for name, value in own.items():

@@ -27,6 +27,12 @@ _FEW_TASKS = 8
 """Of a short job for every worker, where its blocks are not too short for that."""
 
 _WANTED_BYTES = LARGEST // 2
+_STORE_RATE = 3e8
+"""Bytes per second that a worker writes, and has on the disk; a typical value."""
+
+_START = 3.0
+"""Seconds from the beginning of a process until it compiles; a typical value."""
+
 _SOLVE_RATE = 2e10
 """Operations of float64 per second of a core, in a Cholesky factorisation; a typical value."""
 
@@ -40,6 +46,7 @@ class Plan:
       tile: examples on either side of a computation.
       price: of a tile; None where the speed of the device is not known.
       at_once: tiles that a worker computes at once.
+      rate: bytes per second that a worker writes.
       pair_bytes: of all kernels, stored, for each pair of examples.
       largest_pair: of one kernel.
       example_bytes: of a packed example.
@@ -49,14 +56,22 @@ class Plan:
     tile: int
     price: TilePrice | None
     at_once: int
+    rate: float
     pair_bytes: int
     largest_pair: int
     example_bytes: int
 
     @property
     def block_seconds(self) -> float | None:
-        """Of one block off the diagonal."""
-        return None if self.price is None else self._rounds(self.blocks.side // self.tile) * self.price.seconds
+        """Of one block off the diagonal, computed and written."""
+        if self.price is None:
+            return None
+        tiles = -(-((self.blocks.side // self.tile) ** 2) // self.at_once)
+        return tiles * self.price.seconds + self._write_seconds
+
+    @property
+    def _write_seconds(self) -> float:
+        return self.blocks.side**2 * self.pair_bytes / self.rate
 
     @property
     def seconds(self) -> float | None:
@@ -66,7 +81,7 @@ class Plan:
             return None
         tiles = self.blocks.side // self.tile
         diagonal = self.blocks.rows if self.blocks.symmetric else 0
-        own = -(-(tiles * (tiles + 1) // 2) // self.at_once) * self.price.seconds
+        own = -(-(tiles * (tiles + 1) // 2) // self.at_once) * self.price.seconds + self._write_seconds
         return diagonal * own + (self.blocks.count - diagonal) * alone * self._filled
 
     @property
@@ -77,12 +92,17 @@ class Plan:
         return rows * columns
 
     def wall_seconds(self, workers: int) -> float | None:
-        """Of all of it by so many workers, each of which compiles the program once."""
-        if self.seconds is None or self.price is None or self.block_seconds is None:
+        """Of all of it by so many workers, each of which begins and compiles the program once."""
+        if self.seconds is None or self.start_seconds is None or self.block_seconds is None:
             return None
         rounds = -(-self.blocks.count // workers)
         shared = max(self.seconds / workers, min(rounds * self.block_seconds, self.seconds))
-        return self.price.compile_seconds + shared
+        return self.start_seconds + shared
+
+    @property
+    def start_seconds(self) -> float | None:
+        """Of a worker, before its first tile."""
+        return None if self.price is None else _START + self.price.compile_seconds
 
     @property
     def stored_bytes(self) -> int:
@@ -128,18 +148,16 @@ class Plan:
                 hint="a smaller --block, or --force",
             )
 
-    def _rounds(self, tiles: int) -> int:
-        return -(-(tiles**2) // self.at_once)
-
 
 @dataclass(frozen=True)
 class Wish:
-    """What the caller says of a plan: the tile and the block, if they are not to be chosen, and how many workers there
-    will be."""
+    """What the caller says of a plan: the tile and the block, if they are not to be chosen, how many workers there will
+    be, and whether they share this machine."""
 
     tile: int | None = None
     block: int | None = None
     workers: int = 1
+    shared: bool = False
 
     def check(self) -> None:
         """Raises ParameterError for sizes that do not go together."""
@@ -173,7 +191,9 @@ def make_plan(graph: Graph, target: Target, rates: Rates | None, n1: int, n2: in
             break
         tile = _dividing(-(-tile // 2), wish.block)
     bytes_ = (sum(pairs), max(pairs), _example_bytes(graph))
-    draft = Plan(Blocks(n1, columns, symmetric, tile), tile, price, at_once, *bytes_)
+    sharing = wish.workers if wish.shared else 1
+    at_once = max(1, at_once // sharing)
+    draft = Plan(Blocks(n1, columns, symmetric, tile), tile, price, at_once, _STORE_RATE / sharing, *bytes_)
     side = wish.block or tile * _tiles_of_a_block(draft, wish.workers)
     return replace(draft, blocks=replace(draft.blocks, side=side))
 
@@ -196,11 +216,11 @@ def _tiles_of_a_block(draft: Plan, workers: int) -> int:
     """On either side. The plan is that of blocks of one tile."""
     whole = max(draft.blocks.rows, draft.blocks.columns)
     largest = isqrt(_WANTED_BYTES // draft.largest_pair) // draft.tile
-    if draft.price is None or draft.seconds is None:
+    if draft.price is None:
         return 1
-    share = draft.seconds / draft.at_once / (_FEW_TASKS * workers)
-    wanted = min(_WANTED, max(share, _SHORTEST))
-    in_time = isqrt(int(wanted / max(draft.price.seconds, 1e-9)) * draft.at_once)
+    each = draft.price.seconds / draft.at_once + draft.tile**2 * draft.pair_bytes / draft.rate
+    wanted = min(_WANTED, max(each * draft.blocks.count / (_FEW_TASKS * workers), _SHORTEST))
+    in_time = isqrt(int(wanted / each))
     return max(1, min(whole, largest, in_time))
 
 

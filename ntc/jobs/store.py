@@ -67,11 +67,14 @@ class Store:
 
     def manifest(self) -> Manifest:
         """What the store is of. Raises InputError if there is no store, or of another version."""
+        return Manifest.read(self.manifest_text(), self.url)
+
+    def manifest_text(self) -> str:
+        """The manifest as JSON. Raises InputError if there is no store."""
         if not self.exists:
-            raise InputError(
-                f"there is no store at {self.url}", hint="ntc kernel MODEL --x1 FILE --store STORE makes one"
-            )
-        return Manifest.read(str(self._group("r").attrs[_MANIFEST]), self.url)
+            hint = "ntc kernel MODEL --x1 FILE --store STORE makes one"
+            raise InputError(f"there is no store at {self.url}", hint=hint)
+        return str(self._group("r").attrs[_MANIFEST])
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Writes it, in place of what was there; with it a store is whole."""
@@ -97,6 +100,12 @@ class Store:
         """An array for packed examples, (n, ...): x1 or x2."""
         rows = max(1, _DATA_BYTES // (int(np.prod(shape[1:])) * np.dtype(dtype).itemsize or 1))
         return _create(self._group("r+"), name, shape, (min(rows, shape[0]), *shape[1:]), np.dtype(dtype))
+
+    def resized(self, name: str, *sizes: int) -> Any:
+        """An array with other sizes of its first axes; what is there stays."""
+        array = self.array(name)
+        array.resize((*sizes, *array.shape[len(sizes) :]))
+        return array
 
     def examples(self, name: str, span: slice) -> Array:
         """Some packed examples, (n, ...), in the order of the store. Raises InputError if they are damaged."""

@@ -1,0 +1,131 @@
+"""Jobs: their time beside that of the program, the time of a task beyond its tiles, and a million examples as far as
+plan, store and driver go.
+
+The second table fills a store with empty files in place of blocks, by the engine `Pretending`: all is real but
+the numbers.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+import ntc
+from benchmarks.cases import ROOT
+from benchmarks.measure import markdown
+from ntc import jobs
+from ntc.compiler import lower
+from ntc.jobs.blocks import Task
+from ntc.jobs.manifest import Manifest, Part, Versions
+from ntc.jobs.plan import Plan, Wish, make_plan
+from ntc.jobs.store import Store
+from ntc.jobs.work import Done
+from ntc.price import known_rates
+
+EXAMPLES = ROOT.parent / "examples"
+MODELS = {"fully connected": ("digits_fc.nt", None), "pooled": ("digits_cnn.nt", None)}
+LARGE = (
+    ("fully connected", "digits_fc.nt", None, "cpu"),
+    ("pooled", "digits_cnn.nt", None, "cpu"),
+    ("WRN-28", "wrn.nt", None, "h100"),
+    ("Myrtle-10", "myrtle.nt", "myrtle10", "h100"),
+)
+
+
+def main(quick: bool = False) -> str:
+    """Two tables. `quick` is of few examples."""
+    n, large = (96, 20_000) if quick else (2000, 1_000_000)
+    small = [_beside_program(name, n) for name in MODELS]
+    header = ("network", "examples", "program s", "job s", "ratio", "tasks", "task beyond its tiles ms")
+    first = markdown(header, small)
+    header = ("network", "device", "examples", "tile", "block", "tasks", "task s", "plan s", "listing s", "driver MiB")
+    second = markdown(header, [_pretended(*case, large) for case in (LARGE[:1] if quick else LARGE)])
+    return f"{first}\n\n{second}"
+
+
+def _beside_program(name: str, n: int) -> tuple[object, ...]:
+    """Of one network: a job of few blocks, and one of many, beside the program with the same tile. All are compiled
+    before."""
+    file, model = MODELS[name]
+    program = ntc.build(ntc.load_graph(EXAMPLES / file, model))
+    x = np.random.default_rng(0).normal(size=(n, 8, 8, 1)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        job = jobs.create(program, x, store=Path(folder) / "usual.zarr")
+        tile = job.manifest.tile
+        jobs.work(job.store.address, next(job.manifest.blocks.tasks()))
+        seconds = {"job": 0.0, "program": np.inf}
+        for repeat in range(3):
+            seconds["program"] = min(seconds["program"], _timed(lambda: program(x, tile=tile)))
+            if repeat == 0:
+                job.store.delete(job.manifest.kernels[0], (0, 0))
+                seconds["job"] = _timed(job.run)
+        many = jobs.create(program, x, store=Path(folder) / "many.zarr", tile=tile, block=tile)
+        jobs.work(many.store.address, next(many.manifest.blocks.tasks()))
+        beyond = (_timed(many.run) - seconds["program"]) / many.manifest.blocks.count
+    ratio = seconds["job"] / seconds["program"]
+    return name, n, seconds["program"], seconds["job"], ratio, job.manifest.blocks.count, 1e3 * beyond
+
+
+def _timed(function: object) -> float:
+    start = time.perf_counter()
+    assert callable(function)
+    function()
+    return time.perf_counter() - start
+
+
+class Pretending:
+    """An engine that puts empty files where blocks belong."""
+
+    def run(self, url: str, tasks: Iterable[Task]) -> Iterator[Done]:
+        """Of each task."""
+        root = Path(url) / "nngp" / "c"
+        for i, j in tasks:
+            row = root / str(i)
+            row.mkdir(parents=True, exist_ok=True)
+            (row / str(j)).touch()
+            yield Done((i, j), 0.0, 0.0, "pretended", True)
+
+
+def _pretended(name: str, file: str, model: str | None, device: str, n: int) -> tuple[object, ...]:
+    rates = known_rates(device)
+    graph = lower(ntc.load_graph(EXAMPLES / file, model), kernels=("nngp",), target=rates.target)
+    start = time.perf_counter()
+    plan = make_plan(graph, rates.target, rates, n, None, Wish(workers=64))
+    planned = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        job = _store(Path(folder) / "k.zarr", plan, rates.target)
+        tracemalloc.start()
+        job.run(Pretending())
+        start = time.perf_counter()
+        assert job.missing == 0
+        listed = time.perf_counter() - start
+        peak = tracemalloc.get_traced_memory()[1] / 2**20
+        tracemalloc.stop()
+    blocks = plan.blocks
+    return name, device, n, plan.tile, blocks.side, blocks.count, plan.block_seconds or 0.0, planned, listed, peak
+
+
+def _store(path: Path, plan: Plan, target: str) -> jobs.Job:
+    """A store without a program."""
+    facts = {"dtype": "f32", "target": target, "hyper": {}, "network": "", "graph": "", "seed": 0, "refine": True}
+    manifest = Manifest(
+        format=1,
+        symmetric=True,
+        kernels=("nngp",),
+        x1=(Part(examples=plan.blocks.n1, sha256=""),),
+        x2=(),
+        tile=plan.tile,
+        block=plan.blocks.side,
+        versions=(Versions.here(),),
+        seconds=plan.block_seconds,
+        **facts,
+    )
+    store = Store(path)
+    store.create(manifest, b"none", {"nngp": ()})
+    store.write_manifest(manifest)
+    return jobs.Job(store, manifest)
