@@ -11,6 +11,7 @@ import pytest
 import ntc
 from ntc import jobs, predict
 from ntc.errors import InputError, UnsupportedError
+from ntc.predict import cholesky
 from ntc.predict.nystrom import nystrom_preconditioner
 from ntc.predict.solvers import stored_regression
 from tests.assertions import assert_close
@@ -186,3 +187,26 @@ def test_a_store_of_two_sets_is_no_system(tmp_path: Path) -> None:
     assert is_plain(job)
     with pytest.raises(InputError, match=r"should be k\(x, x\) of shape"):
         stored_regression(job, np.zeros(8), "nngp", 1e-2, predict.Solving("cg"))
+
+
+@pytest.mark.parametrize("panel", [7, 20, 60, 100])
+def test_factors_by_panels(panel: int) -> None:
+    """Protects the factorisation of large matrices, of any number of panels: the factor of LAPACK, in place, in memory
+    or in a file; and where there is none, the place."""
+    a = matrix() + 1e-3 * np.eye(60)
+    found = np.asfortranarray(a)
+    assert cholesky.factorised(found, panel) == 0
+    assert_close(np.tril(found), np.linalg.cholesky(a), "float64")
+    a[41, 41] = -1.0
+    assert cholesky.factorised(np.asfortranarray(a), panel) == 42
+
+
+def test_predictions_of_large_systems(monkeypatch: pytest.MonkeyPatch, program: ntc.Program) -> None:
+    """Protects predictions from many examples, whose matrix is factorised by panels, and the diagnosis of what has no
+    factor."""
+    k, cross = program(X).nngp, program(TEST, X).nngp
+    expected = predict.gp_inference(k, Y, 1e-2)("nngp", cross)
+    monkeypatch.setattr(cholesky, "LARGE", 10)
+    assert_close(predict.gp_inference(k, Y, 1e-2)("nngp", cross), expected, "float32")
+    with pytest.raises(InputError, match="is not positive definite"):
+        predict.gp_inference(-np.asarray(k), Y, 1e-2)("nngp", cross)
