@@ -16,6 +16,7 @@ from ntc.errors import InputError, LimitError, ParameterError
 from ntc.frontend.layers import Network
 from ntc.jobs.blocks import Blocks, shuffled
 from ntc.jobs.manifest import Versions
+from tests.shown import ROOT
 from tests.stores import NETWORK, X, is_plain, plain_job, plain_work, small_job
 
 IMAGES = np.random.default_rng(1).normal(size=(11, 4, 4, 1)).astype(np.float32)
@@ -290,3 +291,18 @@ def test_examples_are_added_to_two_sets(tmp_path: Path) -> None:
     rows, columns = kernel.order1, kernel.order2
     expected = program(IMAGES[:5][rows], IMAGES[5:][columns], tile=2)
     assert np.array_equal(np.asarray(kernel)[np.ix_(rows, columns)], expected.nngp)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_python_in_the_page_on_jobs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the page: its examples run one after the other, but for the cluster, with results as the text says."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "jobs.md").read_text(), re.DOTALL):
+        if "dask_client" not in code:
+            exec(code, names)
+    assert names["matrix"].shape == (300, 300)
+    assert np.array_equal(names["sample"], names["matrix"][np.ix_(names["rows"], names["columns"])])
+    assert names["blocks"].shape == (300, 300)
+    assert names["job"].manifest.n1 == 340
+    assert names["posterior"].mean.shape == (5, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +42,32 @@ def is_right(job: jobs.Job) -> bool:
     return all(np.array_equal(found[label], getattr(expected, label)) for label in found)
 
 
+class Killer:
+    """What kills the worker of a block that has been computed, so many times."""
+
+    def __init__(self, kills: int) -> None:
+        self.kills, self.killed = kills, set[int]()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """To be called with events of a job."""
+        worker = int(event.get("worker", "-0").rpartition("-")[2] or 0)
+        if worker and worker not in self.killed and len(self.killed) < self.kills:
+            self.killed.add(worker)
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+
+
+KILLS = [1, pytest.param(20, marks=pytest.mark.slow)]
+
+
 @quietly
-def test_dask_with_a_worker_killed(client: Any, tmp_path: Path) -> None:
-    """Protects jobs on Dask: a worker that is killed after the first block loses nothing, and bits are those of the
-    program; of all the tasks only some are handed out at a time."""
-    job = small_job(tmp_path / "k.zarr", block=4)
-    killed: list[int] = []
-
-    def kill(event: dict[str, Any]) -> None:
-        if event["event"] == "block" and not killed:
-            killed.append(int(event["worker"].rpartition("-")[2]))
-            os.kill(killed[0], signal.SIGKILL)
-
-    job.run(jobs.Dask(client), kill, attempts=10)
-    assert killed
+@pytest.mark.parametrize("kills", KILLS)
+def test_dask_with_workers_killed(kills: int, client: Any, tmp_path: Path) -> None:
+    """Protects jobs on Dask: workers that are killed after their first block lose nothing, and bits are those of the
+    program."""
+    job, killer = small_job(tmp_path / "k.zarr", tile=1 if kills > 1 else 4, block=1 if kills > 1 else 4), Killer(kills)
+    job.run(jobs.Dask(client), killer, attempts=30)
+    assert len(killer.killed) == kills
     assert is_right(job)
     assert {record["device"] for record in job.store.records().values()} == {"cpu"}
 
@@ -118,22 +131,17 @@ def test_engines_that_are_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.engines
 @quietly
-def test_ray(tmp_path: Path) -> None:
-    """Protects jobs on Ray, with a worker killed after the first block."""
+@pytest.mark.parametrize("kills", KILLS)
+def test_ray(kills: int, tmp_path: Path) -> None:
+    """Protects jobs on Ray, with workers killed after their first block."""
     ray = pytest.importorskip("ray")
-    job, killed = small_job(tmp_path / "k.zarr", block=4), []
-
-    def kill(event: dict[str, Any]) -> None:
-        if event["event"] == "block" and not killed:
-            killed.append(int(event["worker"].rpartition("-")[2]))
-            os.kill(killed[0], signal.SIGKILL)
-
+    job, killer = small_job(tmp_path / "k.zarr", tile=1, block=1), Killer(kills)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        job.run(jobs.Ray(), kill)
+        job.run(jobs.Ray(), killer, attempts=30)
     finally:
         ray.shutdown()
-    assert killed
+    assert len(killer.killed) == kills
     assert is_right(job)
 
 

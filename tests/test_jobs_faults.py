@@ -197,12 +197,13 @@ def killed(url: str, after: float) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
 
-def test_drivers_are_killed_and_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_drivers_are_killed_and_go_on(kills: int, tmp_path: Path) -> None:
     """Protects jobs from whatever ends a process at any moment: what is there is right, nothing is half there, and the
     next driver goes on from it."""
-    job, random = plain_job(tmp_path / "k.zarr", 60), np.random.default_rng(0)
+    job, random = plain_job(tmp_path / "k.zarr", 60 if kills == 3 else 140), np.random.default_rng(0)
     left = [job.missing]
-    for _ in range(3):
+    for _ in range(kills):
         killed(job.store.url, random.uniform(0, 0.3))
         left.append(job.missing)
     assert left == sorted(left, reverse=True)
