@@ -10,7 +10,7 @@ import pytest
 
 import ntc
 from ntc import jobs, predict
-from ntc.errors import InputError, UnsupportedError
+from ntc.errors import InputError, ParameterError, UnsupportedError
 from ntc.predict import cholesky
 from ntc.predict.nystrom import nystrom_preconditioner
 from ntc.predict.solvers import stored_regression
@@ -210,3 +210,21 @@ def test_predictions_of_large_systems(monkeypatch: pytest.MonkeyPatch, program: 
     assert_close(predict.gp_inference(k, Y, 1e-2)("nngp", cross), expected, "float32")
     with pytest.raises(InputError, match="is not positive definite"):
         predict.gp_inference(-np.asarray(k), Y, 1e-2)("nngp", cross)
+
+
+def test_estimators_on_a_store(tmp_path: Path) -> None:
+    """Protects the estimators of scikit-learn with a store: their predictions are those without, the store is used
+    again, and what it does not serve is refused."""
+    from ntc.estimators import NNGPRegressor
+
+    y, store = np.sin(X.sum(1)), str(tmp_path / "k.zarr")
+    plain = NNGPRegressor(diag_reg=1e-2).fit(X, y)
+    stored = NNGPRegressor(diag_reg=1e-2, store=store, solver="cg").fit(X, y)
+    assert_close(stored.predict(TEST), plain.predict(TEST), "float32")
+    for found, expected in zip(
+        stored.predict(TEST, return_std=True), plain.predict(TEST, return_std=True), strict=True
+    ):
+        assert_close(found, expected, "float32")
+    assert jobs.load(store).missing == 0
+    with pytest.raises(ParameterError, match="training to convergence"):
+        NNGPRegressor(t=3.0, store=store).fit(X, y)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def kernel_command(
     model_file: options.ModelPath,
-    x1: Annotated[Path, typer.Option("--x1", help="Examples (n1, ..., channels), .npy; .npz of several inputs.")],
+    x1: Annotated[Path, typer.Option("--x1", "--data", help="Examples (n1, ..., channels): .npy, cifar10:FOLDER, ...")],
     output: Annotated[
         Path | None,
         options.written("-o", "--output", help="Where to write the matrices, .npz; needed without --store."),
@@ -71,8 +71,8 @@ def kernel_command(
         model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust, devices=devices
     )
     program = program.with_hyper(options.hyper_values(hyper))
-    first = options.read_examples(x1, program.inputs)
-    second = None if x2 is None else options.read_examples(x2, program.inputs)
+    first = options.read_examples(x1, program.inputs, store is not None)
+    second = None if x2 is None else options.read_examples(x2, program.inputs, store is not None)
     if store is None:
         checked = None if self_test else False
         compute(program, (first, second), output, wanted or program.kernels, memory, checked, profile, as_json)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from ntc import datasets
 from ntc.cli import options, plot
 from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
@@ -31,8 +32,8 @@ SolverName = Literal["auto", "cholesky", "cg", "nystrom"]
 
 def predict(
     model_file: options.ModelPath,
-    train: Annotated[Path, typer.Option("--train", help="Training set, .npz with arrays x and y.")],
-    test: Annotated[Path, typer.Option("--test", help="Test set, .npz with array x, and y to score.")],
+    train: Annotated[Path, typer.Option("--train", help="Training set, .npz with x and y, or cifar10:FOLDER.")],
+    test: Annotated[Path, typer.Option("--test", help="Test set, .npz with x, and y to score; cifar10-test:FOLDER.")],
     kernel: Annotated[Kernel, typer.Option("--kernel", help="nngp: Bayesian; ntk: trained networks.")] = "nngp",
     diag_reg: Annotated[float, typer.Option("--diag-reg", min=0, help="Relative to the mean of the diagonal.")] = 1e-4,
     output: Annotated[Path, options.written("-o", "--output", help="Where to write mean and variance.")] = Path(
@@ -216,6 +217,8 @@ def _is_binary(y: npt.NDArray[Any]) -> bool:
 
 
 def _labels(path: Path) -> npt.NDArray[Any] | None:
+    if datasets.is_named(str(path)):
+        return options.read_array(path, "y")
     with np.load(path, allow_pickle=False) as archive:
         has_labels = "y" in archive.files
     return options.read_array(path, "y") if has_labels else None

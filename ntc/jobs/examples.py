@@ -90,4 +90,4 @@ class Examples:
 
 def _taken(part: Any, index: slice | Array) -> Array:
     array = part if hasattr(part, "shape") else np.asarray(part)
-    return np.asarray(array[index])
+    return np.asarray(array.oindex[index] if hasattr(array, "oindex") else array[index])  # zarr has its own

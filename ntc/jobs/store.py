@@ -211,6 +211,14 @@ class Store:
                 os.close(handle)
 
 
+def open_array(path: str) -> Any:
+    """A zarr array (n, ...) of examples. Raises InputError if there is none."""
+    try:
+        return zarr.open_array(path, mode="r")
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(f"{path} is not a zarr array ({error})") from None
+
+
 def dtype_of(manifest: Manifest) -> np.dtype[Any]:
     """That of the entries."""
     return np.dtype(np.float32 if manifest.dtype == "f32" else np.float64)
