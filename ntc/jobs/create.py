@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from ntc.artifact import content
 from ntc.errors import InputError, ParameterError
@@ -34,7 +34,7 @@ def create(
     pattern1: Any = None,
     pattern2: Any = None,
     refine: bool = True,
-    seed: int | None = 0,
+    seed: int | Literal["auto"] | None = "auto",
     tile: int | None = None,
     block: int | None = None,
     workers: int = 1,
@@ -53,7 +53,7 @@ def create(
       program: of which hyperparameters have the values that they are to have (`Program.with_hyper`).
       x1, x2, mask1, mask2, pattern1, pattern2, refine: see `Program.__call__`; arrays (n, ...) may be memory maps.
       store: a folder, or any place that fsspec knows: s3://bucket/kernel.zarr.
-      seed: of the random order of examples in the store; None is the order in which they are given.
+      seed: of the random order of examples in the store (default: 0); None is the order in which they are given.
       tile: examples on either side of a computation (default: what suits this machine; of a store that is there, its
         own, as for `block` and `seed`).
       block: examples on either side of what is stored as one, a multiple of the tile (default: two minutes' worth, less
@@ -71,24 +71,15 @@ def create(
       LimitError: a block would take too long, or be too large.
       ParameterError: tile and block do not go together.
     """
-    place, first = Store(store), Examples("x1", program, x1, mask1, pattern1)
+    first = Examples("x1", program, x1, mask1, pattern1)
     second = None if x2 is None else Examples("x2", program, x2, mask2, pattern2)
-    kept = place.manifest() if place.exists else None
-    if kept is not None:
-        tile, block, seed = tile or kept.tile, block or kept.block, kept.seed if seed == 0 else seed
-    counts = len(first), None if second is None else len(second)
-    plan = planned(program, *counts, Wish(tile, block, workers), device)
-    asked = _Asked(program, first, second, refine, seed, plan).manifest(kept)
-    if kept is not None and extend and kept.is_part_of(asked):
-        kept.with_examples(asked).check(asked, place.url, accept_versions)
-        kept = _extended(place, kept, asked, {"x1": first} | ({} if second is None else {"x2": second}))
-    if kept is not None:
-        kept.check(asked, place.url, accept_versions)
-        return Job(place, _with_versions(place, kept))
+    asked = _Asked(program, first, second, refine, seed, Wish(tile, block, workers), device)
+    place = Store(store)
+    if place.exists:
+        return _again(place, asked, accept_versions, extend)
     if not force:
-        plan.check()
-    _write(place, asked, program, {"x1": first} | ({} if second is None else {"x2": second}))
-    return Job(place, asked)
+        asked.plan(None).check()
+    return _new(place, asked)
 
 
 def load(store: Url) -> Job:
@@ -130,12 +121,26 @@ class _Asked:
     x1: Examples
     x2: Examples | None
     refine: bool
-    seed: int | None
-    plan: Plan
+    seed: int | Literal["auto"] | None
+    wish: Wish
+    device: str | None
+
+    @property
+    def examples(self) -> dict[str, Examples]:
+        """By their name in the store."""
+        return {"x1": self.x1} | ({} if self.x2 is None else {"x2": self.x2})
+
+    def plan(self, kept: Manifest | None) -> Plan:
+        """Of what is asked for; else of the store, if there is one."""
+        wish, second = self.wish, None if self.x2 is None else len(self.x2)
+        if kept is not None:
+            wish = replace(wish, tile=wish.tile or kept.tile, block=wish.block or kept.block)
+        return planned(self.program, len(self.x1), second, wish, self.device)
 
     def manifest(self, kept: Manifest | None) -> Manifest:
         """What it is of; examples in the same parts as in the store, if there is one."""
-        program, graph = self.program, self.program.graphs["cross"]
+        program, graph, plan = self.program, self.program.graphs["cross"], self.plan(kept)
+        own = 0 if kept is None else kept.seed
         return Manifest(
             format=FORMAT,
             symmetric=self.x2 is None,
@@ -147,13 +152,24 @@ class _Asked:
             graph=checksum(to_json(graph).encode()),
             x1=_parts(self.x1, () if kept is None else kept.x1),
             x2=() if self.x2 is None else _parts(self.x2, () if kept is None else kept.x2),
-            seed=self.seed,
+            seed=own if self.seed == "auto" else self.seed,
             refine=self.refine,
-            tile=self.plan.tile,
-            block=self.plan.blocks.side,
+            tile=plan.tile,
+            block=plan.blocks.side,
             versions=(Versions.here(),),
-            seconds=self.plan.block_seconds,
+            seconds=plan.block_seconds,
         )
+
+
+def _again(place: Store, asked: _Asked, accept_versions: bool, extend: bool) -> Job:
+    """The job that a store has. Raises InputError if that is another."""
+    kept = place.manifest()
+    wanted = asked.manifest(kept)
+    if extend and kept.is_part_of(wanted):
+        kept.with_examples(wanted).check(wanted, place.url, accept_versions)
+        kept = _extended(place, kept, wanted, asked.examples)
+    kept.check(wanted, place.url, accept_versions)
+    return Job(place, _with_versions(place, kept))
 
 
 def _parts(examples: Examples, kept: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -177,12 +193,12 @@ def _with_versions(store: Store, kept: Manifest) -> Manifest:
     return changed
 
 
-def _write(store: Store, manifest: Manifest, program: Program, examples: dict[str, Examples]) -> None:
-    """Everything but blocks; the manifest last, so that a store without one has not been made to its end."""
-    graph = program.graphs["cross"]
+def _new(store: Store, asked: _Asked) -> Job:
+    """Writes everything but blocks; the manifest last, so that a store without one has not been made to its end."""
+    manifest, graph = asked.manifest(None), asked.program.graphs["cross"]
     spatial = {output.label: _doubled(graph.covariance_of(output.value).spatial) for output in graph.outputs}
-    store.create(manifest, content(program, exported=False), spatial)
-    for name, given in examples.items():
+    store.create(manifest, content(asked.program, exported=False), spatial)
+    for name, given in asked.examples.items():
         order = shuffled(manifest.seed, (part.examples for part in getattr(manifest, name)))
         array: Any = None
         for span, packed in given.in_order(order, 0):
@@ -190,6 +206,7 @@ def _write(store: Store, manifest: Manifest, program: Program, examples: dict[st
                 array = store.create_examples(name, (len(order), *packed.shape[1:]), packed.dtype)
             array[span] = packed
     store.write_manifest(manifest)
+    return Job(store, manifest)
 
 
 def _extended(store: Store, kept: Manifest, asked: Manifest, examples: dict[str, Examples]) -> Manifest:
