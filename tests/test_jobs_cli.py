@@ -129,7 +129,8 @@ def test_predict_from_a_store(folder: Path) -> None:
     np.savez(folder / "test.npz", x=X[:5] + 0.1, y=y[:5])
     command = "predict net.nt --train train.npz --test test.npz --diag-reg 1e-2 --json"
     plain = json.loads(run(folder, command).stdout)
-    for solver, more in (("auto", ""), ("cg", "--rank 10"), ("cg", "--no-variances"), ("nystrom", "--rank 43")):
+    ways = (("auto", ""), ("cholesky", "--scratch ."), ("cg", "--rank 10"), ("cg", "--no-variances"))
+    for solver, more in (*ways, ("nystrom", "--rank 43")):
         found = json.loads(run(folder, f"{command} --store k.zarr --solver {solver} {more}").stdout)
         assert found["solver"] == ("cholesky" if solver == "auto" else solver)
         assert found["rmse"] == pytest.approx(plain["rmse"], rel=1e-2)
@@ -152,6 +153,7 @@ def test_predict_from_a_store(folder: Path) -> None:
         (f"{KERNEL} --workers 2", "--workers needs an --engine that has workers"),
         ("kernel net.nt --x1 a.npy --store net.nt", "is there, and is not a store"),
         ("predict net.nt --train a.npy --test a.npy --solver cg", "--solver needs --store"),
+        ("predict net.nt --train a.npy --test a.npy --scratch .", "--scratch needs --store"),
         ("predict net.nt --train a.npy --test a.npy --store k.zarr --fit", "--fit does not go with --store"),
         ("job status nothing.zarr", "there is no store"),
         ("job work k.zarr --share 4/3", "expected a part of all"),

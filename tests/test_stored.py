@@ -92,14 +92,19 @@ def test_columns_make_a_preconditioner() -> None:
 
 
 @pytest.mark.parametrize("kernel", ["nngp", "ntk"])
-@pytest.mark.parametrize("solver", ["auto", "cholesky", "cg"])
-def test_regression_on_a_store_is_regression(kernel: Any, solver: Any, job: jobs.Job, program: ntc.Program) -> None:
-    """Protects predictions: means and variances from a store equal those with kernels that are computed."""
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "scratch", "cg"])
+def test_regression_on_a_store_is_regression(
+    kernel: Any, solver: Any, job: jobs.Job, program: ntc.Program, tmp_path: Path
+) -> None:
+    """Protects predictions: means and variances from a store equal those with kernels that are computed, whether the
+    factor is in memory, in a file, or there is none."""
     expected = predict.regress(program, X, Y, TEST, kernel, 1e-2)
     solving = predict.Solving(solver, rank=20, tolerance=1e-9)
+    solving = predict.Solving(scratch=str(tmp_path)) if solver == "scratch" else solving
     found = predict.regress(program, X, Y, TEST, kernel, 1e-2, store=job, solving=solving)
     assert_close(found.mean, expected.mean, "float32")
     assert_close(found.variance, expected.variance, "float32")
+    assert not list(tmp_path.iterdir())
 
 
 def test_columns_alone_are_enough(program: ntc.Program, tmp_path: Path) -> None:
@@ -166,6 +171,7 @@ def test_stored_kernels_stand_for_arrays(job: jobs.Job, program: ntc.Program) ->
         ({"x_train": X[::-1].copy()}, "is of 43 other examples"),
         ({"y_train": Y[:40]}, "one row for each of the 43"),
         ({"solving": predict.Solving("lu")}, "solver should be one of auto"),  # type: ignore[arg-type]
+        ({"solving": predict.Solving(scratch="no/such")}, "there is no folder no/such for the factor"),
         ({"solving": predict.Solving(rank=0)}, "rank and max_iterations should be positive"),
         ({"diag_reg": -1.0, "solving": predict.Solving("cg")}, "diag_reg should not be negative"),
         ({"diag_reg": 0.0, "solving": predict.Solving("nystrom")}, "needs a positive diag_reg"),
@@ -197,6 +203,8 @@ def test_factors_by_panels(panel: int) -> None:
     found = np.asfortranarray(a)
     assert cholesky.factorised(found, panel) == 0
     assert_close(np.tril(found), np.linalg.cholesky(a), "float64")
+    right = np.random.default_rng(2).normal(size=(60, 2))
+    assert_close(cholesky.solved(found, right, panel), np.linalg.solve(a, right), "float64")
     a[41, 41] = -1.0
     assert cholesky.factorised(np.asfortranarray(a), panel) == 42
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,7 @@ def predict(
     test: Annotated[Path, typer.Option("--test", help="Test set, .npz with x, and y to score; cifar10-test:FOLDER.")],
     kernel: Annotated[Kernel, typer.Option("--kernel", help="nngp: Bayesian; ntk: trained networks.")] = "nngp",
     diag_reg: Annotated[float, typer.Option("--diag-reg", min=0, help="Relative to the mean of the diagonal.")] = 1e-4,
-    output: Annotated[Path, options.written("-o", "--output", help="Where to write mean and variance.")] = Path(
+    output: Annotated[Path, options.written("-o", "--output", help="Where to write results.")] = Path(
         "predictions.npz"
     ),
     plot_file: Annotated[Path | None, options.drawn("--plot", help="Where to draw the predictions, .png.")] = None,
@@ -56,13 +57,14 @@ def predict(
     solver: Annotated[SolverName, typer.Option("--solver", help="How a stored kernel is solved with.")] = "auto",
     rank: Annotated[int | None, typer.Option("--rank", min=1, help="Columns that cg and nystrom use; 500.")] = None,
     variances: Annotated[bool, typer.Option("--variances/--no-variances", help="Or means alone.")] = True,
+    scratch: Annotated[Path | None, typer.Option("--scratch", help="Folder for a factor in a file.")] = None,
 ) -> None:
     """Exact inference: means and variances at the test inputs, and scores where the test set has labels.
 
     Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
     """
     options.together("--store", store, {"--fit": fit, "--times": times}, allowed=False)
-    of_store = {"--solver": solver != "auto", "--rank": rank, "--no-variances": not variances}
+    of_store = {"--solver": solver != "auto", "--rank": rank, "--no-variances": not variances, "--scratch": scratch}
     options.together("--store", store, of_store, allowed=True)
     at_times = None if times is None else read_times(times)
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
@@ -75,7 +77,7 @@ def predict(
     announce(program, data.x_train, None)
     program, scores = _fitted(program, data, kernel, diag_reg) if fit else (program, {})
     with profiled(profile):
-        solving = None if store is None else Stored(store, solver, rank or 500, variances)
+        solving = None if store is None else Stored(store, solver, rank or 500, variances, scratch)
         posterior, facts = _posterior(program, data, kernel, diag_reg, solving)
     scores |= {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)} | facts
     scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}
@@ -111,6 +113,7 @@ class Stored:
     solver: SolverName
     rank: int
     variances: bool
+    scratch: Path | None
 
 
 def _posterior(
@@ -125,11 +128,19 @@ def _posterior(
             found, facts = Trained(*train, report).predict(data.x_test, progress=report), {}
         else:
             job = _job(program, data, stored)
-            solving = Solving(stored.solver, stored.rank)
+            scratch = None if stored.scratch is None else str(stored.scratch)
+            solving = Solving(stored.solver, stored.rank, scratch=scratch)
+            wanted = _digits(solving.tolerance)
+            solving = replace(solving, progress=lambda _, residual: report("residual", _digits(residual), wanted))
             trained = Trained(*train, store=job, solving=solving)
             found = trained.predict(data.x_test, progress=report, variances=stored.variances)
             facts = trained.facts()
     return Posterior(found.mean + data.offset, found.variance), facts
+
+
+def _digits(residual: float) -> int:
+    """Of a residual, in hundredths of one."""
+    return 0 if residual >= 1 else int(-100 * math.log10(max(residual, 1e-300)))
 
 
 def _job(program: Program, data: _Data, stored: Stored) -> Job:

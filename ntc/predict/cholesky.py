@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
@@ -35,3 +36,17 @@ def factorised(matrix: npt.NDArray[Any], panel: int = PANEL) -> int:
         if stop < n:
             columns[stop - start :] = trsm(1.0, own, columns[stop - start :], side=1, lower=1, trans_a=1)
     return 0
+
+
+def solved(factor: npt.NDArray[Any], right: npt.NDArray[Any], panel: int = PANEL) -> npt.NDArray[Any]:
+    """(L L')^-1 right (n, columns), of the factor L (n, n) that `factorised` left, which is read twice, in order."""
+    (trsm,) = scipy.linalg.get_blas_funcs(("trsm",), (factor,))
+    n, found = len(factor), np.array(right, factor.dtype, order="F")
+    spans = [(start, min(start + panel, n)) for start in range(0, n, panel)]
+    for start, stop in spans:
+        found[start:stop] = trsm(1.0, factor[start:stop, start:stop], found[start:stop], lower=1)
+        found[stop:] -= factor[stop:, start:stop] @ found[start:stop]
+    for start, stop in reversed(spans):
+        rest = found[start:stop] - factor[stop:, start:stop].T @ found[stop:]
+        found[start:stop] = trsm(1.0, factor[start:stop, start:stop], rest, lower=1, trans_a=1)
+    return found

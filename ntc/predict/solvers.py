@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +18,11 @@ from ntc.backends.jax.result import Kernels
 from ntc.errors import InputError, UnsupportedError
 from ntc.ir.types import Kernel
 from ntc.plan import machine
+from ntc.predict import cholesky
 from ntc.predict.block_conjugate_gradients import BlockSolution, block_conjugate_gradients
 from ntc.predict.nystrom import features, lower_factor, nystrom_preconditioner
 from ntc.predict.posterior import Posterior, Regression, matrix, targets
-from ntc.predict.stored import StoredOperator
+from ntc.predict.stored import StoredOperator, read_ahead
 from ntc.predict.system import check_diag_reg
 
 if TYPE_CHECKING:
@@ -37,10 +40,11 @@ class Solving:
 
     Attributes:
       solver: cholesky, in memory; cg, which needs products alone; nystrom, of some columns; auto is cholesky where
-        matrices and factor take at most half of the memory, else cg.
+        matrices and factor take at most half of the memory, or a scratch folder is given, else cg.
       rank: examples whose columns the preconditioner of cg, or the approximation of nystrom, is made of.
       tolerance, max_iterations: of cg, relative to each target.
       progress: called with (iterations, residual) of cg.
+      scratch: a folder in which cholesky keeps its factor, in place of memory: 8 bytes for every entry.
     """
 
     solver: Solver = "auto"
@@ -48,11 +52,14 @@ class Solving:
     tolerance: float = 1e-8
     max_iterations: int = 1000
     progress: Callable[[int, float], None] | None = None
+    scratch: str | None = None
 
     def check(self) -> None:
         """Raises InputError for what makes no sense."""
         if self.solver not in SOLVERS:
             raise InputError(f"solver should be one of {', '.join(SOLVERS)}, got {self.solver!r}")
+        if self.scratch is not None and not os.path.isdir(self.scratch):
+            raise InputError(f"there is no folder {self.scratch} for the factor", hint=f"mkdir -p {self.scratch}")
         if self.rank < 1 or not 0 < self.tolerance < 1 or self.max_iterations < 1:
             raise InputError("rank and max_iterations should be positive, tolerance in (0, 1)")
 
@@ -60,6 +67,8 @@ class Solving:
         """For n examples, and so many matrices that are held."""
         if self.solver != "auto":
             return self.solver
+        if self.scratch is not None:
+            return "cholesky"
         return "cholesky" if n**2 * (8 + matrices * itemsize) <= machine.memory() // 2 else "cg"
 
 
@@ -95,9 +104,11 @@ def stored_regression(job: Job, y_train: Any, kernel: Kernel, diag_reg: Any, sol
     y, used = targets(y_train, n), ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     check_diag_reg(diag_reg, n)
     solver = solving.chosen(n, len(used), job.kernel(kernel).dtype.itemsize)
-    if solver == "cholesky":
+    if solver == "cholesky" and solving.scratch is None:
         return InMemory(job, y, kernel, diag_reg, used)
-    return (ByProducts if solver == "cg" else ByColumns)(job, y, kernel, diag_reg, solving)
+    solvers: dict[Solver, type[InFile | ByProducts | ByColumns]]
+    solvers = {"cholesky": InFile, "cg": ByProducts, "nystrom": ByColumns}
+    return solvers[solver](job, y, kernel, diag_reg, solving)
 
 
 class InMemory(StoredRegression):
@@ -122,8 +133,8 @@ class InMemory(StoredRegression):
         return {"solver": "cholesky"}
 
 
-class ByProducts(StoredRegression):
-    """Block conjugate gradients, preconditioned by the columns of the first examples of the store."""
+class _Exact(StoredRegression):
+    """What is common to solvers of K + r I that do not hold K in memory."""
 
     def __init__(self, job: Job, y: Array, kernel: Kernel, diag_reg: Any, solving: Solving) -> None:
         self._job, self._y, self._kernel, self._solving = job, y, kernel, solving
@@ -131,13 +142,67 @@ class ByProducts(StoredRegression):
         noise = np.asarray(diag_reg, np.float64) * self._operator.diagonal().mean()
         self._noise = np.broadcast_to(noise, len(y))[:, None]
 
+    @abstractmethod
+    def _solved(self, right: Array) -> Array:
+        """(K + r I)^-1 right, of shape (n, columns)."""
+
+    def predict(self, cross: Kernels, prior: Kernels, variances: bool = True) -> Posterior:
+        rows = np.asarray(matrix(cross, self._kernel), np.float64)
+        mean = rows @ self.coefficients
+        if not variances:
+            return Posterior(mean, np.full(len(rows), np.nan))
+        own, weights = np.asarray(matrix(prior, "nngp", rank=1), np.float64), self._solved(rows.T)
+        if self._kernel == "nngp":
+            return Posterior(mean, np.maximum(own - np.sum(rows.T * weights, axis=0), 0.0))
+        both = StoredOperator(self._job.kernel("nngp")).product(weights)
+        nngp = np.asarray(matrix(cross, "nngp"), np.float64)
+        return Posterior(mean, np.maximum(own + np.sum((both - 2 * nngp.T) * weights, axis=0), 0.0))
+
+
+class InFile(_Exact):
+    """A Cholesky factor in a scratch file of 8 n^2 bytes, which is deleted at once and gone when the process is."""
+
+    @cached_property
+    def _factor(self) -> Array:
+        """(n, n), of the kernel in the order of the store."""
+        n, kernel = self._operator.size, self._operator.kernel
+        with tempfile.TemporaryFile(dir=self._solving.scratch) as file:
+            found: Array = np.memmap(file, np.float64, "w+", shape=(n, n), order="F")
+        for (i, j), block in read_ahead(lambda task: kernel.block(*task), kernel.blocks.tasks()):
+            found[kernel.blocks.column_span(j), kernel.blocks.row_span(i)] = block.T
+        found[np.diag_indices(n)] += self._noise[kernel.order1, 0]
+        if failed := cholesky.factorised(found):
+            raise InputError(
+                f"the kernel matrix is not positive definite: its leading minor of order {failed} is not",
+                hint="use more diag_reg, or a kernel in float64",
+            )
+        return found
+
+    def _solved(self, right: Array) -> Array:
+        order = self._operator.kernel.order1
+        found = np.empty_like(right)
+        found[order] = cholesky.solved(self._factor, right[order])
+        return found
+
+    @cached_property
+    def coefficients(self) -> Array:
+        return self._solved(self._y)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"solver": "cholesky", "scratch": str(self._solving.scratch)}
+
+
+class ByProducts(_Exact):
+    """Block conjugate gradients, preconditioned by the columns of the first examples of the store."""
+
     @cached_property
     def _inverse(self) -> Callable[[Array], Array]:
         first = self._operator.first(self._solving.rank)
         columns = self._operator.columns(first)
         return nystrom_preconditioner(columns, columns[first], self._operator.diagonal(), self._noise).apply
 
-    def _solved(self, right: Array) -> BlockSolution:
+    def _solution(self, right: Array) -> BlockSolution:
         solving = self._solving
         return block_conjugate_gradients(
             lambda vectors: self._operator.product(vectors) + self._noise * vectors,
@@ -148,25 +213,16 @@ class ByProducts(StoredRegression):
             solving.progress,
         )
 
+    def _solved(self, right: Array) -> Array:
+        return self._solution(right).coefficients
+
     @cached_property
     def _found(self) -> BlockSolution:
-        return self._solved(self._y)
+        return self._solution(self._y)
 
     @property
     def coefficients(self) -> Array:
         return self._found.coefficients
-
-    def predict(self, cross: Kernels, prior: Kernels, variances: bool = True) -> Posterior:
-        rows = np.asarray(matrix(cross, self._kernel), np.float64)
-        mean = rows @ self.coefficients
-        if not variances:
-            return Posterior(mean, np.full(len(rows), np.nan))
-        own, weights = np.asarray(matrix(prior, "nngp", rank=1), np.float64), self._solved(rows.T).coefficients
-        if self._kernel == "nngp":
-            return Posterior(mean, np.maximum(own - np.sum(rows.T * weights, axis=0), 0.0))
-        both = StoredOperator(self._job.kernel("nngp")).product(weights)
-        nngp = np.asarray(matrix(cross, "nngp"), np.float64)
-        return Posterior(mean, np.maximum(own + np.sum((both - 2 * nngp.T) * weights, axis=0), 0.0))
 
     @property
     def facts(self) -> dict[str, Any]:
