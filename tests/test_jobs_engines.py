@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ from ntc.errors import UnsupportedError
 from ntc.jobs.engines.installed import needed
 from ntc.jobs.engines.window import windowed
 from tests.command_line import run
+from tests.shown import ROOT
 from tests.stores import NETWORK, X, small_job
 
 quietly = pytest.mark.filterwarnings("ignore")
@@ -99,6 +102,26 @@ def test_dask_from_the_command_line(client: Any, tmp_path: Path) -> None:
     )
     more = "kernel net.nt --x1 a.npy --store s.zarr --engine dask --gpus 1"
     assert "CUDA_VISIBLE_DEVICES" in run(tmp_path, more, status=1).stderr
+
+
+DEVICES = """
+import sys, numpy as np, ntc
+from ntc import jobs
+from tests.stores import NETWORK, X, small_job
+job = small_job(sys.argv[1])
+job.run(jobs.InProcess(devices=2))
+order = job.kernel().order1
+one = ntc.build(NETWORK)(X[order], tile=job.manifest.tile)
+same = [np.array_equal(np.asarray(job.kernel(x))[np.ix_(order, order)], getattr(one, x)) for x in ("nngp", "ntk")]
+sys.exit(not all(same))
+"""
+
+
+def test_blocks_over_two_devices(tmp_path: Path) -> None:
+    """Protects `InProcess(devices=2)`: tiles over two devices have the bits of one, in blocks of every kind."""
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-c", DEVICES, str(tmp_path / "k.zarr")]
+    subprocess.run(command, cwd=ROOT, env=os.environ | flags, check=True, timeout=120)
 
 
 def test_windows_are_bounded() -> None:

@@ -353,7 +353,7 @@ class Program(Portable):
         tiling = Tiling(tile, tile) if tile else self._tiling(n1, n2, memory, x2 is None)
         if self.devices > 1:
             tiling = tiling if tile else even(tiling, self.devices, n1, n2, x2 is None)
-            self._shard(TiledMatrix(x1, x2, tiling, result), scales, progress)
+            self._shard(TiledMatrix(x1, x2, tiling, result), scales, progress, x2 is None or tile is not None)
             return result
         several = x2 is None and (tiling.rows < n1 or tiling.columns < n2)
         functions = self._tile_functions(several or tile is not None, scales)
@@ -365,14 +365,14 @@ class Program(Portable):
         graph = self.graphs["cross"]
         return NearPairs(graph, self.target, self._device) if loses_digits(graph) else None
 
-    def _shard(self, matrix: TiledMatrix, scales: dict[str, Any], progress: Progress | None) -> None:
-        """Fills a matrix on all devices."""
+    def _shard(self, matrix: TiledMatrix, scales: dict[str, Any], progress: Progress | None, told: bool) -> None:
+        """Fills a matrix on all devices, which are `told` whether rows and columns of a tile are the same."""
         mesh = device_mesh(self._devices, self.target)
 
         def compiled(*arguments: Any) -> Any:
-            key = "sharded", matrix.symmetric, *(x.shape for x in arguments[:2]), matrix.tiling
+            key = "sharded", told, *(x.shape for x in arguments[:2]), matrix.tiling
             tile = emit(self.graphs["cross"], self.target)
-            function = partial(sharded, tile, mesh, matrix.tiling, matrix.symmetric)
+            function = partial(sharded, tile, mesh, matrix.tiling, told)
             return self._executables.get(key, function, *arguments)
 
         ShardedMatrix(mesh, matrix, self._hyper("cross", scales)).compute(compiled, progress)
