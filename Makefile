@@ -26,7 +26,7 @@ test-slow: $(READY)
 
 # Jobs on Ray, Beam and SLURM's local stand-in, in an environment of its own.
 test-engines: .venv-engines/.ready
-	.venv-engines/bin/python -m pytest -m "engines or not engines" tests/test_jobs_engines.py
+	.venv-engines/bin/python -m pytest -m "not slow" tests/test_jobs_engines.py
 
 .venv-engines/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv-engines

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,20 @@ def test_the_same_command_goes_on(folder: Path) -> None:
         for label in ("nngp", "ntk"):
             assert np.array_equal(own[label], first[label])
             assert np.allclose(own[label], other[label], rtol=1e-5, atol=1e-6)
+
+
+def test_stores_are_optional() -> None:
+    """Protects who has no store: commands and predictions do not load zarr, and without it the error says what to
+    install."""
+    code = (
+        "import sys, ntc.cli.main, ntc.predict, ntc.estimators\n"
+        "assert not {'zarr', 'fsspec', 'dask', 'distributed'} & set(sys.modules)\n"
+        "sys.modules['zarr'] = None\n"
+        "from ntc.errors import UnsupportedError\n"
+        "try:\n    import ntc.jobs\nexcept UnsupportedError as error:\n    print(error.hint)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == 'pip install "neural-tangent-compiler[jobs]"\n'
 
 
 def test_events_are_lines_of_json(finished: Path) -> None:

@@ -25,6 +25,7 @@ SKIPPED = {
     "make test-slow": "these are its tests",
     "make lint": ".ci/run runs it",
     "make test-jax": "makes environments of other releases; .ci/run runs its extremes",
+    "make test-engines": "installs Ray, Beam and submitit",
     "make bench": "measures Neural Tangents, which needs an environment of its own; its benchmarks run here without",
     "NTC_UPDATE_GOLDEN=1 make test": "rewrites what tests expect",
     "pip install .": "installs; tools/jax_versions.py does so, and runs README's Python",
