@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-jax test-jax-extremes lint format bench accelerators clean
+.PHONY: setup demo test test-slow test-engines test-jax test-jax-extremes lint format bench accelerators clean
 
 setup: $(READY)
 
@@ -23,6 +23,16 @@ test: $(READY)
 # Further cases of what `make test` tests already.
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+# Jobs on Ray, Beam and SLURM's local stand-in, in an environment of its own.
+test-engines: .venv-engines/.ready
+	.venv-engines/bin/python -m pytest -m "not slow" tests/test_jobs_engines.py
+
+.venv-engines/.ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python -m pip install --quiet uv
+	.venv-engines/bin/uv pip install --quiet --python .venv-engines/bin/python --editable ".[test,slurm,ray,beam]"
+	touch $@
 
 # Other releases of Python and JAX, as pyproject.toml allows, in environments of their own.
 test-jax:
@@ -64,4 +74,4 @@ $(ACCELERATORS): requirements.txt benchmarks/accelerators.txt
 	.venv-peer/bin/pip install --quiet --requirement benchmarks/peer.txt
 
 clean:
-	rm -rf $(VENV) .venv-peer .venv-accelerators .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-engines .venv-accelerators .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

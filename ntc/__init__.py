@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ntc import errors, finite, nn, predict, stax
+    from ntc import errors, finite, jobs, nn, predict, stax
     from ntc.artifact import load, save
     from ntc.backends.jax.formulas.jaxpr_to_formula import formula_of
     from ntc.backends.jax.inputs import adjacency
@@ -42,6 +42,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "errors": "ntc.errors",
     "finite": "ntc.finite",
+    "jobs": "ntc.jobs",
     "nn": "ntc.nn",
     "predict": "ntc.predict",
     "stax": "ntc.stax",
@@ -86,6 +87,7 @@ __all__ = [
     "errors",
     "finite",
     "formula_of",
+    "jobs",
     "linearize",
     "load",
     "load_graph",

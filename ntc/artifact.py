@@ -1,8 +1,9 @@
 """Compiled programs as files.
 
 A zip archive, uncompressed, of a manifest (versions, target, checksums), the network and the three optimised
-kernel graphs as JSON, and the three programs as serialised StableHLO. The graphs are data: reading them from
-anyone is safe. A serialised program is as powerful as any program; it is only run when the caller trusts it.
+kernel graphs as JSON, and, unless it is of graphs alone, the three programs as serialised StableHLO. The graphs are
+data: reading them from anyone is safe. A serialised program is as powerful as any program; it is only run when the
+caller trusts it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _MAX_MANIFEST_BYTES = 64 * 2**10
 _MAX_DIRECTORY_BYTES = 4 * 2**10
 _END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
 _BETWEENS: tuple[Between, ...] = get_args(Between)
+_GRAPHS = {"network.json", *(f"{between}.json" for between in _BETWEENS)}
+_PROGRAMS = {f"{between}.stablehlo" for between in _BETWEENS}
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, RuntimeError)
 
 
@@ -64,6 +67,18 @@ def save(program: Program, path: str | Path, progress: Callable[[int, int], None
 
     `progress` is called with the number of programs exported and the number of all, before each.
     """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content(program, True, progress))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def content(program: Program, exported: bool, progress: Callable[[int, int], None] | None = None) -> bytes:
+    """The bytes of an artifact. Without `exported` it is of graphs alone, which takes a moment where exporting takes
+    many seconds, and is all that `load` reads without `trust`. `progress` is that of `save`."""
     import jax
 
     import ntc
@@ -74,29 +89,26 @@ def save(program: Program, path: str | Path, progress: Callable[[int, int], None
         if progress:
             progress(done, len(_BETWEENS))
         members[f"{between}.json"] = to_json(program.graphs[between], indent=1).encode()
-        members[f"{between}.stablehlo"] = bytes(export(program, between).serialize())
+        if exported:
+            members[f"{between}.stablehlo"] = bytes(export(program, between).serialize())
     manifest = {
         "format": FORMAT,
         "ntc": ntc.__version__,
         "jax": jax.__version__,
         "target": program.target,
         "devices": program.devices,
-        "members": {name: describe(content) for name, content in members.items()},
+        "members": {name: describe(member) for name, member in members.items()},
     }
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in {"manifest.json": json.dumps(manifest, indent=1).encode(), **members}.items():
-                archive.writestr(zipfile.ZipInfo(name), data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in {"manifest.json": json.dumps(manifest, indent=1).encode(), **members}.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return file.getvalue()
 
 
-def describe(content: bytes) -> dict[str, int | str]:
+def describe(member: bytes) -> dict[str, int | str]:
     """What the manifest says of a member."""
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {"bytes": len(member), "sha256": hashlib.sha256(member).hexdigest()}
 
 
 def is_artifact(path: str | Path) -> bool:
@@ -116,12 +128,22 @@ def load(path: str | Path, trust: bool = False, devices: int | Mesh | None = Non
 
     Raises:
       ArtifactError: the file is truncated, altered, foreign, too large, or of another format version.
+      UnsupportedError: with `trust`, it stores no program.
       OSError: the file cannot be opened.
     """
+    path = Path(path)
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ArtifactError(f"{path} has {size} bytes; an artifact has at most {MAX_BYTES}")
+    return restored(path.read_bytes(), str(path), trust, devices)
+
+
+def restored(data: bytes, path: str, trust: bool = False, devices: int | Mesh | None = None) -> Program:
+    """The program of the bytes of an artifact, which is called `path` in errors. Raises as `load` does."""
     from ntc.backends.jax.program import Program
     from ntc.backends.jax.run.export import restore
 
-    manifest, members = _read(Path(path))
+    manifest, members = _read(data, path)
     network = _graph(members, "network", "tensor")
     graphs = {between: _graph(members, between, "kernel") for between in _BETWEENS}
     _check_belongs(network, graphs)
@@ -133,21 +155,20 @@ def load(path: str | Path, trust: bool = False, devices: int | Mesh | None = Non
             "the stored program is for one device at a time",
             hint="load it without trust, which rebuilds it for several, or with devices=1",
         )
+    if "cross.stablehlo" not in members:
+        raise UnsupportedError(f"{path} is of graphs alone: there is no program to trust", hint="load it without trust")
     functions = {b: restore(members[f"{b}.stablehlo"], graphs[b], manifest.target) for b in _BETWEENS}
     return Program(network, graphs, manifest.target, functions)
 
 
-def _read(path: Path) -> tuple[_Manifest, dict[str, bytes]]:
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ArtifactError(f"{path} has {size} bytes; an artifact has at most {MAX_BYTES}")
+def _read(data: bytes, path: str) -> tuple[_Manifest, dict[str, bytes]]:
     try:
-        content = io.BytesIO(path.read_bytes())
-        _check_directory(content.getbuffer())
-        with zipfile.ZipFile(content) as archive:
+        file = io.BytesIO(data)
+        _check_directory(file.getbuffer())
+        with zipfile.ZipFile(file) as archive:
             manifest = _Manifest.model_validate_json(_member(archive, "manifest.json", _MAX_MANIFEST_BYTES))
-            expected = {"network.json", *(f"{b}.{kind}" for b in _BETWEENS for kind in ("json", "stablehlo"))}
-            if set(manifest.members) != expected or set(archive.namelist()) != {*expected, "manifest.json"}:
+            names = set(manifest.members)
+            if names not in (_GRAPHS, _GRAPHS | _PROGRAMS) or set(archive.namelist()) != {*names, "manifest.json"}:
                 raise ArtifactError(f"{path} does not hold the members of an artifact")
             members = {name: _member(archive, name, MAX_BYTES) for name in manifest.members}
     except ValidationError as error:

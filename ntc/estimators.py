@@ -69,6 +69,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
       hypers: values of hyperparameters `hyper(...)` of the model, by name.
       optimize: begin there and maximise the marginal likelihood over all of them.
       dtype: of the kernels. Linear systems are solved in float64 in any case.
+      store: where `ntc.jobs` keeps the training kernels, or finds them; None is in memory. Not with `t`.
+      solver: how a stored kernel is solved with, see `ntc.predict.Solving`.
 
     Attributes:
       program_: computes the kernels.
@@ -85,6 +87,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         hypers: dict[str, float] | None = None,
         optimize: bool = False,
         dtype: Literal["float32", "float64"] = "float64",
+        store: str | None = None,
+        solver: Literal["auto", "cholesky", "cg", "nystrom"] = "auto",
     ) -> None:
         self.model = model
         self.diag_reg = diag_reg
@@ -92,6 +96,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.hypers = hypers
         self.optimize = optimize
         self.dtype = dtype
+        self.store = store
+        self.solver = solver
 
     @property
     def log_marginal_likelihood_(self) -> float:
@@ -114,17 +120,28 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self._prepare()
 
     def _prepare(self) -> None:
-        self._trained = predict.Trained(self.program_, self._x, self._y, self._kernel, self.diag_reg)
+        train = (self.program_, self._x, self._y, self._kernel, self.diag_reg)
+        self._trained = predict.Trained(*train, **({} if self.store is None else self._stored()))
         self._ensemble = predict.gradient_descent_mse_ensemble(self.program_, self._x, self._y, diag_reg=self.diag_reg)
+
+    def _stored(self) -> dict[str, Any]:
+        """Where the training kernels are, which are computed if they are not there."""
+        from ntc import jobs
+
+        if self.t is not None:
+            raise ParameterError("a store serves training to convergence", hint="t=None, or store=None")
+        job = jobs.create(self.program_, self._x, store=str(self.store))
+        job.run()
+        return {"store": job, "solving": predict.Solving(self.solver)}
 
     def _shaped(self, x: Any) -> Any:
         return x.reshape(len(x), *self._shape)
 
-    def _posterior(self, x: Any) -> predict.Posterior:
+    def _posterior(self, x: Any, variances: bool = True) -> predict.Posterior:
         check_is_fitted(self)
         x = self._shaped(validate_data(self, x, dtype=np.float64, reset=False))
         if self.t is None:
-            return self._trained.predict(x)
+            return self._trained.predict(x, variances=variances)
         parts = [self._at_time(x[first : first + BATCH]) for first in range(0, len(x), BATCH)]
         return predict.Posterior(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -194,7 +211,7 @@ class _Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         covariances (n, n) or (n, n, outputs) if `return_cov`. Raises ParameterError for both."""
         if return_cov:
             return self._covariance(X, return_std)
-        posterior = self._posterior(X)
+        posterior = self._posterior(X, return_std)
         mean = posterior.mean * self._scale + self._offset
         mean = mean[:, 0] if self._single else mean
         if not return_std:
@@ -232,7 +249,7 @@ class _Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:  # noqa: N803
         """The class of largest mean."""
-        largest = np.argmax(self._posterior(X).mean, axis=1)
+        largest = np.argmax(self._posterior(X, variances=False).mean, axis=1)
         return self.classes_[largest]
 
     def predict_proba(self, X: Any) -> Any:  # noqa: N803

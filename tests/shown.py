@@ -37,7 +37,7 @@ def all_commands() -> list[str]:
 
 def is_mention(command: str) -> bool:
     """Whether it names a command of `ntc` and options, but no model: `ntc compile --emit kernel-ir`."""
-    return command.startswith("ntc ") and not re.search(r"\.nt\b|calibrate", command)
+    return command.startswith("ntc ") and not re.search(r"\.nt\b|\.zarr\b|calibrate", command)
 
 
 def run_python(command: str, *more: str) -> None:

@@ -16,7 +16,7 @@ from jax import export as jax_export
 from ntc import artifact, nn
 from ntc.artifact import load, save
 from ntc.compiler import build
-from ntc.errors import ArtifactError
+from ntc.errors import ArtifactError, UnsupportedError
 from ntc.frontend.layers import Network
 from ntc.ir.types import Target
 from tests.assertions import assert_close
@@ -54,6 +54,17 @@ def test_a_loaded_program_gives_the_same_bits(tmp_path: Path, dtype: str, kernel
             assert (before is None) == (after is None)
             if before is not None:
                 assert np.array_equal(before, after)
+
+
+def test_artifacts_of_graphs_alone(saved: Path, tmp_path: Path) -> None:
+    """Protects workers of jobs, which start from graphs: the same bits as of the whole file, in half of it or less;
+    and there is no program to trust."""
+    program, path = load(saved), tmp_path / "graphs.ntc"
+    path.write_bytes(artifact.content(program, exported=False))
+    assert np.array_equal(load(path)(X1).ntk, program(X1).ntk)
+    assert path.stat().st_size < saved.stat().st_size / 2
+    with pytest.raises(UnsupportedError, match="graphs alone"):
+        load(path, trust=True)
 
 
 def test_the_stored_program_runs_if_trusted(saved: Path) -> None:

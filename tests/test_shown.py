@@ -25,6 +25,7 @@ SKIPPED = {
     "make test-slow": "these are its tests",
     "make lint": ".ci/run runs it",
     "make test-jax": "makes environments of other releases; .ci/run runs its extremes",
+    "make test-engines": "installs Ray, Beam and submitit",
     "make bench": "measures Neural Tangents, which needs an environment of its own; its benchmarks run here without",
     "make accelerators": "compiles for GPUs and TPUs, which needs an environment of its own",
     "ntc compile examples/wrn.nt --target cuda --check --n 4": "needs a compiler for GPUs; `make accelerators` has one",
@@ -35,6 +36,16 @@ SKIPPED = {
     'pip install -U "jax[cuda12]"': "installs what needs a GPU",
     'pip install "neural-tangent-compiler[dynamics]"': "installs",
     'pip install "neural-tangent-compiler[sklearn]"': "installs",
+    'pip install "neural-tangent-compiler[jobs]"': "installs",
+    'pip install "neural-tangent-compiler[dask]"': "installs",
+    'pip install "neural-tangent-compiler[slurm]"': "installs",
+    'pip install "neural-tangent-compiler[ray]"': "installs",
+    'pip install "neural-tangent-compiler[beam]"': "installs",
+    **{
+        f"ntc kernel examples/digits_fc.nt --x1 a.npy --store k.zarr --engine {engine}": "needs what is not here"
+        for engine in ("dask --scheduler tcp://10.0.0.1:8786", "ray --scheduler auto", "beam --scheduler FnApiRunner")
+    },
+    "ntc kernel examples/wrn.nt --x1 a.npy --store k.zarr --engine slurm --workers 64 --gpus 1": "needs SLURM",
     "python -m tools.layers": "writes docs/layers.md; test_docs compares it",
     "python -m tools.activation_errors": "writes docs/activations.md; test_activations compares it",
     "python tools/mutate.py": "takes hours; test_meta looks at its mutations",
@@ -88,6 +99,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "pixels.npy", np.random.default_rng(0).normal(size=(2, 784)).astype(np.float32))
     np.savez(folder / "train.npz", x=images[:30], y=labels[:30])
     np.savez(folder / "test.npz", x=images[30:40], y=labels[30:40])
+    program = ntc.build(ntc.load_graph(ROOT / "examples" / "digits_fc.nt"))
+    ntc.jobs.create(program, images[:3], store=folder / "k.zarr").run()
     return folder
 
 

@@ -745,7 +745,7 @@ MUTATIONS = (
         "several inputs: those that come before",
     ),
     Mutation(
-        "ntc/backends/jax/program.py",
+        "ntc/backends/jax/result.py",
         'Kernels(found.get(kernel_label(x, "nngp")),',
         'Kernels(found.get(kernel_label(RESULT, "nngp")),',
         "named outputs: which value has the name, in programs",

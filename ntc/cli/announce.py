@@ -30,7 +30,7 @@ def announce(program: Program, x1: Examples, x2: Examples | None) -> None:
         name = next(array.dtype.name for array in arrays if array.dtype.name in _WIDE)
         text = f"{name} examples are computed with in float32; --dtype float64 keeps their digits"
         stderr.print(text, markup=False, highlight=False)
-    n1, n2 = _count(x1), None if x2 is None else _count(x2)
+    n1, n2 = count(x1), None if x2 is None else count(x2)
     if n1 == 0 or n2 == 0:
         return  # refused by the program, or nothing to compute
     if program.is_long(n1, n2):
@@ -39,7 +39,8 @@ def announce(program: Program, x1: Examples, x2: Examples | None) -> None:
         stderr.print(f"predicted: {duration(cost.seconds)}, {size(cost.memory)}{kind}", markup=False, highlight=False)
 
 
-def _count(x: Examples) -> int:
+def count(x: Examples) -> int:
+    """How many examples there are, of an array (n, ...) or of several; 0 of a number."""
     first = next(iter(x.values())) if isinstance(x, dict) else x
     return len(first) if first.ndim else 0
 

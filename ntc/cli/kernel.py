@@ -11,20 +11,25 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ntc.cli import options
-from ntc.cli.announce import announce, profiled
+from ntc.cli import options, stores
+from ntc.cli.announce import Examples, announce, profiled
 from ntc.cli.console import reporting
+from ntc.errors import ParameterError
 from ntc.ir.graph import RESULT, kernel_label
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
+    from ntc.backends.jax.program import Program
     from ntc.backends.jax.result import Kernels
 
 
 def kernel_command(
     model_file: options.ModelPath,
-    x1: Annotated[Path, typer.Option("--x1", help="Examples (n1, ..., channels), .npy; .npz of several inputs.")],
-    output: Annotated[Path, options.written("-o", "--output", help="Where to write the matrices, .npz.")],
+    x1: Annotated[Path, typer.Option("--x1", "--data", help="Examples (n1, ..., channels): .npy, cifar10:FOLDER, ...")],
+    output: Annotated[
+        Path | None,
+        options.written("-o", "--output", help="Where to write the matrices, .npz; needed without --store."),
+    ] = None,
     x2: Annotated[Path | None, typer.Option("--x2", help="Other examples (n2, ..., channels); default: x1.")] = None,
     kernel: options.RunKernels = None,
     model: options.ModelName = None,
@@ -42,28 +47,65 @@ def kernel_command(
     as_json: options.Json = False,
     self_test: options.SelfTest = True,
     profile: options.Profile = None,
+    store: stores.StoreOption = None,
+    engine: stores.EngineOption = "process",
+    scheduler: stores.Scheduler = None,
+    workers: stores.Workers = 1,
+    gpus: stores.Gpus = 0,
+    tile: stores.TileOption = None,
+    block: stores.BlockOption = None,
+    device: stores.Device = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it takes to fill the store, and do nothing.")] = False,
+    force: stores.Force = False,
+    accept_versions: stores.AcceptVersions = False,
+    extend: stores.Extend = False,
+    log: stores.Log = None,
 ) -> None:
-    """Compute the NNGP and NTK matrices between examples."""
+    """Compute the NNGP and NTK matrices between examples, at once or, with --store, block by block."""
+    options.together("--store", store, {"--memory": memory, "--profile": profile, "--trust": trust}, allowed=False)
+    own = {"--engine": engine != "process", "--scheduler": scheduler, "--tile": tile, "--block": block, "--plan": plan}
+    options.together("--store", store, own | {"--log": log, "--force": force, "--gpus": gpus}, allowed=True)
+    if output is None and store is None:
+        raise ParameterError("where to? neither -o nor --store is given", hint="-o k.npz, or --store k.zarr")
     wanted = options.chosen(kernel) if kernel else None
     program = options.open_program(
         model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust, devices=devices
     )
     program = program.with_kernel_path(kernel_path)
     program = program.with_hyper(options.hyper_values(hyper))
-    first = options.read_examples(x1, program.inputs)
-    second = None if x2 is None else options.read_examples(x2, program.inputs)
-    announce(program, first, second)
+    first = options.read_examples(x1, program.inputs, store is not None)
+    second = None if x2 is None else options.read_examples(x2, program.inputs, store is not None)
+    if store is None:
+        checked = None if self_test else False
+        compute(program, (first, second), output, wanted or program.kernels, memory, checked, profile, as_json)
+        return
+    crew = stores.Crew(engine, scheduler, workers, gpus, devices or 1)
+    cut = stores.Cut(tile, block, device, force, accept_versions, extend)
+    stores.fill(program, (first, second), store, crew, cut, plan, log, output, as_json)
+
+
+def compute(
+    program: Program,
+    examples: tuple[Examples, Examples | None],
+    output: Path | None,
+    wanted: tuple[Kernel, ...],
+    memory: float | None,
+    self_test: bool | None,
+    profile: Path | None,
+    as_json: bool,
+) -> None:
+    """Computes the matrices at once, in `memory` GiB, and writes them."""
+    assert output is not None
+    announce(program, *examples)
     start = time.perf_counter()
     with reporting() as report, profiled(profile):
-        limit = None if memory is None else int(memory * 2**30)
         result = program(
-            first,
-            second,
+            *examples,
             progress=lambda done, total: report("kernel", done, total),
-            memory=limit,
-            self_test=None if self_test else False,
+            memory=None if memory is None else int(memory * 2**30),
+            self_test=self_test,
         )
-    matrices = _matrices(result, wanted or program.kernels)
+    matrices = _matrices(result, wanted)
     seconds = time.perf_counter() - start
     options.write_arrays(output, matrices)
     shapes = {name: list(value.shape) for name, value in matrices.items()}

@@ -10,7 +10,7 @@ import warnings
 import typer
 
 import ntc
-from ntc.cli import calibrate, compile, convergence, explain, kernel, opt, predict, show
+from ntc.cli import calibrate, compile, convergence, explain, job, kernel, opt, predict, show
 from ntc.cli.console import stderr
 from ntc.errors import NtcError
 
@@ -33,6 +33,7 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)
+app.add_typer(job.app)
 
 
 @app.callback(invoke_without_command=True)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from ntc import datasets
 from ntc.artifact import is_artifact, load
 from ntc.cli.compiled import keep_compiled
 from ntc.cli.console import stderr
@@ -162,6 +163,14 @@ def _is_archive(path: Path, model: str | None, params: list[str] | None) -> bool
     return True
 
 
+def together(option: str, given: object, others: Mapping[str, object], allowed: bool) -> None:
+    """Raises ParameterError where one of the others is given that goes only with an option, or only without it."""
+    for name, value in others.items():
+        if value not in (None, False, 0) and (given is not None) != allowed:
+            does = "needs" if allowed else "does not go with"
+            raise ParameterError(f"{name} {does} {option}")
+
+
 def chosen(kernel: Literal["both", "nngp", "ntk"]) -> tuple[Kernel, ...]:
     """The kernels that --kernel asks for."""
     return ("nngp", "ntk") if kernel == "both" else (kernel,)
@@ -223,11 +232,18 @@ def drawn(*names: str, help: str) -> Any:
     return typer.Option(*names, callback=picture, help=help)
 
 
-def read_array(path: Path, key: str | None = None, alone: bool = False) -> npt.NDArray[Any]:
+def read_array(path: Path, key: str | None = None, alone: bool = False, mapped: bool = False) -> npt.NDArray[Any]:
     """The array of a .npy file, or the one called `key` of a .npz file; if a key is given, a .npy file will do where it
-    may be `alone`. Raises InputError."""
+    may be `alone`. Examples, or labels for the key y, of a named data set (`ntc.datasets`). With `mapped`, a .npy file
+    is not read yet, and neither is a zarr array. Raises InputError."""
+    if datasets.is_named(str(path)):
+        found = datasets.read(str(path))
+        return found.y if key == "y" else found.x
+    if mapped and path.is_dir():
+        array: npt.NDArray[Any] = _zarr_array(path)
+        return array
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
         if isinstance(loaded, np.ndarray):
             if key is not None and not alone:
                 raise InputError(f"{path} holds one array", hint=f"expected a .npz file with {key} among its arrays")
@@ -236,17 +252,28 @@ def read_array(path: Path, key: str | None = None, alone: bool = False) -> npt.N
         wanted = key if key in names else names[0] if key is None and len(names) == 1 else None
         if wanted is None:
             raise InputError(f"{path} has the arrays {', '.join(names) or '(none)'}, expected {key or 'one array'}")
-        found: npt.NDArray[Any] = loaded[wanted]
-        return found
+        chosen: npt.NDArray[Any] = loaded[wanted]
+        return chosen
     except InputError:
         raise
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise InputError(f"{path} is not a NumPy file of numbers ({error})", hint="write it with numpy.save") from None
 
 
-def read_examples(path: Path, inputs: tuple[str, ...]) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
+def read_examples(
+    path: Path, inputs: tuple[str, ...], mapped: bool = False
+) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
     """One array, or of a network of several inputs the arrays of a .npz file by their names. Raises InputError."""
-    return read_array(path) if len(inputs) == 1 else {name: read_array(path, name) for name in inputs}
+    if len(inputs) == 1:
+        return read_array(path, mapped=mapped)
+    return {name: read_array(path, name) for name in inputs}
+
+
+def _zarr_array(path: Path) -> Any:
+    """The zarr array of a folder. Raises InputError."""
+    from ntc.jobs.store import open_array
+
+    return open_array(str(path))
 
 
 def write_arrays(path: Path, arrays: Mapping[Any, npt.NDArray[Any]]) -> None:

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import typer
 
+from ntc import datasets
 from ntc.cli import options, plot
 from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
-from ntc.cli.curves import curves, read_times
+from ntc.cli.curves import Curves, curves, read_times
 from ntc.cli.curves import draw as draw_curves
+from ntc.cli.stores import watching
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
+    from ntc.jobs import Job
     from ntc.predict import Posterior
+
+SolverName = Literal["auto", "cholesky", "cg", "nystrom"]
 
 
 def predict(
     model_file: options.ModelPath,
-    train: Annotated[Path, typer.Option("--train", help="Training set, .npz with arrays x and y.")],
-    test: Annotated[Path, typer.Option("--test", help="Test set, .npz with array x, and y to score.")],
+    train: Annotated[Path, typer.Option("--train", help="Training set, .npz with x and y, or cifar10:FOLDER.")],
+    test: Annotated[Path, typer.Option("--test", help="Test set, .npz with x, and y to score; cifar10-test:FOLDER.")],
     kernel: Annotated[Kernel, typer.Option("--kernel", help="nngp: Bayesian; ntk: trained networks.")] = "nngp",
     diag_reg: Annotated[float, typer.Option("--diag-reg", min=0, help="Relative to the mean of the diagonal.")] = 1e-4,
-    output: Annotated[Path, options.written("-o", "--output", help="Where to write mean and variance.")] = Path(
+    output: Annotated[Path, options.written("-o", "--output", help="Where to write results.")] = Path(
         "predictions.npz"
     ),
     plot_file: Annotated[Path | None, options.drawn("--plot", help="Where to draw the predictions, .png.")] = None,
@@ -47,13 +53,19 @@ def predict(
     as_json: options.Json = False,
     self_test: options.SelfTest = True,
     profile: options.Profile = None,
+    store: Annotated[str | None, typer.Option("--store", help="Of training kernels; folder or URL.")] = None,
+    solver: Annotated[SolverName, typer.Option("--solver", help="How a stored kernel is solved with.")] = "auto",
+    rank: Annotated[int | None, typer.Option("--rank", min=1, help="Columns that cg and nystrom use; 500.")] = None,
+    variances: Annotated[bool, typer.Option("--variances/--no-variances", help="Or means alone.")] = True,
+    scratch: Annotated[Path | None, typer.Option("--scratch", help="Folder for a factor in a file.")] = None,
 ) -> None:
     """Exact inference: means and variances at the test inputs, and scores where the test set has labels.
 
     Integer labels are classes, regressed as one-hot vectors; real ones are values, regressed around their mean.
     """
-    from ntc.predict import Posterior, regress
-
+    options.together("--store", store, {"--fit": fit, "--times": times}, allowed=False)
+    of_store = {"--solver": solver != "auto", "--rank": rank, "--no-variances": not variances, "--scratch": scratch}
+    options.together("--store", store, of_store, allowed=True)
     at_times = None if times is None else read_times(times)
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, target=target, dtype=dtype, kernels=kernels, trust=trust)
@@ -64,25 +76,87 @@ def predict(
     start = time.perf_counter()
     announce(program, data.x_train, None)
     program, scores = _fitted(program, data, kernel, diag_reg) if fit else (program, {})
-    with reporting() as report, profiled(profile):
-        posterior = regress(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, report)
-    posterior = Posterior(posterior.mean + data.offset, posterior.variance)
-    scores |= {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)}
+    with profiled(profile):
+        solving = None if store is None else Stored(store, solver, rank or 500, variances, scratch)
+        posterior, facts = _posterior(program, data, kernel, diag_reg, solving)
+    scores |= {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)} | facts
     scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}
     arrays = {"mean": posterior.mean, "variance": posterior.variance}
     if at_times is not None:
-        found = curves(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, at_times)
-        found = replace(found, mean=found.mean + data.offset)
-        curve = found.scores(data.scores)
+        found, curve = _over_times(program, data, kernel, diag_reg, at_times, curve_file)
         scores |= {f"{name}_at_times": values for name, values in curve.items()}
         arrays |= found.arrays()
-        if curve_file:
-            draw_curves(curve_file, at_times, curve)
     options.write_arrays(output, arrays)
     if plot_file:
         plot.draw(plot_file, data.x_test, data.y_test, posterior, data.classes)
     scores["output"] = str(output)
     print(json.dumps(scores) if as_json else "\n".join(f"{k}: {_shown(v)}" for k, v in scores.items()))
+
+
+def _over_times(
+    program: Program, data: _Data, kernel: Kernel, diag_reg: float, times: Any, curve_file: Path | None
+) -> tuple[Curves, dict[str, Any]]:
+    """Predictions at times of training, and their scores, which are drawn if that is asked for."""
+    found = curves(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, times)
+    found = replace(found, mean=found.mean + data.offset)
+    curve = found.scores(data.scores)
+    if curve_file:
+        draw_curves(curve_file, times, curve)
+    return found, curve
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where training kernels are stored, and how they are solved with."""
+
+    store: str
+    solver: SolverName
+    rank: int
+    variances: bool
+    scratch: Path | None
+
+
+def _posterior(
+    program: Program, data: _Data, kernel: Kernel, diag_reg: float, stored: Stored | None
+) -> tuple[Posterior, dict[str, Any]]:
+    """Predictions at the test inputs, and what is worth knowing of how they were made."""
+    from ntc.predict import Posterior, Solving, Trained
+
+    train = (program, data.x_train, data.targets, kernel, diag_reg)
+    with reporting() as report:
+        if stored is None:
+            found, facts = Trained(*train, report).predict(data.x_test, progress=report), {}
+        else:
+            job = _job(program, data, stored)
+            scratch = None if stored.scratch is None else str(stored.scratch)
+            solving = Solving(stored.solver, stored.rank, scratch=scratch)
+            wanted = _digits(solving.tolerance)
+            solving = replace(solving, progress=lambda _, residual: report("residual", _digits(residual), wanted))
+            trained = Trained(*train, store=job, solving=solving)
+            found = trained.predict(data.x_test, progress=report, variances=stored.variances)
+            facts = trained.facts()
+    return Posterior(found.mean + data.offset, found.variance), facts
+
+
+def _digits(residual: float) -> int:
+    """Of a residual, in hundredths of one."""
+    return 0 if residual >= 1 else int(-100 * math.log10(max(residual, 1e-300)))
+
+
+def _job(program: Program, data: _Data, stored: Stored) -> Job:
+    """The job of the training kernels, with the blocks that the solver reads."""
+    from ntc import jobs
+    from ntc.jobs.create import check_examples
+    from ntc.jobs.store import Store
+
+    if Store(stored.store).exists:
+        job = jobs.load(stored.store)
+        check_examples(job, program, data.x_train)
+    else:
+        job = jobs.create(program, data.x_train, store=stored.store)
+    with watching(None) as report:
+        job.run(report=report, rows=stored.rank if stored.solver == "nystrom" else None)
+    return job
 
 
 def _fitted(program: Program, data: _Data, kernel: Kernel, diag_reg: float) -> tuple[Program, dict[str, Any]]:
@@ -154,6 +228,8 @@ def _is_binary(y: npt.NDArray[Any]) -> bool:
 
 
 def _labels(path: Path) -> npt.NDArray[Any] | None:
+    if datasets.is_named(str(path)):
+        return options.read_array(path, "y")
     with np.load(path, allow_pickle=False) as archive:
         has_labels = "y" in archive.files
     return options.read_array(path, "y") if has_labels else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
@@ -10,6 +9,7 @@ from typing import Any, get_args
 from ntc.errors import ParameterError
 from ntc.ir.graph import Graph
 from ntc.ir.types import Target
+from ntc.plan import machine
 from ntc.plan.tiles import default_memory
 from ntc.price import ACCELERATORS, Cost, Rates, largest, price
 
@@ -58,7 +58,7 @@ def cost_of(graph: Graph, rates: Rates, n1: int, n2: int | None, devices: int) -
     """Of the program as it would run on this machine, or on devices elsewhere."""
     on_cpu = rates.target == "cpu"
     memory = default_memory() if on_cpu else _ACCELERATOR_MEMORY
-    return price(graph, rates, n1, n2, memory, (os.cpu_count() or 1) if on_cpu else 1, devices)
+    return price(graph, rates, n1, n2, memory, machine.cores() if on_cpu else 1, devices)
 
 
 def fitting(graph: Graph, rates: Rates, question: Question) -> dict[str, int]:

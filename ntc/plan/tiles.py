@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from math import isqrt, prod
 
@@ -11,6 +10,7 @@ from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Target
+from ntc.plan import machine
 from ntc.plan.stages import is_cross, stages_of
 
 _LANES = 8
@@ -66,8 +66,8 @@ def _working(node: Node) -> int:
 
 
 def default_memory() -> int:
-    """A quarter of the machine's memory, in bytes."""
-    return _physical_memory() // 4
+    """A quarter of the memory that this process may use, in bytes."""
+    return machine.memory() // 4
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Tiling:
         """Near-square tiles for `workers` at a time, which together use at most about `memory` bytes; of a symmetric
         matrix, of which tiles below the diagonal are not computed, squares.
 
-        A tile has at least one pair. Raises LimitError if that exceeds physical memory.
+        A tile has at least one pair. Raises LimitError if that exceeds the memory that this process may use.
         """
         needs = Needs.of(graph)
-        if needs.pair > _physical_memory():
+        if needs.pair > machine.memory():
             raise LimitError(
-                f"one pair of examples needs about {needs.pair / 2**30:.1f} GiB, more than this machine has",
+                f"one pair of examples needs about {needs.pair / 2**30:.1f} GiB, more than there is here",
                 hint="stride or pool before the layers with large images, or end in flatten",
             )
         small = PLATFORMS[target].tile_per_core
@@ -137,10 +137,3 @@ def _balanced(count: int, most: int) -> int:
     size = -(-count // parts)
     rounded = -(-size // _LANES) * _LANES
     return rounded if rounded <= most and parts > 1 else size
-
-
-def _physical_memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # not known on this system
-        return 2**63

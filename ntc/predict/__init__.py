@@ -6,6 +6,7 @@ The five functions of `neural_tangents.predict`, with their signatures: `gradien
 `conjugate_gradients`.
 """
 
+from ntc.predict.block_conjugate_gradients import BlockSolution, block_conjugate_gradients
 from ntc.predict.calibration import (
     class_probabilities,
     expected_calibration_error,
@@ -26,10 +27,13 @@ from ntc.predict.ode import Dynamics, ODEState, gradient_descent
 from ntc.predict.operators import DenseOperator, KernelOperator, ProgramOperator
 from ntc.predict.posterior import Posterior, RegressionKernels, posterior, regression_kernels
 from ntc.predict.sampling import sample
+from ntc.predict.solvers import Solving
+from ntc.predict.stored import StoredOperator
 from ntc.predict.system import RoundingWarning
 from ntc.predict.training import Trained, regress
 
 __all__ = [
+    "BlockSolution",
     "DenseOperator",
     "Dynamics",
     "Ensemble",
@@ -45,8 +49,11 @@ __all__ = [
     "ProgramOperator",
     "RegressionKernels",
     "RoundingWarning",
+    "Solving",
+    "StoredOperator",
     "Trained",
     "accuracy",
+    "block_conjugate_gradients",
     "class_probabilities",
     "conjugate_gradients",
     "expected_calibration_error",

@@ -51,7 +51,11 @@ class Preconditioner:
     @classmethod
     def of(cls, kernel: KernelOperator, noise: Array, rank: int) -> Preconditioner:
         """For the kernel plus noise (n, 1) on its diagonal; what the low rank leaves of that counts as noise."""
-        factor, left = pivoted_cholesky(kernel, rank)
+        return cls.with_factor(*pivoted_cholesky(kernel, rank), noise)
+
+    @classmethod
+    def with_factor(cls, factor: Array, left: Array, noise: Array) -> Preconditioner:
+        """Of a factor L (n, rank), what it leaves of the diagonal (n,), and noise (n, 1)."""
         noise = noise + float(left.mean())
         noise = np.where(noise > 0, noise, 1.0)
         inner = scipy.linalg.cho_factor(np.eye(factor.shape[1]) + factor.T @ (factor / noise), lower=True)

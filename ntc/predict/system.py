@@ -13,6 +13,7 @@ import scipy.linalg
 
 from ntc.backends.jax.concrete import is_traced
 from ntc.errors import InputError
+from ntc.predict import cholesky
 from ntc.predict.arithmetic import Arithmetic, SolveDType, kernel_dtype, solve_dtype
 from ntc.predict.least_norm import LeastNorm, Spectrum
 
@@ -177,7 +178,10 @@ class System:
         potrf, pocon, lange = scipy.linalg.get_lapack_funcs(("potrf", "pocon", "lange"), (matrix,))
         # Transposed, a symmetric matrix is the same, and in the order that LAPACK factorises in place.
         norm = lange("1", matrix.T)
-        factor, failed = potrf(matrix.T, lower=True, overwrite_a=True, clean=False)
+        if len(matrix) < cholesky.LARGE:
+            factor, failed = potrf(matrix.T, lower=True, overwrite_a=True, clean=False)
+        else:
+            factor, failed = matrix.T, cholesky.factorised(matrix.T)
         if failed:
             raise self._diagnosis()
         inverse_condition, _ = pocon(factor, norm, uplo="L")

@@ -10,18 +10,22 @@ import numpy.typing as npt
 
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
-from ntc.predict.posterior import Posterior, Progress, Regression, named, targets
+from ntc.predict.posterior import Posterior, Progress, Regression, matrix, named, targets
+from ntc.predict.solvers import ByColumns, Solving, StoredRegression, stored_regression
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
+    from ntc.jobs import Job
 
 BATCH = 1024
+_SAMPLE = 64
+"""Examples on either side of the entries that an approximation is compared at."""
 
 
 class Trained:
     """Infinitely wide networks after training on (x_train, y_train): the law that `posterior` describes.
 
-    Memory is that of the training kernels and one factor in float64.
+    Memory is that of the training kernels and one factor in float64, unless kernels are stored.
 
     Args:
       program: computes the kernels.
@@ -30,9 +34,12 @@ class Trained:
       kernel: nngp or ntk.
       diag_reg: relative to the mean of the diagonal of the kernel.
       progress: called after every tile of the training kernels.
+      store: a job of `ntc.jobs` that has the training kernels, which then are not computed.
+      solving: how a stored kernel is solved with (`Solving`); default: by its size.
 
     Raises:
-      InputError: arrays do not fit; at the first prediction: the matrix is not positive definite.
+      InputError: arrays do not fit, or are not those of the store; at the first prediction: the matrix is not positive
+        definite, or iterations have not converged.
     """
 
     def __init__(
@@ -43,22 +50,57 @@ class Trained:
         kernel: Kernel = "nngp",
         diag_reg: Any = 1e-4,
         progress: Progress | None = None,
+        *,
+        store: Job | None = None,
+        solving: Solving | None = None,
     ) -> None:
-        targets(y_train, len(np.asarray(x_train)))  # a mistake here should not cost the kernels first
-        self._program, self._x_train = program, x_train
-        train = program(x_train, progress=named(progress, "train x train"))
-        self._regression = Regression(train, y_train, kernel, diag_reg)
+        self._program, self._x_train, self._every = program, x_train, x_train
+        self.regression: Regression | StoredRegression
+        if store is not None:
+            from ntc.jobs.create import check_examples
 
-    def predict(self, x_test: npt.ArrayLike, batch: int = BATCH, progress: Progress | None = None) -> Posterior:
+            check_examples(store, program, x_train)
+            self.regression = stored_regression(store, y_train, kernel, diag_reg, solving or Solving())
+            support = self.regression.support
+            self._x_train = x_train if support is None else np.asarray(x_train)[support]
+            return
+        targets(y_train, len(np.asarray(x_train)))  # a mistake here should not cost the kernels first
+        train = program(x_train, progress=named(progress, "train x train"))
+        self.regression = Regression(train, y_train, kernel, diag_reg)
+
+    def predict(
+        self, x_test: npt.ArrayLike, batch: int = BATCH, progress: Progress | None = None, variances: bool = True
+    ) -> Posterior:
         """Means and variances at all of x_test (m, *spatial, channels), `batch` at a time."""
-        parts = list(self.stream(x_test, batch, progress))
+        parts = list(self.stream(x_test, batch, progress, variances))
         return Posterior(np.concatenate([p.mean for p in parts]), np.concatenate([p.variance for p in parts]))
+
+    def facts(self) -> dict[str, Any]:
+        """What is worth knowing of how a stored kernel was solved with: solver, iterations, residual, the rank of an
+        approximation and its error on random entries, relative to the mean of the diagonal. Empty without a store."""
+        found = self.regression
+        if not isinstance(found, StoredRegression):
+            return {}
+        return found.facts | ({"kernel_error": self._error(found)} if isinstance(found, ByColumns) else {})
+
+    def _error(self, found: ByColumns) -> float:
+        """Root mean square, over entries between two random sets of training examples."""
+        random, every = np.random.default_rng(0), np.asarray(self._every)
+        one, other = (np.sort(random.choice(len(every), min(_SAMPLE, len(every)), replace=False)) for _ in range(2))
+        exact, *near = (
+            np.asarray(matrix(self._program(a, b), found.kernel), np.float64)
+            for a, b in ((every[one], every[other]), (every[one], self._x_train), (every[other], self._x_train))
+        )
+        difference = found.approximate(*near) - exact
+        diagonal = matrix(self._program.diagonal(every[one]), found.kernel, rank=1)
+        return float(np.sqrt(np.mean(difference**2)) / diagonal.mean())
 
     def stream(
         self,
         x_test: npt.ArrayLike | Iterable[npt.ArrayLike],
         batch: int = BATCH,
         progress: Progress | None = None,
+        variances: bool = True,
     ) -> Iterator[Posterior]:
         """Predictions batch by batch, with memory for one.
 
@@ -67,17 +109,22 @@ class Trained:
             of arrays, each of which is a batch of its own.
           batch: examples at a time, positive.
           progress: called after every tile of the kernels.
+          variances: false leaves them out, NaN, which saves a solution for every test input where a stored kernel is
+            solved with by iterations.
 
         Raises:
           InputError: a batch does not fit the program, or `batch` is not positive.
         """
         if batch < 1:
             raise InputError(f"batch should be positive, got {batch}")
-        return (self._batch(x, progress) for x in _batches(x_test, batch))
+        return (self._batch(x, progress, variances) for x in _batches(x_test, batch))
 
-    def _batch(self, x: npt.ArrayLike, progress: Progress | None) -> Posterior:
+    def _batch(self, x: npt.ArrayLike, progress: Progress | None, variances: bool) -> Posterior:
         cross = self._program(x, self._x_train, progress=named(progress, "test x train"))
-        return self._regression.predict(cross, self._program.diagonal(x))
+        found, prior = self.regression, self._program.diagonal(x)
+        if isinstance(found, StoredRegression):
+            return found.predict(cross, prior, variances)
+        return found.predict(cross, prior)
 
 
 def regress(
@@ -88,9 +135,14 @@ def regress(
     kernel: Kernel = "nngp",
     diag_reg: Any = 1e-4,
     progress: Progress | None = None,
+    *,
+    store: Job | None = None,
+    solving: Solving | None = None,
 ) -> Posterior:
-    """Predictions at x_test after training on (x_train, y_train): see `posterior` for what they are."""
-    return Trained(program, x_train, y_train, kernel, diag_reg, progress).predict(x_test, progress=progress)
+    """Predictions at x_test after training on (x_train, y_train): see `posterior` for what they are, and `Trained` for
+    the arguments."""
+    trained = Trained(program, x_train, y_train, kernel, diag_reg, progress, store=store, solving=solving)
+    return trained.predict(x_test, progress=progress)
 
 
 def _batches(x_test: Any, batch: int) -> Iterator[npt.ArrayLike]:

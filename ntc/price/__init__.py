@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ntc.price.budget import largest
-from ntc.price.cost import Cost, LayerPrice, price
+from ntc.price.cost import Cost, LayerPrice, TilePrice, price, tile_price
 from ntc.price.rates import ACCELERATORS, Rates
 from ntc.price.store import known_rates, read_rates, write_rates
 
@@ -12,9 +12,11 @@ __all__ = [
     "Cost",
     "LayerPrice",
     "Rates",
+    "TilePrice",
     "known_rates",
     "largest",
     "price",
     "read_rates",
+    "tile_price",
     "write_rates",
 ]

@@ -95,6 +95,39 @@ def price(graph: Graph, rates: Rates, n1: int, n2: int | None, memory: int, work
     )
 
 
+@dataclass(frozen=True)
+class TilePrice:
+    """What one tile of a given size is predicted to take.
+
+    Attributes:
+      seconds: to compute it, compiled before.
+      compile_seconds: to compile the program.
+      working: bytes of what is computed at a time, for as many tiles at once as there are workers.
+      runtime: bytes of the process.
+      device, measured: whose rates these are, and whether they were measured on it.
+    """
+
+    seconds: float
+    compile_seconds: float
+    working: int
+    runtime: int
+    device: str
+    measured: bool
+
+
+def tile_price(graph: Graph, rates: Rates, side: int, workers: int) -> TilePrice:
+    """That of a tile of side x side examples of a graph between two inputs."""
+    works, traced = tile_work(graph, rates.target, side, side), computations(graph)
+    return TilePrice(
+        sum(map(rates.seconds, works.values())) + rates.seconds(Work(calls=1)),
+        rates.program + traced * rates.computation,
+        _working(graph, rates, Tiling(side, side), workers),
+        int(rates.runtime + traced * rates.compiled),
+        rates.name,
+        rates.measured,
+    )
+
+
 def tiles_of(
     graph: Graph, rates: Rates, n1: int, n2: int, symmetric: bool, memory: int, workers: int
 ) -> tuple[Tiling, int]:

@@ -22,7 +22,7 @@ class Portable(ABC):
     def __reduce__(self) -> tuple[Any, ...]:
         """Graphs and options. What is compiled is made again where it is unpickled, on as many devices."""
         program: Any = self
-        options = program.target, program.devices, program.kernel_path, program._tested
+        options = program.target, program.devices, program.kernel_path, program.tested
         return _made, (type(self), program.network, program.graphs, *options)
 
 

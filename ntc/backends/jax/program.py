@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -23,16 +22,16 @@ from ntc.backends.jax.inputs import Examples, Inputs
 from ntc.backends.jax.integrals import has_series
 from ntc.backends.jax.pickling import Portable
 from ntc.backends.jax.precision import precision, require
-from ntc.backends.jax.result import Kernels
+from ntc.backends.jax.result import Kernels, named
 from ntc.backends.jax.run.computations import Computations
 from ntc.backends.jax.run.nonfinite import FiniteCheck
 from ntc.backends.jax.run.refine import NearPairs, loses_digits
-from ntc.backends.jax.run.self_test import LONG, SelfTest
+from ntc.backends.jax.run.self_test import LONG, run_self_test
 from ntc.backends.jax.run.sharded import ShardedMatrix, device_mesh, even, sharded
 from ntc.backends.jax.run.tiles import Progress, TiledMatrix, Values, compute_tiles, padded, shape_of, workers
 from ntc.backends.jax.run.tiles_in_jit import TracedTiles, traced_tiling
 from ntc.errors import InputError, NtcError
-from ntc.ir.graph import RESULT, Graph, kernel_label
+from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
 from ntc.plan import KernelPath
@@ -74,7 +73,7 @@ class Program(Portable):
         self.target = target
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
-        self._tested: bool | None = None
+        self.tested: bool | None = None
         self._long: dict[tuple[int, int | None], bool] = {}
         self._tilings = cache(lambda *given: Tiling.choose(self.graphs["cross"], *given))
         self._computations = Computations(graphs, target, self.dtype, kernel_path, dict(functions or {}))
@@ -125,6 +124,7 @@ class Program(Portable):
         memory: int | None = None,
         self_test: bool | None = None,
         refine: bool = True,
+        tile: int | None = None,
     ) -> Kernels:
         """The kernels between all examples of x1 and all of x2 (default: x1).
 
@@ -145,6 +145,9 @@ class Program(Portable):
           refine: computes entries between nearly equal examples in float64 where float32 would lose digits: those at a
             distance of a thirty-second of their norm, of networks that average positions before a nonlinearity with a
             kink (docs/accuracy.md). Not within JAX transformations.
+          tile: examples on either side of a tile, in place of what suits memory and processors. Bits belong to the
+            tile: with a given one, k(x1[a:b], x2[c:d]) is part of k(x1, x2) to the last bit where a and c are multiples
+            of it; of k(x1, x1), on and above the diagonal. Not within JAX transformations.
 
         Raises:
           SelfTestError: the program is wrong for some examples.
@@ -155,39 +158,46 @@ class Program(Portable):
           LimitError: not even one pair of examples fits into memory.
         """
         scales = values_of(self.network.hypers, hyper, self._array_type)
+        if tile is not None and (isinstance(tile, bool) or tile < 1):
+            raise InputError(f"tile should be 1 or more examples, got {tile}")
         if is_traced((x1, x2, mask1, mask2, pattern1, pattern2, scales)):
+            if tile is not None:
+                raise InputError("tile is given within a JAX transformation", hint="leave it out: XLA cuts the matrix")
             require(self.dtype)
             return self._traced(scales, *self._packed(jnp, (x1, mask1, pattern1), (x2, mask2, pattern2)))
         with precision(self.dtype):
             first, *second = self._packed(np, (x1, mask1, pattern1), (x2, mask2, pattern2))
             other = second[0] if second else None
-            self._self_test(first, other, scales, self_test)
-            result = self._tiled(first, other, scales, progress, memory)
-            if refine and self._near is not None and len(first) and (other is None or len(other)):
-                self._near.refine(first, other, result, self._hyper("cross", scales).get("hyper", {}))
-            self._finite_check(scales).matrices(first, other, result)
-            return self._kernels(result)
+            run_self_test(self, partial(self._on_device, "cross", hyper=scales), (first, other), scales, self_test)
+            return named(self.network, self._values(first, other, scales, progress, memory, tile, refine))
 
-    def _finite_check(self, scales: dict[str, Any]) -> FiniteCheck:
-        return FiniteCheck(self.graphs, scales, self.target, self._device, self.dtype)
+    def packed_values(
+        self, x1: npt.NDArray[Any], x2: npt.NDArray[Any] | None, tile: int, refine: bool = True
+    ) -> dict[str, npt.NDArray[Any]]:
+        """What a call gives, by label (`nngp`, `features.ntk`), of examples that `Inputs.packed` has packed: of x1
+        (n1, ...) and x2 (n2, ...), or of x1 alone, arrays (n1, n2, ...). Raises NonFiniteError."""
+        with precision(self.dtype):
+            scales = values_of(self.network.hypers, None, self._array_type)
+            return self._values(x1, x2, scales, None, None, tile, refine)
 
-    def _self_test(
+    def _values(
         self,
         x1: npt.NDArray[Any],
         x2: npt.NDArray[Any] | None,
         scales: dict[str, Any],
-        wanted: bool | None,
-    ) -> None:
-        """Where it is wanted, or by default where the computation is predicted to be long."""
-        columns, wanted = x1 if x2 is None else x2, self._tested if wanted is None else wanted
-        if wanted is False or not len(x1) or not len(columns):
-            return
-        if wanted is None and not self.is_long(len(x1), None if x2 is None else len(x2)):
-            return
-        graph = self.graphs["cross"]
-        graph = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
-        if not SelfTest(graph, self.dtype, partial(self._on_device, "cross", hyper=scales)).run(x1, columns):
-            warnings.warn("no self-test: the images are too large for the reference", stacklevel=3)
+        progress: Progress | None,
+        memory: int | None,
+        tile: int | None,
+        refine: bool,
+    ) -> Values:
+        result = self._tiled(x1, x2, scales, progress, memory, tile)
+        if refine and self._near is not None and len(x1) and (x2 is None or len(x2)):
+            self._near.refine(x1, x2, result, self._hyper("cross", scales).get("hyper", {}))
+        self._finite_check(scales).matrices(x1, x2, result)
+        return result
+
+    def _finite_check(self, scales: dict[str, Any]) -> FiniteCheck:
+        return FiniteCheck(self.graphs, scales, self.target, self._device, self.dtype)
 
     def is_long(self, n1: int, n2: int | None = None) -> bool:
         """Whether a computation is predicted to take over a minute, and so is tested; not where nothing is known."""
@@ -224,7 +234,7 @@ class Program(Portable):
             ]
             joined: Values = {k: np.concatenate([part[k] for part in parts])[: len(array)] for k in self._labels}
             self._finite_check(scales).diagonal(array, joined)
-            return self._kernels(joined)
+            return named(self.network, joined)
 
     def cost(self, n1: int, n2: int | None = None, memory: int | None = None) -> Cost:
         """Predicted time and memory of `program(x1, x2)`, or of k(x1, x1) without n2, on this machine.
@@ -253,7 +263,7 @@ class Program(Portable):
     def with_self_test(self, wanted: bool | None) -> Program:
         """The same program, with another default of `self_test`: None is where a computation is long."""
         changed = copy(self)
-        changed._tested = wanted
+        changed.tested = wanted
         return changed
 
     def with_kernel_path(self, path: KernelPath) -> Program:
@@ -291,23 +301,17 @@ class Program(Portable):
         n1, n2 = len(arrays[0]), len(arrays[-1])
         tiling = None if self._stored else traced_tiling(self.graphs["cross"], n1, n2, self.target)
         if tiling is None:
-            return self._kernels(self._computations.function(between)(*arrays, **self._hyper(between, scales)))
+            found = self._computations.function(between)(*arrays, **self._hyper(between, scales))
+            return named(self.network, found)
         tile = partial(self._computations.function("cross"), **self._hyper("cross", scales))
         if len(arrays) == 1:
-            return self._kernels(TracedTiles(tile, tiling.squares).own(*arrays))
-        return self._kernels(TracedTiles(tile, tiling).cross(*arrays))
+            return named(self.network, TracedTiles(tile, tiling.squares).own(*arrays))
+        return named(self.network, TracedTiles(tile, tiling).cross(*arrays))
 
     def _hyper(self, between: Between, scales: dict[str, Any]) -> dict[str, Any]:
         """The argument `hyper` of the function of a graph, which may have lost some; none if it has none."""
         found = {name: scales[name] for name in self.graphs[between].hypers}
         return {"hyper": found} if found else {}
-
-    def _kernels(self, values: Mapping[str, Any]) -> Kernels:
-        """The matrices by what they are of."""
-        found = {name: jnp.asarray(value) for name, value in values.items()}
-        labels = [output.label for output in self.network.outputs]
-        named = {x: Kernels(found.get(kernel_label(x, "nngp")), found.get(kernel_label(x, "ntk"))) for x in labels}
-        return replace(named.pop(RESULT), outputs=named)
 
     @property
     def _stored(self) -> bool:
@@ -340,18 +344,19 @@ class Program(Portable):
         scales: dict[str, Any],
         progress: Progress | None,
         memory: int | None,
+        tile: int | None,
     ) -> Values:
         n1, n2 = len(x1), len(x1 if x2 is None else x2)
         result: Values = {k: np.empty(shape_of(self.graphs["cross"], k, n1, n2), x1.dtype) for k in self._labels}
         if not n1 or not n2:
             return result
-        tiling = self._tiling(n1, n2, memory, x2 is None)
+        tiling = Tiling(tile, tile) if tile else self._tiling(n1, n2, memory, x2 is None)
         if self.devices > 1:
-            tiling = even(tiling, self.devices, n1, n2, x2 is None)
-            self._shard(TiledMatrix(x1, x2, tiling, result), scales, progress)
+            tiling = tiling if tile else even(tiling, self.devices, n1, n2, x2 is None)
+            self._shard(TiledMatrix(x1, x2, tiling, result), scales, progress, x2 is None or tile is not None)
             return result
-        several = tiling.rows < n1 or tiling.columns < n2
-        functions = self._tile_functions(x2 is None and several, scales)
+        several = x2 is None and (tiling.rows < n1 or tiling.columns < n2)
+        functions = self._tile_functions(several or tile is not None, scales)
         compute_tiles(TiledMatrix(x1, x2, tiling, result), *functions, workers(self.target), progress)
         return result
 
@@ -360,27 +365,26 @@ class Program(Portable):
         graph = self.graphs["cross"]
         return NearPairs(graph, self.target, self._device) if loses_digits(graph) else None
 
-    def _shard(self, matrix: TiledMatrix, scales: dict[str, Any], progress: Progress | None) -> None:
-        """Fills a matrix on all devices."""
+    def _shard(self, matrix: TiledMatrix, scales: dict[str, Any], progress: Progress | None, told: bool) -> None:
+        """Fills a matrix on all devices, which are `told` whether rows and columns of a tile are the same."""
         mesh = device_mesh(self._devices, self.target)
 
         def compiled(*arguments: Any) -> Any:
-            key = "sharded", matrix.symmetric, *(x.shape for x in arguments[:2]), matrix.tiling
+            key = "sharded", told, *(x.shape for x in arguments[:2]), matrix.tiling
             tile = emit(self.graphs["cross"], self.target)
-            function = partial(sharded, tile, mesh, matrix.tiling, matrix.symmetric)
+            function = partial(sharded, tile, mesh, matrix.tiling, told)
             return self._computations.executables.get(key, function, *arguments)
 
         ShardedMatrix(mesh, matrix, self._hyper("cross", scales)).compute(compiled, progress)
 
-    def _tile_functions(
-        self, symmetric: bool, hyper: dict[str, Any]
-    ) -> tuple[Callable[..., Values], Callable[..., Values]]:
+    def _tile_functions(self, both: bool, hyper: dict[str, Any]) -> tuple[Callable[..., Values], Callable[..., Values]]:
         """k(rows, columns) and k(rows, rows) of one tile.
 
-        Of a symmetric matrix of several tiles, both are one computation, which is told whether rows and columns are the
-        same examples: so there is one to compile. A stored program has no such computation.
+        Where `both` are needed, of a symmetric matrix of several tiles and of any part of one, they are one
+        computation, which is told whether rows and columns are the same examples: so there is one to compile. A stored
+        program has no such computation.
         """
-        if self._stored or not symmetric:
+        if self._stored or not both:
             return partial(self._on_device, "cross", hyper=hyper), partial(self._on_device, "self", hyper=hyper)
         return partial(self._on_device, "cross", hyper=hyper, equal=False), partial(self._own_tile, hyper)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+from ntc.ir.graph import RESULT, Graph, kernel_label
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("nngp", "ntk", "outputs"), meta_fields=())
@@ -25,3 +29,11 @@ class Kernels:
 
     def __iter__(self) -> Iterator[jax.Array | None]:
         return iter((self.nngp, self.ntk))
+
+
+def named(network: Graph, values: Mapping[str, Any]) -> Kernels:
+    """Matrices (n1, n2, ...) or diagonals (n, ...) by label as `Kernels`, by what they are of."""
+    found = {name: jnp.asarray(value) for name, value in values.items()}
+    labels = [output.label for output in network.outputs]
+    kernels = {x: Kernels(found.get(kernel_label(x, "nngp")), found.get(kernel_label(x, "ntk"))) for x in labels}
+    return replace(kernels.pop(RESULT), outputs=kernels)

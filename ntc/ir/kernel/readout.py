@@ -142,3 +142,8 @@ def mirrored(k: Any, numpy: Any = np) -> Any:
     upper = numpy.triu(matrix) + numpy.triu(matrix, 1).T
     shape = (*k.shape[::2], *k.shape[1::2])
     return upper.reshape(shape).transpose(np.argsort(order))
+
+
+def transposed(k: Array) -> Array:
+    """k(b, a) (m, n, ...) from k(a, b) (n, m, ...): both axes of every pair change places."""
+    return k.transpose([axis + 1 if axis % 2 == 0 else axis - 1 for axis in range(k.ndim)])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from ntc.errors import SelfTestError
 from ntc.ir.graph import Graph
 from ntc.ir.op import covariance
 from ntc.ir.types import DType
+
+if TYPE_CHECKING:
+    from ntc.backends.jax.program import Program
 
 TILES = 3
 """How many tiles are compared."""
@@ -89,6 +93,32 @@ class SelfTest:
                     notes=(f"the program gives {_shown(found[label])}", f"the reference {_shown(right)}"),
                     hint="this is a defect of ntc or of the XLA compiler; skip the test only if you know why",
                 )
+
+
+def run_self_test(
+    program: Program,
+    compute: Callable[..., Values],
+    examples: tuple[npt.NDArray[Any], npt.NDArray[Any] | None],
+    scales: Mapping[str, Any],
+    wanted: bool | None,
+) -> bool | None:
+    """Tests a program on examples x1 (n1, ...), x2 (n2, ...) or None, where it is wanted, or by default where the
+    computation is predicted to be long: True. None where it is not; False, with a warning, where images are too large.
+
+    `compute` is that of `SelfTest`, `scales` are the hyperparameters. Raises SelfTestError.
+    """
+    x1, x2 = examples
+    columns, wanted = x1 if x2 is None else x2, program.tested if wanted is None else wanted
+    if wanted is False or not len(x1) or not len(columns):
+        return None
+    if wanted is None and not program.is_long(len(x1), None if x2 is None else len(x2)):
+        return None
+    graph = program.graphs["cross"]
+    graph = graph.with_hypers({name: float(scales[name]) for name in graph.hypers})
+    tested = SelfTest(graph, program.dtype, compute).run(x1, columns)
+    if not tested:
+        warnings.warn("no self-test: the images are too large for the reference", stacklevel=3)
+    return tested
 
 
 def _shown(values: Any) -> str:

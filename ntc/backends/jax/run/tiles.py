@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.ir.graph import Graph
+from ntc.ir.kernel.readout import transposed
 from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Target
+from ntc.plan import machine
 from ntc.plan.tiles import Tiling
 
 Progress = Callable[[int, int], None]
@@ -25,7 +26,7 @@ Examples = npt.NDArray[Any]
 
 def workers(target: Target) -> int:
     """Tiles to compute at once. A tile is too small to occupy more than one core of a CPU."""
-    return (os.cpu_count() or 1) if PLATFORMS[target].tile_per_core else 1
+    return machine.cores() if PLATFORMS[target].tile_per_core else 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class TiledMatrix:
             tile = value[: len(self.x1[rows]), : len(self._columns[columns])]
             whole[rows, columns] = tile
             if self.symmetric and i != j:
-                whole[columns, rows] = _transposed(tile)
+                whole[columns, rows] = transposed(tile)
 
     @property
     def _columns(self) -> Examples:
@@ -122,9 +123,3 @@ def compute_tiles(
 def padded(x: Examples, size: int) -> Examples:
     """With examples of zeros up to `size`, so that every tile has one shape and is compiled once."""
     return x if len(x) == size else np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
-
-
-def _transposed(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """k(b, a) from k(a, b): both axes of every pair are swapped."""
-    order = [axis + 1 if axis % 2 == 0 else axis - 1 for axis in range(value.ndim)]
-    return value.transpose(order)
