@@ -223,7 +223,9 @@ def test_places_with_something_else(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("keep")
     (tmp_path / "file").write_text("keep")
-    for name in ("notes", "file"):
+    zarr.create_group(tmp_path / "group").create_array("x1", data=np.ones(3))
+    zarr.create_array(tmp_path / "array", data=np.ones(3))
+    for name in ("notes", "file", "group", "array"):
         with pytest.raises(InputError, match="is there, and is not a store"):
             plain_job(tmp_path / name)
     (tmp_path / "empty").mkdir()

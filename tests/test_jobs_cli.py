@@ -81,6 +81,7 @@ def test_plan_says_what_it_takes(finished: Path) -> None:
     again = run(finished, "job plan k.zarr --workers 4").stdout
     assert again.startswith(shown)
     assert "measured of 1 workers: a task" in again
+    assert "and memory at the highest" in again
     facts = json.loads(run(finished, "job plan k.zarr --json").stdout)
     assert (facts["tasks"], facts["stored_bytes"]) == (10, 10 * 12 * 12 * 2 * 4)
     assert facts["wall_seconds"] > facts["task_seconds"] > 0

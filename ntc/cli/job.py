@@ -14,7 +14,7 @@ import typer
 from ntc.cli import options, stores
 from ntc.cli.compiled import keep_compiled
 from ntc.cli.console import reporting
-from ntc.cli.price import duration
+from ntc.cli.price import duration, size
 from ntc.errors import InputError, ParameterError
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def plan(
         starts = [x["start_seconds"] + max(0.0, x["first_seconds"] - x["later_seconds"]) for x in measured]
         took, began = (duration(float(np.median(times))) for times in (later, starts))
         print(f"  measured of {len(measured)} workers: a task {took}, and {began} before the first to open and compile")
+        memory = [x["memory"] for x in measured if x["memory"]]
+        if memory:
+            print(f"  and memory at the highest {size(max(memory))}")
 
 
 @app.command()

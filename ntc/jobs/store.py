@@ -24,7 +24,7 @@ except ImportError as error:  # an extra
         f"stores of kernels need zarr and fsspec ({error})", hint='pip install "neural-tangent-compiler[jobs]"'
     ) from None
 
-_MANIFEST, _PROGRAM, _WORKERS = "ntc_job", "program", "workers"
+_MANIFEST, _BEGUN, _PROGRAM, _WORKERS = "ntc_job", "ntc_job_begun", "program", "workers"
 _DATA_BYTES = 16 * 2**20
 """Of examples that lie together."""
 
@@ -59,11 +59,17 @@ class Store:
         if not self._files.exists(self._path):
             return False
         try:
-            return _MANIFEST in self._group("r").attrs
+            group = self._group("r")
         except (FileNotFoundError, ValueError):
-            if not self._files.isdir(self._path) or self._files.ls(self._path, detail=False):
-                raise InputError(f"{self.url} is there, and is not a store", hint="name another place") from None
-            return False
+            foreign = not self._files.isdir(self._path) or bool(self._files.ls(self._path, detail=False))
+        else:
+            if _MANIFEST in group.attrs:
+                return True
+            # of another's group nothing is overwritten
+            foreign = _BEGUN not in group.attrs and len(list(group.keys())) > 0
+        if foreign:
+            raise InputError(f"{self.url} is there, and is not a store", hint="name another place")
+        return False
 
     def manifest(self) -> Manifest:
         """What the store is of. Raises InputError if there is no store, or of another version."""
@@ -89,6 +95,7 @@ class Store:
         """
         self._files.makedirs(self._path, exist_ok=True)
         group = zarr.open_group(self.address, mode="a")
+        group.attrs[_BEGUN] = True
         stored = np.frombuffer(program, np.uint8)
         _create(group, _PROGRAM, stored.shape, stored.shape, np.dtype(np.uint8))[:] = stored
         blocks, side = manifest.blocks, manifest.block

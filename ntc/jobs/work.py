@@ -138,7 +138,8 @@ class Worker:
         name = "later_seconds" if self._recorded else "first_seconds"
         if name not in self._recorded and (name == "first_seconds" or task[0] != task[1]):
             self._recorded.add(name)
-            self.store.record(worker_name(), {name: round(time.perf_counter() - start, 3)})
+            seconds = round(time.perf_counter() - start, 3)
+            self.store.record(worker_name(), {name: seconds, "memory": highest_memory()})
         return True
 
     def values(self, task: Task) -> dict[str, Array]:
@@ -200,6 +201,15 @@ def prepare() -> None:
 def worker_name() -> str:
     """Of this process: computer and number."""
     return f"{platform.node() or 'computer'}-{os.getpid()}"
+
+
+def highest_memory() -> int | None:
+    """Bytes that this process has taken at the highest; None where the system does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return None
 
 
 def surroundings() -> dict[str, Any]:

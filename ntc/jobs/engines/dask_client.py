@@ -24,7 +24,7 @@ def dask_client(scheduler: str | None = None, workers: int = 1) -> Iterator[Any]
         with Client(scheduler, timeout=30) as client:  # type: ignore[no-untyped-call]
             yield client
         return
-    options: Any = {"threads_per_worker": 1, "processes": True, "dashboard_address": None, "memory_limit": 0}
+    options: Any = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "memory_limit": 0}
     cluster: Any
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 10}),
