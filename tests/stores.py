@@ -36,6 +36,7 @@ def plain_job(folder: Path | str, n1: int = 20, n2: int | None = None, block: in
         kernels=("nngp", "ntk"),
         dtype="f32",
         target="cpu",
+        kernel_path="auto",
         hyper={},
         network="0" * 64,
         graph="0" * 64,

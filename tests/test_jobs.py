@@ -169,6 +169,7 @@ DIFFERENT: dict[str, tuple[dict[str, Any], str]] = {
     "kernels": ({"kernels": ("ntk",)}, "kernels: nngp, ntk in the store, ntk asked for"),
     "dtype": ({"dtype": "float64"}, "dtype: f32 in the store, f64 asked for"),
     "target": ({"target": "cuda"}, "target: cpu in the store, cuda asked for"),
+    "kernel_path": ({"kernel_path": "xla"}, "kernel_path: auto in the store, xla asked for"),
     "network": ({"network": nn.input(6) >> nn.dense(1)}, r"network: \w{12}\.\.\. in the store"),
     "graph": ({"form": "covariance"}, r"graph: \w{12}\.\.\. in the store"),
 }
@@ -187,7 +188,7 @@ def test_a_store_of_another_job_is_refused(name: str, stored: Path) -> None:
     """Protects stores from mixtures: each thing that decides the numbers is compared, and both values are said."""
     options, message = DIFFERENT[name]
     own = dict(options)
-    build = {key: own.pop(key) for key in ("kernels", "dtype", "target", "form") if key in own}
+    build = {key: own.pop(key) for key in ("kernels", "dtype", "target", "form", "kernel_path") if key in own}
     program = ntc.build(own.pop("network", NETWORK), **build)
     x = (own.pop("x1", X), *([own.pop("x2")] if "x2" in own else ()))
     with pytest.raises(InputError, match="is the store of another job") as error:

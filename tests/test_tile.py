@@ -41,7 +41,7 @@ def test_parts_of_a_matrix_have_its_bits() -> None:
         part = program(x[rows], None if rows == columns else x[columns], tile=TILE)
         for one, other in zip(whole, part, strict=True):
             assert np.array_equal(np.asarray(one)[rows, columns], other)
-    assert len(program._executables) == 1
+    assert len(program._computations.executables) == 1
     assert np.allclose(np.asarray(program(x).ntk), whole.ntk, rtol=1e-5)
 
 

@@ -147,6 +147,7 @@ class _Asked:
             kernels=tuple(output.label for output in graph.outputs),
             dtype=program.dtype,
             target=program.target,
+            kernel_path=program.kernel_path,
             hyper=program.hyper,
             network=checksum(to_json(program.network).encode()),
             graph=checksum(to_json(graph).encode()),

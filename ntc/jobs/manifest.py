@@ -13,6 +13,7 @@ import ntc
 from ntc.errors import InputError
 from ntc.ir.types import DType, Target
 from ntc.jobs.blocks import Blocks
+from ntc.plan import KernelPath
 
 FORMAT: Literal[1] = 1
 _SHOWN = 12
@@ -55,7 +56,7 @@ class Manifest(_Strict):
       format: of the store.
       symmetric: whether it is k(x1, x1).
       kernels: labels of the matrices: nngp, features.ntk.
-      dtype, target, hyper: of the program; hyperparameters by name.
+      dtype, target, kernel_path, hyper: of the program; hyperparameters by name.
       network, graph: sha256 of the network, and of the optimised kernel graph.
       x1, x2: the examples; x2 has none of k(x1, x1).
       seed: of the order of examples; None is as they were given.
@@ -70,6 +71,7 @@ class Manifest(_Strict):
     kernels: tuple[str, ...]
     dtype: DType
     target: Target
+    kernel_path: KernelPath
     hyper: dict[str, float]
     network: str
     graph: str

@@ -119,7 +119,8 @@ class Worker:
         here = Versions.here()
         if here not in self.manifest.versions:
             raise InputError(f"{url} is of a job with other versions, here are {here}")
-        self._program = restored(self.store.program(), f"the program in {url}", devices=devices)
+        program = restored(self.store.program(), f"the program in {url}", devices=devices)
+        self._program = program.with_kernel_path(self.manifest.kernel_path)
         self._recorded: set[str] = set()
         tested = self._test()
         seconds = round(time.perf_counter() - start, 3)
