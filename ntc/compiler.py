@@ -78,7 +78,7 @@ def build(
       kernel_path: on cuda and tpu, whether a stage of layers is one kernel of its own where it can be, as
         `ntc compile --emit plan` shows, or a computation of XLA. Such kernels are compared with XLA at their first use;
         where they cannot be compiled or differ, `auto` warns and leaves them, `pallas` raises UnsupportedError or
-        SelfTestError. Inside another JAX transformation, over several devices, and in float64, all is XLA's.
+        SelfTestError. Inside another JAX transformation, and in float64, all is XLA's.
 
     Raises:
       NtcError: the network is not well formed; see `ntc.errors` for the kinds.

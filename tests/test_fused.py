@@ -18,6 +18,8 @@ from ntc.backends.jax.emit.stages import emit
 from ntc.backends.jax.pallas.kernel import run_fused
 from ntc.backends.jax.pallas.primitives import power, root
 from ntc.backends.jax.run.computations import Computations
+from ntc.backends.jax.run.sharded import ShardedMatrix, device_mesh, sharded
+from ntc.backends.jax.run.tiles import TiledMatrix
 from ntc.compiler import build, lower
 from ntc.errors import SelfTestError, ShapeError, UnsupportedError, VerifyError
 from ntc.frontend.layers import Network
@@ -26,6 +28,7 @@ from ntc.ir.op import Activation, Array
 from ntc.ir.types import Between, Target
 from ntc.plan import Run, plan, text
 from ntc.plan.sweeps import Repeated
+from ntc.plan.tiles import Tiling
 from ntc.plan.verify import verify
 from tests.assertions import assert_close
 from tests.strategies import trials
@@ -131,6 +134,22 @@ def test_an_input_with_itself(target: Target) -> None:
     assert_close(found["ntk"], expected["ntk"], "float32")
     other = run(network, target, "cross", x, inputs(network, 3, 1), equal=np.array(False))
     assert_close(other["ntk"], reference(network.graph(), "cross", x, inputs(network, 3, 1))["ntk"], "float32")
+
+
+@pytest.mark.parametrize("target", ["cuda", "tpu"])
+def test_tiles_over_devices(target: Target) -> None:
+    """Protects several devices: kernels are part of the program that each of them runs."""
+    network = nn.input(4, 8, 3) >> nn.conv(4, 3) >> nn.relu() >> nn.conv(4, 3) >> nn.relu() >> nn.global_avg_pool()
+    computations = Computations(build(network, target=target).graphs, target, "f32", interpret=True)
+    x = inputs(network, 4).astype(np.float32)
+    matrix = TiledMatrix(x, None, Tiling(2, 2), {k: np.zeros((4, 4), np.float32) for k in ("nngp", "ntk")})
+    kernel = computations.kernel(matrix, False)
+    assert kernel is not None
+    mesh = device_mesh(1, "cpu")
+    tile = emit(computations.graphs["cross"], target, kernel=kernel)
+    ShardedMatrix(mesh, matrix, {}).compute(lambda *_: sharded(tile, mesh, matrix.tiling, True), None)
+    assert_close(matrix.result["ntk"], reference(network.graph(), "self", x.astype(np.float64))["ntk"], "float32")
+    assert Computations(computations.graphs, target, "f32", "xla", interpret=True).kernel(matrix, False) is None
 
 
 @pytest.mark.parametrize("target", ["cuda", "tpu"])

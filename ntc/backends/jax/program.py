@@ -369,9 +369,11 @@ class Program(Portable):
         """Fills a matrix on all devices, which are `told` whether rows and columns of a tile are the same."""
         mesh = device_mesh(self._devices, self.target)
 
+        kernel = self._computations.kernel(matrix, self._has_series, **self._hyper("cross", scales))
+
         def compiled(*arguments: Any) -> Any:
             key = "sharded", told, *(x.shape for x in arguments[:2]), matrix.tiling
-            tile = emit(self.graphs["cross"], self.target)
+            tile = emit(self.graphs["cross"], self.target, kernel=kernel)
             function = partial(sharded, tile, mesh, matrix.tiling, told)
             return self._computations.executables.get(key, function, *arguments)
 

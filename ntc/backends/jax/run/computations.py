@@ -17,6 +17,7 @@ from ntc.backends.jax.emit.stages import StageKernel, emit
 from ntc.backends.jax.precision import precision
 from ntc.backends.jax.run.executables import Executables, device_of
 from ntc.backends.jax.run.self_test import TOLERANCES
+from ntc.backends.jax.run.tiles import TiledMatrix, padded
 from ntc.errors import SelfTestError, UnsupportedError
 from ntc.ir.graph import Graph
 from ntc.ir.platform import PLATFORMS
@@ -85,6 +86,16 @@ class Computations:
                 if not any(np.isnan(np.sum(x)) for x in found.values()):
                     break
             return found
+
+    def kernel(self, matrix: TiledMatrix, series: bool, **named: Any) -> StageKernel | None:
+        """What computes whole stages of the tiles of a matrix, on whichever devices, once the first tile was what XLA
+        gives; None where XLA is to compute them."""
+        x2, tiling = matrix.x1 if matrix.x2 is None else matrix.x2, matrix.tiling
+        if series or self._refused or not self._has_kernels or not self._is_fused("cross", tiling.rows, tiling.columns):
+            return None
+        rows, columns = matrix.x1[: tiling.rows], x2[: tiling.columns]
+        self.run("cross", False, padded(rows, tiling.rows), padded(columns, tiling.columns), **named)
+        return None if self._refused else _stage_kernel(self.interpret)
 
     def _values(self, between: Between, series_alone: bool, path: KernelPath, placed: Any, named: Any) -> Values:
         key = between, series_alone, path, *named, *(x.shape for x in placed)
