@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -25,6 +26,7 @@ from ntc.errors import SelfTestError, ShapeError, UnsupportedError, VerifyError
 from ntc.frontend.layers import Network
 from ntc.ir import ops
 from ntc.ir.op import Activation, Array
+from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Between, Target
 from ntc.plan import Run, plan, text
 from ntc.plan.sweeps import Repeated
@@ -318,3 +320,20 @@ def test_kernels_that_cannot_be_compiled() -> None:
     assert_close(found["ntk"], reference(network.graph(), "self", x)["ntk"], "float32")
     with pytest.raises(UnsupportedError, match="no such primitive"):
         _Uncompiled(graphs, "cuda", "f32", "pallas", interpret=True).run("self", False, x)
+
+
+def test_deep_networks_are_several_kernels() -> None:
+    """Protects what a kernel for a TPU holds of second examples: a stage ends where tables of more layers would not
+    fit, and the next one goes on from what it wrote; on a GPU, where they stay far, it is one."""
+    layer = nn.serial(nn.conv(4, 3, w_std=1.4), nn.relu())
+    network = nn.input(32, 32, 3) >> nn.repeat(60, layer) >> nn.global_avg_pool()
+    graph = lower(network.graph())
+    kernels = {target: [x for x in verify(plan(graph, target, 8, 8)).stages if x.fused] for target in ("cuda", "tpu")}
+    assert [len(x) for x in kernels.values()] == [1, 3]
+    small = replace(PLATFORMS["tpu"], fast=replace(PLATFORMS["tpu"].fast, tables=3 * 1024 * 32))
+    shallow = nn.input(4, 8, 3) >> nn.repeat(8, layer) >> nn.global_avg_pool()
+    x1, x2 = inputs(shallow, 3), inputs(shallow, 2, 1)
+    with patch.dict(PLATFORMS, {"tpu": small}):
+        assert fused_stages(shallow, "tpu") == 3
+        found = run(shallow, "tpu", "cross", x1, x2)
+    assert_close(found["ntk"], reference(shallow.graph(), "cross", x1, x2)["ntk"], "float32")

@@ -18,6 +18,8 @@ class FastMemory:
       entries: how many entries of a row of lanes at a time; the fewest that fit are taken.
       vector: of how many entries a vector consists: those of some positions and all examples at hand.
       longest: the most entries of the positions that are computed at once.
+      tables: bytes that what is read of second examples may take, where a kernel has all of it at hand; None where it
+        stays in the memory of the device.
     """
 
     bytes: int
@@ -25,6 +27,7 @@ class FastMemory:
     entries: tuple[int, ...]
     vector: int
     longest: int
+    tables: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,6 @@ PLATFORMS: Mapping[Target, Platform] = {
     "tpu": Platform(
         chunk_bytes=16 * 2**20,
         # Vector memory of a v5e is 128 MiB. A register is 8 rows of 128 lanes.
-        fast=FastMemory(bytes=64 * 2**20, rows=8, entries=(128,), vector=1024, longest=64 * 1024),
+        fast=FastMemory(bytes=64 * 2**20, rows=8, entries=(128,), vector=1024, longest=64 * 1024, tables=24 * 2**20),
     ),
 }

@@ -14,8 +14,8 @@ from typing import Any
 from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.kernel.inputs import FEW_CHANNELS
 from ntc.ir.op import covariance
-from ntc.ir.platform import PLATFORMS, FastMemory
-from ntc.ir.types import Spatial, Target
+from ntc.ir.platform import FastMemory
+from ntc.ir.types import Spatial
 from ntc.plan.planes import Memory, memory_of
 from ntc.plan.stages import Stage, is_cross
 from ntc.plan.sweeps import Part, Repeated, Sweep, parts_of
@@ -51,11 +51,8 @@ class Fused:
         return 4 * self.memory.positions * self.entries * self.fast.rows
 
 
-def fused(graph: Graph, stage: Stage, target: Target, rows: Any, columns: Any) -> Fused | str:
+def fused(graph: Graph, stage: Stage, fast: FastMemory, rows: Any, columns: Any) -> Fused | str:
     """The kernel of a stage, or why it is none."""
-    fast = PLATFORMS[target].fast
-    if fast is None:
-        return f"{target} has no kernels of whole stages"
     if not isinstance(rows, int) or not isinstance(columns, int):
         return "numbers of examples are not known"
     if reason := _problem(graph, stage):

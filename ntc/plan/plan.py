@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ntc.ir.graph import Graph, Node
-from ntc.ir.platform import PLATFORMS
+from ntc.ir.platform import PLATFORMS, FastMemory
 from ntc.ir.types import Target
 from ntc.plan.chunk import Chunk
 from ntc.plan.fused import Fused, fused
@@ -115,15 +115,15 @@ def repeats_of(items: Iterable[Item]) -> tuple[Repeat, ...]:
 
 def plan(graph: Graph, target: Target, rows: Any, columns: Any, path: KernelPath = "auto") -> Plan:
     """The plan of a kernel graph with types, for these numbers of examples."""
-    fuses = path != "xla" and PLATFORMS[target].fast is not None and isinstance(rows, int)
-    stages = stages_of(graph, fuses)
+    fast = PLATFORMS[target].fast if path != "xla" and isinstance(rows, int) else None
+    stages = stages_of(graph, fast)
     margins = margins_of(graph, [item for stage in stages for item in stage.items], target)
-    planned = tuple(_planned(graph, stage, target, rows, columns, fuses) for stage in stages)
+    planned = tuple(_planned(graph, stage, target, rows, columns, fast) for stage in stages)
     return Plan(graph, target, rows, columns, marginals_of(graph, target), margins, planned)
 
 
-def _planned(graph: Graph, stage: Stage, target: Target, rows: Any, columns: Any, fuses: bool) -> StagePlan:
-    kernel = fused(graph, stage, target, rows, columns) if fuses else ""
+def _planned(graph: Graph, stage: Stage, target: Target, rows: Any, columns: Any, fast: FastMemory | None) -> StagePlan:
+    kernel = "" if fast is None else fused(graph, stage, fast, rows, columns)
     if isinstance(kernel, Fused):
         return StagePlan(stage, None, False, kernel)
     chunk = Chunk.choose(stage, target, rows, columns)

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import prod
 
 from ntc.ir.graph import Graph, Node, covariance_operands, kernel_op
 from ntc.ir.lanes import axes_of, keeps_lanes
 from ntc.ir.op import covariance
+from ntc.ir.platform import FastMemory
 from ntc.plan.holding import Holding, holdings, readers_of
 from ntc.plan.rolling import Item, roll
 
@@ -76,21 +78,26 @@ def is_readout(node: Node) -> bool:
 
 
 @lru_cache(maxsize=64)
-def stages_of(graph: Graph, cut: bool = False) -> tuple[Stage, ...]:
+def stages_of(graph: Graph, fast: FastMemory | None = None) -> tuple[Stage, ...]:
     """The stages of all values between two examples, in an order in which they can be computed.
 
-    With `cut`, stages end before filters with strides and before poolings, so that more of them fit into fast memory
-    and are of lanes that are apart.
+    With `fast`, in which they are to be computed, stages end before filters with strides and before poolings, so that
+    more of them fit and are of lanes that are apart; and where tables of more layers would not fit.
     """
     nodes = [node for node in graph.nodes if is_cross(node)]
-    keys: dict[str, tuple[int, int, str]] = {}
+    keys: dict[str, _Key] = {}
+    depths: dict[str, int] = {}
     for node in nodes:
-        keys[node.name] = _key(graph, node, keys, cut)
-    members: dict[tuple[int, int, str], list[Node]] = {}
+        keys[node.name] = _key(graph, node, keys, fast is not None)
+        if fast is not None and not keys[node.name][2]:
+            keys[node.name], depths[node.name] = _cut(graph, node, keys, depths, fast)
+    members: dict[_Key, list[Node]] = {}
     for node in nodes:
         members.setdefault(keys[node.name], []).append(node)
     readers = readers_of(graph.nodes)
-    return tuple(_stage(graph, members[key], readers, cut) for key in sorted(members, key=lambda key: key[0]))
+    return tuple(
+        _stage(graph, members[key], readers, fast is not None) for key in sorted(members, key=lambda key: key[0])
+    )
 
 
 def is_cross(node: Node) -> bool:
@@ -98,7 +105,29 @@ def is_cross(node: Node) -> bool:
     return len(covariance(node.type).batch) == 2
 
 
-def _key(graph: Graph, node: Node, keys: Mapping[str, tuple[int, int, str]], cut: bool) -> tuple[int, int, str]:
+_Key = tuple[int, int, str]
+"""See `_key`."""
+
+_FEWEST_FILTERS = 2
+"""In a stage, whatever its tables take."""
+
+_BYTES = 2 * 4 * 128
+"""Of a position in a table of one layer: twice as many positions as there are, of 128 entries."""
+
+
+def _cut(
+    graph: Graph, node: Node, keys: Mapping[str, _Key], depths: Mapping[str, int], fast: FastMemory
+) -> tuple[_Key, int]:
+    """The key of a node, in a later stage where too many filters are below it in its own, and how many are there."""
+    key = keys[node.name]
+    depth = max((depths[x] for x in node.operands if keys.get(x) == key), default=0) + kernel_op(node).filters
+    positions = prod(covariance(node.type).spatial)
+    if fast.tables is None or depth <= max(_FEWEST_FILTERS, fast.tables // (_BYTES * positions)):
+        return key, depth
+    return (key[0] + 1, *key[1:]), 1
+
+
+def _key(graph: Graph, node: Node, keys: Mapping[str, _Key], cut: bool) -> _Key:
     """(stage, rows of lanes, name of a node that is alone): the same for values of one stage."""
     operands = [x for x in node.operands if x in keys]
     if is_readout(node) and not keys[operands[0]][2]:
@@ -116,7 +145,7 @@ def _strides(graph: Graph, node: Node) -> bool:
     return any(axis is not None and axis.stride > 1 for axis in axes or ())
 
 
-def _stage_above(graph: Graph, operand: str, keys: Mapping[str, tuple[int, int, str]]) -> int:
+def _stage_above(graph: Graph, operand: str, keys: Mapping[str, _Key]) -> int:
     stage, _, alone = keys[operand]
     return stage + 1 if alone or is_readout(graph.definitions[operand]) else stage
 
