@@ -29,9 +29,11 @@ from ntc.ir.op import Activation, Array
 from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Between, Target
 from ntc.plan import Run, plan, text
+from ntc.plan.explain import explain
 from ntc.plan.sweeps import Repeated
 from ntc.plan.tiles import Tiling
 from ntc.plan.verify import verify
+from ntc.price.work import value_work
 from tests.assertions import assert_close
 from tests.strategies import trials
 from tests.test_programs import reference, rounded
@@ -320,6 +322,21 @@ def test_kernels_that_cannot_be_compiled() -> None:
     assert_close(found["ntk"], reference(network.graph(), "self", x)["ntk"], "float32")
     with pytest.raises(UnsupportedError, match="no such primitive"):
         _Uncompiled(graphs, "cuda", "f32", "pallas", interpret=True).run("self", False, x)
+
+
+def test_explanation_and_price_show_kernels() -> None:
+    """Protects what is shown of a kernel: one computation, which moves what it writes and no more."""
+    layer = nn.serial(nn.conv(4, 3, w_std=1.4), nn.relu())
+    graph = lower((nn.input(8, 8, 3) >> nn.repeat(4, layer) >> nn.avg_pool(2) >> nn.flatten()).graph())
+    found = explain(graph, "cuda").stages
+    assert found[0].kernel is not None
+    assert found[0].chunk is None
+    assert all(stage.kernel is None for stage in found[1:])
+    work = {node.name: amount for node, amount in value_work(graph, "cuda", 4, 4)}
+    written = graph.covariance_of("relu4.k").entries * 4
+    assert work["relu4.k"].bytes == 2 * written * 16
+    assert work["relu2.k"].bytes == work["relu2.k"].loop_bytes == work["relu2.k"].steps == 0
+    assert work["x.k"].steps == 1
 
 
 def test_deep_networks_are_several_kernels() -> None:

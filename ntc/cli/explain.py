@@ -118,7 +118,10 @@ def _group(group: StageCost) -> str:
     first, last = group.layers
     names = first if first == last else f"{first} ... {last}"
     parts = [f"{names}: {group.values} value{'s' if group.values > 1 else ''}"]
-    if group.chunk:
+    if group.kernel:
+        entries, size = group.kernel
+        parts.append(f"one kernel, {entries} entries at a time in {count(size)}B")
+    elif group.chunk:
         rows, lanes = group.chunk
         parts.append(f"in one loop, {rows} of {EXAMPLES} rows and {lanes} of {group.lanes} lanes at a time")
     else:

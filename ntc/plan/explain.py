@@ -59,6 +59,7 @@ class StageCost:
       repeated: (times, values) of every repeated block.
       stored: names of values that are kept whole.
       stored_bytes: their size per pair.
+      kernel: of a stage that is one kernel, entries of a row of lanes at a time, and bytes of its planes.
     """
 
     layers: tuple[str, str]
@@ -68,6 +69,7 @@ class StageCost:
     repeated: tuple[tuple[int, int], ...]
     stored: tuple[str, ...]
     stored_bytes: int
+    kernel: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _layout(type_: CovarianceType) -> str:
 
 def _stage(graph: Graph, planned: StagePlan) -> StageCost:
     stage, chunk = planned.stage, planned.chunk
-    if chunk is None and stage.parallel and stage.spatial:
+    fused = planned.fused
+    if chunk is None and fused is None and stage.parallel and stage.spatial:
         chunk = Chunk(stage.lanes, EXAMPLES)
     runs = [item for item in stage.items if isinstance(item, Run)]
     stored = [graph.covariance_of(name) for name in stage.stored]
@@ -171,6 +174,7 @@ def _stage(graph: Graph, planned: StagePlan) -> StageCost:
         tuple((len(run.blocks), len(run.block)) for run in runs),
         stage.stored,
         sum(x.entries * x.itemsize for x in stored),
+        (fused.entries, fused.bytes) if fused else None,
     )
 
 

@@ -9,7 +9,7 @@ from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.op import covariance
 from ntc.ir.types import Target
 from ntc.ir.work import Work
-from ntc.plan import Run, Stage, is_cross, marginals_of, plan, stages_of
+from ntc.plan import Run, StagePlan, is_cross, marginals_of, plan, stages_of
 from ntc.plan.explain import layer_of
 from ntc.price.integrals import integral_work
 
@@ -38,18 +38,21 @@ def value_work(graph: Graph, target: Target, rows: int, columns: int) -> Iterato
             yield node, _entries_work(graph, node) * examples + Work(steps=1)
     for planned in plan(graph, target, rows, columns).stages:
         steps = prod(planned.steps(rows))
-        for node in planned.stage.nodes:
-            moved = _moved(graph, planned.stage, node)
-            yield node, (_entries_work(graph, node) + moved) * (rows * columns) + Work(steps=steps)
+        for number, node in enumerate(planned.stage.nodes):
+            moved = _moved(graph, planned, node)
+            started = Work(steps=steps if planned.fused is None or number == 0 else 0)
+            yield node, (_entries_work(graph, node) + moved) * (rows * columns) + started
 
 
-def _moved(graph: Graph, stage: Stage, node: Node) -> Work:
-    """Bytes per pair of examples that the value moves."""
-    type_ = covariance(node.type)
+def _moved(graph: Graph, planned: StagePlan, node: Node) -> Work:
+    """Bytes per pair of examples that the value moves; of one kernel, which holds the others, what it writes."""
+    stage, type_ = planned.stage, covariance(node.type)
+    written = 2 * type_.itemsize * type_.entries if node.name in stage.stored else 0
+    if planned.fused is not None:
+        return Work(bytes=written)
     size = 2 * type_.itemsize * max(type_.entries, *(x.entries for x in graph.covariances(node.operands)), 1)
     looped = stage.parallel and stage.spatial
-    stored = 2 * type_.itemsize * type_.entries if node.name in stage.stored and looped else 0
-    return Work(loop_bytes=size, bytes=stored) if looped else Work(bytes=size)
+    return Work(loop_bytes=size, bytes=written) if looped else Work(bytes=size)
 
 
 def _entries_work(graph: Graph, node: Node) -> Work:
