@@ -96,7 +96,7 @@ class Pretending:
 
 def _pretended(name: str, file: str, model: str | None, device: str, n: int) -> tuple[object, ...]:
     rates = known_rates(device)
-    graph = lower(ntc.load_graph(EXAMPLES / file, model), kernels=("nngp",), target=rates.target)
+    graph = lower(ntc.load_graph(EXAMPLES / file, model), kernels=("nngp",))
     start = time.perf_counter()
     plan = make_plan(graph, rates.target, rates, n, None, Wish(workers=64))
     planned = time.perf_counter() - start
@@ -115,13 +115,15 @@ def _pretended(name: str, file: str, model: str | None, device: str, n: int) -> 
 
 def _store(path: Path, plan: Plan, target: str) -> jobs.Job:
     """A store without a program."""
-    facts = {"dtype": "f32", "target": target, "hyper": {}, "network": "", "graph": "", "seed": 0, "refine": True}
+    facts = {"dtype": "f32", "target": target, "kernel_path": "auto", "hyper": {}, "network": "", "graph": ""}
     manifest = Manifest(
         format=1,
         symmetric=True,
         kernels=("nngp",),
         x1=(Part(examples=plan.blocks.n1, sha256=""),),
         x2=(),
+        seed=0,
+        refine=True,
         tile=plan.tile,
         block=plan.blocks.side,
         versions=(Versions.here(),),
