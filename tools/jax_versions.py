@@ -27,6 +27,7 @@ TESTS = (
     "test_program_calls",
     "test_artifact",
     "test_sharding",
+    "test_fused",
     "test_near",
     "test_stax_finite",
     "test_predict",

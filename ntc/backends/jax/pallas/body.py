@@ -22,7 +22,7 @@ from ntc.plan.planes import Key, Plane
 from ntc.plan.sweeps import Repeated, Sweep
 
 
-@dataclass
+@dataclass(eq=False)  # JAX keeps what it traces by the hash of the function
 class Body:
     """One kernel, traced for one block of entries."""
 
