@@ -33,7 +33,7 @@ _STORE_RATE = 3e8
 _START = 3.0
 """Seconds from the beginning of a process until it compiles; a typical value."""
 
-_SOLVE_RATE = 2e10
+_SOLVE_RATE = 3e10
 """Operations of float64 per second of a core, in a Cholesky factorisation; a typical value."""
 
 
