@@ -131,6 +131,7 @@ def test_memory_and_code_on_a_tpu(name: str, request: pytest.FixtureRequest) -> 
 
 
 @pytest.mark.accelerators
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of JAX's own modules, when they are imported
 @pytest.mark.parametrize("target", ["cuda", "tpu"])
 @pytest.mark.parametrize("name", ELEMENTARY)
 def test_elementary_nonlinearities_compile(name: str, target: Target) -> None:
