@@ -14,7 +14,7 @@ from ntc.ir.graph import Graph
 from ntc.ir.op import covariance
 from ntc.ir.types import Target
 from ntc.plan import StagePlan
-from ntc.plan.sweeps import Repeated
+from ntc.plan.sweeps import Repeated, sweeps_in
 
 _LABEL = re.compile(r"^\s*(\$L__BB\d+_\d+):")
 _BRANCH = re.compile(r"\bbra(?:\.uni)?\s+(\$L__BB\d+_\d+)")
@@ -62,7 +62,7 @@ def microseconds(graph: Graph, planned: StagePlan, target: Target, rows: int, co
     strips = 0
     for part in fused.parts:
         times = len(part.run.blocks) if isinstance(part, Repeated) else 1
-        for sweep in part.sweeps if isinstance(part, Repeated) else (part,):
+        for sweep in sweeps_in(part):
             strips += times * (sweep.spatial[0] // fused.strip(sweep.spatial))
     lanes = max(covariance(x.type).row_lanes for x in planned.stage.nodes if covariance(x.type).spatial)
     blocks = -(-rows // fused.fast.rows) * planned.stage.rows * -(-lanes * columns // fused.entries)

@@ -210,6 +210,16 @@ def test_what_is_left_to_xla() -> None:
     assert not any(stage.fused for stage in plan(graph, "cuda", 2, 2, "xla").stages)
 
 
+@pytest.mark.parametrize("target", ["cuda", "tpu"])
+def test_strips_of_what_is_loaded(target: Target) -> None:
+    """Protects loads: positions that a kernel reads and does not compute are in strips as well, or it is none."""
+    network = nn.input(18, 18, 2) >> nn.conv(4, 3) >> nn.relu() >> nn.avg_pool(2) >> nn.conv(4, 3, padding="valid")
+    network = network >> nn.relu() >> nn.flatten()
+    x1, x2 = inputs(network, 2), inputs(network, 2, 1)
+    found, expected = run(network, target, "cross", x1, x2), reference(network.graph(), "cross", x1, x2)
+    assert_close(found["ntk"], expected["ntk"], "float32")
+
+
 def test_every_elementary_nonlinearity_is_tried() -> None:
     """Protects this list: what says that it is elementary is among the networks here, or of the family of one."""
     families = {type(layer.op).__mro__[1] for layer in ELEMENTARY.values()}  # type: ignore[attr-defined]

@@ -181,7 +181,7 @@ def test_slurm_by_its_local_executor(tmp_path: Path) -> None:
 @pytest.mark.engines
 @quietly
 def test_beam(tmp_path: Path) -> None:
-    """Protects jobs on Beam, by its runner on this machine; and what a task fails with is said."""
+    """Protects jobs on Beam, by its runner on this machine."""
     pytest.importorskip("apache_beam")
     job = small_job(tmp_path / "k.zarr", block=4)
     job.run(jobs.Beam(["--runner=FnApiRunner"]))

@@ -18,7 +18,7 @@ from ntc.ir.platform import FastMemory
 from ntc.ir.types import Spatial
 from ntc.plan.planes import Memory, memory_of
 from ntc.plan.stages import Stage, is_cross
-from ntc.plan.sweeps import Part, Repeated, Sweep, parts_of
+from ntc.plan.sweeps import Part, parts_of, sweeps_in
 
 MOST_AXES = 2
 
@@ -60,17 +60,13 @@ def fused(graph: Graph, stage: Stage, fast: FastMemory, rows: Any, columns: Any)
     parts = parts_of(graph, stage.items, stage.kept)
     outside = {x for x in stage.outside if x in graph.definitions and is_cross(graph.definitions[x])}
     memory = memory_of(graph, parts, outside)
-    sizes = {sweep.spatial for part in parts for sweep in _sweeps(part)}
+    sizes = {sweep.spatial for part in parts for sweep in sweeps_in(part)} | {x.parts for x, _ in memory.pools}
     for entries in fast.entries:
         found = Fused(fast, entries, parts, memory)
         if all(_strip(fast, entries, spatial) for spatial in sizes):
             too_much = f"its values take {found.bytes / 2**20:.3g} MiB of {fast.bytes / 2**20:.3g} that are near"
             return found if found.bytes <= fast.bytes else too_much
     return f"no strip of {' or '.join('x'.join(map(str, x)) for x in sizes)} positions fills vectors"
-
-
-def _sweeps(part: Part) -> tuple[Sweep, ...]:
-    return part.sweeps if isinstance(part, Repeated) else (part,)
 
 
 def _strip(fast: FastMemory, entries: int, spatial: Spatial) -> int | None:

@@ -10,7 +10,7 @@ from ntc.ir.graph import Graph, Node, kernel_op
 from ntc.ir.types import Spatial
 from ntc.plan.margins import Margins
 from ntc.plan.rolling import Run
-from ntc.plan.sweeps import Part, Repeated, Sweep, values_read
+from ntc.plan.sweeps import Part, Repeated, Sweep, sweeps_in, values_read
 
 Strides = tuple[int, ...]
 """Of the filter that reads a value, one per axis; ones where it is read at the same positions."""
@@ -36,6 +36,11 @@ class Plane:
     def origin(self) -> tuple[int, ...]:
         """Where position zero of every axis is: a multiple of its stride."""
         return tuple(-(-low // s) * s for (low, _), s in zip(self.margins, self.strides, strict=True))
+
+    @property
+    def parts(self) -> Spatial:
+        """Sizes of what is apart: as many positions as there are of each residue, the last ones filled up."""
+        return tuple(-(-n // s) for n, s in zip(self.spatial, self.strides, strict=True))
 
     @property
     def extents(self) -> tuple[int, ...]:
@@ -147,7 +152,7 @@ class _Lives:
         """Fills in lives, owners, and what is copied before a run."""
         step = 1
         for number, part in enumerate(parts):
-            sweeps = part.sweeps if isinstance(part, Repeated) else (part,)
+            sweeps = sweeps_in(part)
             step += isinstance(part, Repeated)
             for place, sweep in enumerate(sweeps):
                 self._sweep(sweep, step + place)

@@ -41,6 +41,11 @@ class Repeated:
 Part = Sweep | Repeated
 
 
+def sweeps_in(part: Part) -> tuple[Sweep, ...]:
+    """The sweeps of a part, those of repeated blocks once."""
+    return part.sweeps if isinstance(part, Repeated) else (part,)
+
+
 def parts_of(graph: Graph, items: Iterable[Item], kept: Collection[str]) -> tuple[Part, ...]:
     """The sweeps of a stage in order. `kept` are values that outlive it."""
     parts: list[Part] = []

@@ -12,7 +12,7 @@ from ntc.plan.fused import Fused
 from ntc.plan.plan import Plan, StagePlan
 from ntc.plan.rolling import Item, Run
 from ntc.plan.stages import Stage, is_cross
-from ntc.plan.sweeps import Repeated, values_read
+from ntc.plan.sweeps import sweeps_in, values_read
 
 _FEWEST_ENTRIES = 32
 """Entries of a chunk that may be more bytes than a target wants: fewer fill no vector register."""
@@ -76,7 +76,7 @@ def _near(stage: Stage, fused: Fused) -> None:
     """What a kernel reads is of the same sweep, in a plane, or of another stage; and its planes fit."""
     _check(fused.bytes <= fused.fast.bytes, f"{fused.bytes} bytes of planes, of {fused.fast.bytes}")
     for part in fused.parts:
-        for sweep in part.sweeps if isinstance(part, Repeated) else (part,):
+        for sweep in sweeps_in(part):
             for node in sweep.nodes:
                 for name in values_read(node):
                     filters = kernel_op(node).filters

@@ -49,14 +49,20 @@ def _from_products(
     first: jax.Array, second: jax.Array, products: jax.Array, own: Own, same: Same, branches: bool
 ) -> jax.Array:
     """Half of the mean squared differences, where they are small not by products."""
-    rows = first.shape[-2]
-    squares = _mean_square(jnp.concatenate([first, second], -2))  # as of marginals, so that XLA computes them once
-    mean = (squares[..., :rows, None] + squares[..., None, rows:]) / 2
+    squares = (_mean_square(first), _mean_square(second)) if branches else _together(first, second)
+    mean = (squares[0][..., :, None] + squares[1][..., None, :]) / 2
     other = jnp.asarray(own) if same is None else own & ~same
     near = (mean - products < _NEAR * mean) & other
     known = mean - products
     found = _exact_rows(first, known, second, near) if branches else _exact(first, known, second, near)
     return found if same is None else jnp.where(same, 0, found)
+
+
+def _together(first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The mean squares of both in the form of marginals of both inputs, so that XLA computes them once: accelerators
+    read inputs less; on a CPU, k(x, x) takes a tenth longer."""
+    squares = _mean_square(jnp.concatenate([first, second], -2))
+    return squares[..., : first.shape[-2]], squares[..., first.shape[-2] :]
 
 
 def _squares(first: jax.Array, second: jax.Array, channel: int) -> jax.Array:

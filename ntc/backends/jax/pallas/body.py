@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 
 from ntc.backends.jax.pallas.chip import At, Chip, Operand, Result
-from ntc.backends.jax.pallas.filters import FilterSums, indices
+from ntc.backends.jax.pallas.filters import FilterSums
 from ntc.backends.jax.pallas.strip import StripValues
 from ntc.backends.jax.pallas.tables import Tables
 from ntc.ir.graph import Graph, kernel_op
@@ -138,12 +139,12 @@ class Body:
         """Zeros in all planes, of which margins stay so."""
         for (plane, count), ref in zip(self.fused.memory.pools, self.planes, strict=True):
             sizes = tuple(n // s for n, s in zip(plane.extents, plane.strides, strict=True))
-            parts = tuple(-(-n // s) for n, s in zip(plane.spatial, plane.strides, strict=True))
-            strip = (self.fused.strip(parts), *parts[1:])
+            strip = (self.fused.strip(plane.parts), *plane.parts[1:])
             zeros = jnp.zeros((*strip, *self.chip.tail), jnp.float32)
             for slot in range(count):
-                for residues in indices(plane.strides):
-                    for others in indices([-(-n // m) for n, m in zip(sizes[1:], strip[1:], strict=True)]):
+                for residues in product(*map(range, plane.strides)):
+                    covering = [range(-(-n // m)) for n, m in zip(sizes[1:], strip[1:], strict=True)]
+                    for others in product(*covering):
                         ends = zip(others, strip[1:], sizes[1:], residues[1:], strict=True)
                         inner = [x for i, m, n, r in ends for x in (pl.ds(min(i * m, n - m), m), r)]
                         self._clear_rows(ref, slot, strip[0], sizes[0], residues[0], inner, zeros)
@@ -161,16 +162,15 @@ class Body:
     def _load(self, key: Key) -> None:
         """A value of another stage into its plane."""
         plane, _, _ = self._plane(key, 0)
-        parts = tuple(-(-n // s) for n, s in zip(plane.spatial, plane.strides, strict=True))
-        count = self.fused.strip(parts)
-        for residues in indices(plane.strides):
+        count = self.fused.strip(plane.parts)
+        for residues in product(*map(range, plane.strides)):
 
             def strip(number: Any, nothing: int, residues: tuple[int, ...] = residues) -> int:
                 start = number * count
                 self.put(key, 0, start, self.read(("value", *key), residues, start, count), residues)
                 return nothing
 
-            lax.fori_loop(0, parts[0] // count, strip, 0)
+            lax.fori_loop(0, plane.parts[0] // count, strip, 0)
 
     def _copy(self, source: str, target: Key) -> None:
         """What the first block of a run reads, from where it was computed."""

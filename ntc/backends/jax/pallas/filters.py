@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import reduce
-from math import prod
+from itertools import product
 from operator import add, mul
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,7 @@ class FilterSums:
     def _by_taps(self, number: Any) -> jax.Array:
         """Every tap read from the plane."""
         sizes, terms = (self._count, *self._type.spatial[1:]), []
-        for taps in indices([axis.window for axis in self._geometry]):
+        for taps in product(*(range(axis.window) for axis in self._geometry)):
             offsets = [tap * axis.dilation - axis.pads[0] for tap, axis in zip(taps, self._geometry, strict=True)]
             term = self._body.tap(self._key, self._block, number * self._count, sizes, offsets)
             terms.append(_masked(term, *(self._mask(axis, tap, number) for axis, tap in enumerate(taps))))
@@ -100,8 +99,3 @@ class FilterSums:
 
 def _masked(x: jax.Array, *masks: Any) -> jax.Array:
     return reduce(mul, [mask for mask in masks if mask is not None], x)
-
-
-def indices(sizes: Sequence[int]) -> list[tuple[int, ...]]:
-    """All indices of an array of these sizes."""
-    return [tuple((i // prod(sizes[k + 1 :])) % sizes[k] for k in range(len(sizes))) for i in range(prod(sizes))]

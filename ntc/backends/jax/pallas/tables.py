@@ -38,6 +38,7 @@ class Tables:
       masked: by filter and axis, the taps that need masks.
       numbered: by node of a run and hyperparameter, the operand that has its number in every block.
       channels: of the inputs, by how they are read.
+      filters: of which masks have been made.
     """
 
     graph: Graph
@@ -49,6 +50,7 @@ class Tables:
     masked: dict[Hashable, tuple[int, ...]] = field(default_factory=dict)
     numbered: dict[tuple[str, str], Hashable] = field(default_factory=dict)
     channels: dict[Hashable, int] = field(default_factory=dict)
+    filters: set[Hashable] = field(default_factory=set)
 
     def fill(self, fused: Fused) -> None:
         """Makes all operands."""
@@ -132,6 +134,10 @@ class Tables:
 
     def _masks(self, slides: Any, type_: CovarianceType) -> None:
         geometry: tuple[Sliding, ...] = tuple(slides)
+        known = geometry, layout_of(type_)
+        if known in self.filters:
+            return
+        self.filters.add(known)
         masks = Masks.of(geometry, Lanes(type_), self.scope.columns, jnp.float32)
         for axis in range(len(geometry)):
             taps = [tap for tap in range(geometry[axis].window) if (axis, tap) in masks.places]
@@ -162,11 +168,11 @@ class Tables:
     def _marks(self, type_: CovarianceType) -> None:
         """Which entries have p' = p, and which are of an example and position with themselves."""
         key = layout_of(type_), type_.spatial
-        if type_.lanes > 1:
+        if type_.lanes > 1 and ("own", *key) not in self.operands:
             own = Block(jnp.zeros(0), Lanes(type_), self.scope.columns).masked(Lanes(type_).on_diagonal())
             shaped = jnp.asarray(own, jnp.float32).reshape(1, self.stage.rows, -1)
             self._add(("own", *key), self.chip.over_lanes, shaped, type_.spatial)
-        same = self.scope.same(type_)
+        same = None if ("same", *key) in self.operands else self.scope.same(type_)
         if same is not None:
             shaped = same.astype(jnp.float32).reshape(self.scope.rows, self.stage.rows, -1)
             self._add(("same", *key), self.chip.over_lanes, shaped, type_.spatial)
