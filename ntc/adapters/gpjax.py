@@ -30,8 +30,8 @@ class _Matrices(computations.AbstractKernelComputation):  # type: ignore[misc,na
 class NetworkKernel(base.AbstractKernel):  # type: ignore[misc,name-defined]
     """The nngp or ntk of a program as a kernel of GPJax.
 
-    Hyperparameters of the network are parameters of the model: positive, or real where they may have any sign. A program
-    in float64 needs `jax_enable_x64`, which GPJax asks for as well.
+    Hyperparameters of the network are parameters of the model: positive, or real where they may have any sign. A
+    program in float64 needs `jax_enable_x64`, which GPJax asks for as well.
 
     Args:
       program: of a network with one input; features (n, d) are reshaped to it.

@@ -55,7 +55,7 @@ class NetworkKernel(gpytorch.kernels.Kernel):  # type: ignore[misc,name-defined]
         return found
 
     def forward(self, x1: Any, x2: Any, diag: bool = False, last_dim_is_batch: bool = False, **_: Any) -> Any:
-        """(..., n1, n2), or (..., n) with `diag`. Raises InputError for `last_dim_is_batch`, which has no meaning here."""
+        """(..., n1, n2), or (..., n) with `diag`. Raises InputError for `last_dim_is_batch`."""
         if last_dim_is_batch:
             raise InputError("a network reads all features of an example", hint="leave out last_dim_is_batch")
         same = x1 is x2 or (x1.shape == x2.shape and torch.equal(x1, x2))

@@ -19,8 +19,8 @@ torch = tool("torch", "torch")
 def torch_fn(program: Program, kernel: Kernel = "nngp") -> Callable[..., Any]:
     """A kernel of a program as a function of tensors.
 
-    The function is called as f(x1, x2=None, diag=False, **hyper): x1 (..., n1, features) and x2 (..., n2, features) give
-    (..., n1, n2), where leading axes are batches that broadcast; without x2 it is k(x1, x1), and with `diag` its
+    The function is called as f(x1, x2=None, diag=False, **hyper): x1 (..., n1, features) and x2 (..., n2, features)
+    give (..., n1, n2), where leading axes are batches that broadcast; without x2 it is k(x1, x1), and with `diag` its
     diagonal (..., n1). Hyperparameters are numbers or scalar tensors. Results have the device and dtype of x1, and
     gradients by all tensors, of first order. Work is done by JAX, on the program's platform and in its precision.
 

@@ -29,14 +29,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
       model: the network as text in the language, path (`*.nt`), graph, network of the builder, or layers of the builder
         without an input, which then have as many features as the data. None is two hidden layers with ReLU, with
         hyperparameters `w_std`, of the first layer, and `b_std`.
-      diag_reg: regularisation, relative to the mean of the diagonal of the kernel. "auto" is what the training set says,
-        see `ntc.predict.choose_diag_reg`: by the evidence for the NNGP, whose scale is chosen with it, and by leaving
-        examples out for the NTK; where `t` is given, 1e-4.
+      diag_reg: regularisation, relative to the mean of the diagonal of the kernel. "auto" is what the training set
+        says, see `ntc.predict.choose_diag_reg`: by the evidence for the NNGP, whose scale is chosen with it, and by
+        leaving examples out for the NTK; where `t` is given, 1e-4.
       t: time of training by gradient descent at learning rate 1 on the squared error, averaged over the entries of y;
         None is until convergence.
       hypers: values of hyperparameters `hyper(...)` of the model, by name; one is the parameter `hypers__NAME`.
-      optimize: begin there and maximise the marginal likelihood over all of them, and over the regularisation if that is
-        "auto". Of more than 1,000 examples as many are drawn for it.
+      optimize: begin there and maximise the marginal likelihood over all of them, and over the regularisation if that
+        is "auto". Of more than 1,000 examples as many are drawn for it.
       length_scales: also over a number for each feature that it is divided by.
       dtype: of the kernels. Linear systems are solved in float64 in any case.
       store: where `ntc.jobs` keeps the training kernels, or finds them; None is in memory. Not with `t`.

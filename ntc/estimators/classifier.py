@@ -14,7 +14,8 @@ from ntc import predict
 from ntc.errors import ParameterError
 from ntc.estimators.base import Estimator, checked_weights
 
-_ARGUMENTS = """      class_weight: by label, what the weights of its examples are multiplied by; "balanced" is by one over their share.
+_ARGUMENTS = """
+      class_weight: by label, what the weights of its examples are multiplied by; "balanced" is by one over their share.
       probabilities: "left_out" are those of the means at the temperature that suits the training examples, each
         predicted by all others (`ntc.predict.fit_temperature`); where `t` is given there is none, and they are the
         "posterior" ones: of having the largest output (`ntc.predict.class_probabilities`)."""
@@ -44,7 +45,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:  # noqa: N803
         """Trains on inputs (n, features) and labels (n,), of two classes or more.
 
-        An example of weight w in `sample_weight` (n,) has the noise of the others divided by w, and counts as w examples.
+        An example of weight w in `sample_weight` (n,) counts as w examples: it has the noise of the others, over w.
         """
         if self.probabilities not in ("left_out", "posterior"):
             raise ParameterError(f"probabilities should be left_out or posterior, got {self.probabilities!r}")
@@ -89,7 +90,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return predict.tempered_probabilities(means, self.temperature_)
 
 
-_DOCUMENTATION = str(Estimator.__doc__).replace("\n    Attributes:", f"{_ARGUMENTS}\n\n    Attributes:")
+_DOCUMENTATION = str(Estimator.__doc__).replace("\n    Attributes:", f"{_ARGUMENTS.lstrip(chr(10))}\n\n    Attributes:")
 
 
 class NTKClassifier(Classifier):

@@ -25,7 +25,7 @@ class Regressor(RegressorMixin, Estimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:  # noqa: N803
         """Trains on inputs (n, features) and targets (n,) or (n, outputs).
 
-        An example of weight w in `sample_weight` (n,) has the noise of the others divided by w, and counts as w examples.
+        An example of weight w in `sample_weight` (n,) counts as w examples: it has the noise of the others, over w.
         """
         x, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         weights, y = checked_weights(sample_weight, x), np.asarray(y, np.float64)

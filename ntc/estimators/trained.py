@@ -26,7 +26,7 @@ BY_TIME = 1e-4
 
 @dataclass
 class Table:
-    """Examples to train on: inputs (n, *shape) and targets (n, outputs); weights (n,) are positive, None is one each."""
+    """Examples to train on: inputs (n, *shape), targets (n, outputs), positive weights (n,) or None: one each."""
 
     x: Array
     y: Array

@@ -25,8 +25,8 @@ CANDIDATES: Array = 10.0 ** (np.arange(-48, 17) / 8)
 """From 1e-6 to 100, eight per decade: between two neighbours neither criterion changes by what matters."""
 
 ROWS = 2000
-"""Of more examples, as many are drawn: what is noise does not depend on how many there are, and the decomposition takes
-the third power of their number."""
+"""Of more examples, as many are drawn: what is noise does not depend on how many there are, and the decomposition
+takes the third power of their number."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class ChosenDiagReg:
 
     Attributes:
       diag_reg: relative to the mean of the diagonal of the kernel: a number, or with weights one per example (n,).
-      scale: what the kernel, and so every variance, is to be multiplied by for the largest evidence; predicted means are
-        the same for any. Noise then has the variance scale * diag_reg * the mean of the diagonal.
+      scale: what the kernel, and so every variance, is to be multiplied by for the largest evidence; predicted means
+        are the same for any. Noise then has the variance scale * diag_reg * the mean of the diagonal.
       value: the criterion per target: the log marginal likelihood at that scale, in nats, or minus the mean squared
         error of what is left out.
     """
@@ -58,11 +58,11 @@ def choose_diag_reg(
     With the eigenvalues l_i of K, r the regularisation, s the scale of the kernel and z = V' y in its eigenvectors, of
     n examples and c outputs (Rasmussen and Williams 2006, eq. 2.30 at the best s, and eq. 5.12)
 
-        evidence:      -c/2 (n log q + sum_i log(l_i + r) + n (1 + log 2 pi)),  s = q = sum_i |z_i|^2 / (l_i + r) / (n c)
+        evidence:      -(log s + sum_i log(l_i + r) / n + 1 + log 2 pi) / 2,  s = sum_i |z_i|^2 / (l_i + r) / (n c)
         leave_one_out: -sum_i |(A^-1 y)_i / (A^-1)_ii|^2 / (n c),  A = K + r I.
 
-    An example of weight w counts as w equal examples, so its noise is r / w; what is left out is all of it. Of more than `ROWS` examples
-    as many are drawn at random. What rounding of the kernel does not allow is no candidate.
+    An example of weight w counts as w equal examples, so its noise is r / w; what is left out is all of it. Of more
+    than `ROWS` examples as many are drawn at random. What rounding of the kernel does not allow is no candidate.
 
     Args:
       k_train_train: (n, n); of an object with attributes `nngp` and `ntk` the NNGP, if it has one.
@@ -93,8 +93,8 @@ def choose_diag_reg(
 
 
 def resolved(diag_reg: Any, training: Callable[[], tuple[Any, Any]], kernel: str) -> Any:
-    """diag_reg, or in place of "auto" what is chosen for (kernel matrix, targets), which are asked for only then: by the
-    evidence for the nngp, for the ntk by leaving out, as targets are no draw from a process of that covariance."""
+    """diag_reg, or in place of "auto" what is chosen for (kernel matrix, targets), which are asked for only then: by
+    the evidence for the nngp, for the ntk by leaving out, as targets are no draw from a process of that covariance."""
     if not isinstance(diag_reg, str):
         return diag_reg
     if diag_reg != "auto":

@@ -54,6 +54,7 @@ def fit(
     fit_diag_reg: bool = False,
     fit_scale: bool = False,
     signed: Any = False,
+    spread: Any = np.inf,
     max_iterations: int = 100,
     progress: Callable[[int, float], None] | None = None,
 ) -> Fit:
@@ -66,6 +67,8 @@ def fit(
       diag_reg: relative to the mean of the diagonal, a number or one per example; positive if it is fitted.
       fit_diag_reg: it is a parameter like the others; one per example, all are multiplied by one.
       fit_scale: so is a number that kernel and noise are multiplied by.
+      spread: standard deviations of a normal prior around the start, of logarithms where parameters are positive: of
+        all or nested as they are. What is maximised is then the posterior; `value` stays the likelihood.
       signed: which parameters may have any sign: true or false, of all or nested as they are.
       max_iterations: of the optimiser.
       progress: called with (iterations done, log marginal likelihood).
@@ -76,34 +79,56 @@ def fit(
     with jax.enable_x64(True):
         start = jax.tree.map(lambda x: jnp.asarray(x, float), start)
         flat, restore = ravel_pytree(start)
-        signs = jax.tree.map(lambda x, own: jnp.full(x.shape, own), start, _nested(signed, start))
+        signs, spreads = (
+            np.asarray(ravel_pytree(jax.tree.map(lambda x, own: jnp.full(x.shape, own), start, _nested(of, start)))[0])
+            for of in (signed, spread)
+        )
     check_diag_reg(diag_reg, len(np.asarray(y_train)))
     noise = float(np.mean(diag_reg))
     values = np.append(np.asarray(flat, np.float64), noise if fit_diag_reg else [])
-    is_signed = np.append(np.asarray(ravel_pytree(signs)[0], bool), np.zeros(int(fit_diag_reg), bool))
+    is_signed = np.append(signs.astype(bool), np.zeros(int(fit_diag_reg), bool))
     if not len(values) or not (np.isfinite(values) & (is_signed | (values > 0))).all():
         raise InputError("parameters to fit, and diag_reg if it is fitted, should be positive numbers")
     shape = np.asarray(diag_reg) / noise if fit_diag_reg and noise else diag_reg
     objective = _Objective(kernel_of, restore, y_train, shape, fit_diag_reg, fit_scale, len(flat), is_signed)
     begin = np.where(is_signed, values, np.log(np.where(is_signed, 1, values)))
-    history = [-objective.start(begin)]
+    prior = _Prior(begin, np.append(spreads, np.full(int(fit_diag_reg), np.inf)))
+    history = [objective.evidence(begin).value]  # where the kernel must be positive definite
 
     def report(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        history.append(-float(intermediate_result.fun))
+        history.append(prior(intermediate_result.x)[0] - float(intermediate_result.fun))
         if progress:
             progress(len(history) - 1, history[-1])
 
     found = scipy.optimize.minimize(
-        objective, begin, jac=True, method="L-BFGS-B", callback=report, options={"maxiter": max_iterations}
+        lambda x: tuple(one + other for one, other in zip(objective(x), prior(x), strict=True)),
+        begin,
+        jac=True,
+        method="L-BFGS-B",
+        callback=report,
+        options={"maxiter": max_iterations},
     )
     parameters, fitted = objective.parameters(found.x)
     scale = objective.evidence(found.x).scale if fit_scale else 1.0
-    return Fit(parameters, fitted, -float(found.fun), tuple(history), bool(found.success), str(found.message), scale)
+    value = prior(found.x)[0] - float(found.fun)
+    return Fit(parameters, fitted, value, tuple(history), bool(found.success), str(found.message), scale)
 
 
-def _nested(signed: Any, start: Any) -> Any:
+def _nested(given: Any, start: Any) -> Any:
     """One value for every parameter."""
-    return jax.tree.map(lambda _: signed, start) if isinstance(signed, bool) else signed
+    return jax.tree.map(lambda _: given, start) if isinstance(given, bool | float) else given
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """Minus the logarithm of a normal density, less a constant, and its gradient."""
+
+    mean: Array
+    deviation: Array
+
+    def __call__(self, given: Array) -> tuple[float, Array]:
+        distance = (given - self.mean) / self.deviation
+        return 0.5 * float(distance @ distance), distance / self.deviation
 
 
 @dataclass(frozen=True)
@@ -136,10 +161,6 @@ class _Objective:
         return log_marginal_likelihood_and_gradient(
             self.kernel_of, parameters, self.y_train, diag_reg, fit_scale=self.fit_scale
         )
-
-    def start(self, given: Array) -> float:
-        """The value at the start, where the kernel must be positive definite."""
-        return -self.evidence(given).value
 
     def __call__(self, given: Array) -> tuple[float, Array]:
         try:

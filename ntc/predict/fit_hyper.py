@@ -15,6 +15,9 @@ from ntc.errors import InputError
 from ntc.ir.types import Kernel
 from ntc.predict.fit import Fit, fit
 
+SPREAD = 1.0
+"""Of the logarithms of length scales: as there are many, the likelihood alone fits noise with them."""
+
 
 def fit_hyper(
     program: Program,
@@ -43,8 +46,9 @@ def fit_hyper(
       names: of the hyperparameters that are fitted; the others stay. None is all of them.
       kernel: the covariance of the Gaussian process.
       fit_diag_reg, fit_scale: as of `fit`.
-      length_scales: positive numbers that inputs are divided by, of the shape of one of them or less: a start, from which
-        they are fitted as well, which says what the targets depend on (Rasmussen and Williams 2006, section 5.1).
+      length_scales: positive numbers that inputs are divided by, of the shape of one of them or less: a start, from
+        which they are fitted as well; they say what targets depend on (Rasmussen and Williams 2006, section 5.1). Their
+        logarithms have a normal prior around the start, of standard deviation `SPREAD`.
       max_iterations: of the optimiser.
       progress: called with (iterations done, log marginal likelihood).
 
@@ -67,18 +71,16 @@ def fit_hyper(
             f"the program does not compute the {kernel} kernel", hint=f"build it with kernels=({kernel!r},)"
         )
 
-    compiled = _compiled(program, kernel)
-
-    def kernel_of(values: dict[str, Any]) -> Any:
-        return compiled(values, x_train)
-
     start: dict[str, Any] = {"hyper": {name: known[name] for name in chosen}}
     signed: dict[str, Any] = {"hyper": {name: program.network.hypers[name].low < 0 for name in chosen}}
+    spread: dict[str, Any] = {"hyper": dict.fromkeys(chosen, np.inf)}
     if length_scales is not None:
-        start["length_scales"], signed["length_scales"] = np.asarray(length_scales, np.float64), False
-    options: Any = {"fit_diag_reg": fit_diag_reg, "fit_scale": fit_scale}
+        start["length_scales"] = np.asarray(length_scales, np.float64)
+        signed["length_scales"], spread["length_scales"] = False, SPREAD
+    options: Any = {"fit_diag_reg": fit_diag_reg, "fit_scale": fit_scale, "signed": signed, "spread": spread}
     options |= {"max_iterations": max_iterations, "progress": progress}
-    found = fit(kernel_of, start, y_train, diag_reg, signed=signed, **options)
+    compiled = _compiled(program, kernel)
+    found = fit(lambda values: compiled(values, x_train), start, y_train, diag_reg, **options)
     numbers = {name: float(value) for name, value in found.parameters["hyper"].items()}
     scales = found.parameters.get("length_scales")
     return replace(found, parameters=numbers, length_scales=None if scales is None else np.asarray(scales))

@@ -28,8 +28,8 @@ _SAMPLE = 64
 class Trained:
     """Infinitely wide networks after training on (x_train, y_train): the law that `posterior` describes.
 
-    Memory is that of the training kernels and one factor in float64, unless kernels are stored. Attribute `diag_reg`: as
-    given, or as chosen.
+    Memory is that of the training kernels and one factor in float64, unless kernels are stored. Attribute `diag_reg`:
+    as given, or as chosen.
 
     Args:
       program: computes the kernels.
