@@ -19,6 +19,9 @@ from ntc.ir.types import Kernel
 FITTED = 1000
 """Of more examples, as many are drawn to fit hyperparameters to."""
 
+START = 0.1
+"""The regularisation that a fit begins with."""
+
 _PREFIX = "hypers__"
 
 
@@ -104,7 +107,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             raise ParameterError("length scales are fitted with the hyperparameters", hint="optimize=True")
         self._shape = input_shape(program, x.shape[1])
         self._table = Table(x, y, weights)
-        self.length_scales_ = None
+        self.length_scales_: Any = None
         if self.optimize:
             program = self._optimised(program)
         self.program_, self.hypers_ = program, program.hyper
@@ -130,8 +133,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         if len(rows) > FITTED:
             rows = np.sort(np.random.default_rng(0).choice(rows, FITTED, replace=False))
         x, y, weights = table.x[rows], table.y[rows], None if table.weights is None else table.weights[rows]
-        automatic = self.diag_reg == "auto"
-        noise = 0.1 if automatic else self.diag_reg
+        automatic = isinstance(self.diag_reg, str)
+        noise: Any = START if automatic else self.diag_reg
         found = predict.fit_hyper(
             program,
             self._shaped(x),
