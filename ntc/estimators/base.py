@@ -15,9 +15,7 @@ from ntc.errors import InputError, ParameterError
 from ntc.estimators.models import graph_of, hypers_of, input_shape, program_of
 from ntc.estimators.trained import Table, TrainedOnTable, merged
 from ntc.ir.types import Kernel
-
-FITTED = 1000
-"""Of more examples, as many are drawn to fit hyperparameters to."""
+from ntc.predict.choose_diag_reg import drawn
 
 START = 0.1
 """The regularisation that a fit begins with."""
@@ -128,18 +126,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return program_of(graph_of(self.model, self.n_features_in_), kernels, self.dtype)
 
     def _optimised(self, program: Program) -> Program:
-        table = self._table
-        rows = np.arange(len(table.x))
-        if len(rows) > FITTED:
-            rows = np.sort(np.random.default_rng(0).choice(rows, FITTED, replace=False))
-        x, y, weights = table.x[rows], table.y[rows], None if table.weights is None else table.weights[rows]
+        part = self._table.part(drawn(len(self._table.x)))
         automatic = isinstance(self.diag_reg, str)
         noise: Any = START if automatic else self.diag_reg
         found = predict.fit_hyper(
             program,
-            self._shaped(x),
-            y,
-            noise if weights is None else noise / weights,
+            self._shaped(part.x),
+            part.y,
+            noise if part.weights is None else noise / part.weights,
             kernel=self._kernel,
             fit_diag_reg=automatic,
             fit_scale=automatic,
