@@ -157,6 +157,8 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
     for field in fields(op):
         if required(field) or draw(st.integers(0, 3)):
             given[field.name] = draw(parameter_values(parameter_types(op)[field.name], axes, extreme=extreme))
+    if op is ops.Dense and draw(st.integers(0, 3)):
+        given.pop("axis", None)  # over channels, as most are
     try:
         return construct(op, (), given)
     except ParameterError as error:  # it does not go with the others

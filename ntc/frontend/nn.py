@@ -98,6 +98,9 @@ transpose = _layer(ops.Transpose)
 scale = _layer(ops.Scale)
 dropout = _layer(ops.Dropout)
 layer_norm = _layer(ops.LayerNorm)
+layer_scale = _layer(ops.LayerScale)
+bias = _layer(ops.Bias)
+class_token = _layer(ops.ClassToken)
 self_attention = _layer(ops.SelfAttention)
 
 

@@ -249,7 +249,7 @@ class Weight:
     `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in
     the multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020).
     Gradient descent moves the array with `learning_rate` times the rate of the network. A hyperparameter scales it as
-    well: in the forward pass, or when it is drawn, as `read` says.
+    well: in the forward pass, or when it is drawn, as `read` says. `mean` is that of entries when they are drawn.
     """
 
     shape: tuple[int, ...]
@@ -258,6 +258,7 @@ class Weight:
     learning_rate: float | Hyper = 1.0
     hyper: Hyper | None = None
     read: Literal["init", "apply"] = "apply"
+    mean: float = 0.0
 
 
 class TensorOp(Op):

@@ -23,6 +23,7 @@ from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
 from ntc.ir.ops.kinked import HardSwish, Kinked
 from ntc.ir.ops.layer_norm import LayerNorm
+from ntc.ir.ops.learnt import Bias, ClassToken, LayerScale
 from ntc.ir.ops.linear import Matrix, Mix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.periodic import Cos, Gabor, Rbf, Sin, Sinusoid
@@ -103,6 +104,9 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Scale,
         Dropout,
         LayerNorm,
+        LayerScale,
+        Bias,
+        ClassToken,
         SelfAttention,
     )
 }
@@ -115,7 +119,9 @@ __all__ = [
     "Aggregate",
     "Analytic",
     "AvgPool",
+    "Bias",
     "Celu",
+    "ClassToken",
     "Concat",
     "ConcatSpatial",
     "Conv",
@@ -151,6 +157,7 @@ __all__ = [
     "Index",
     "Kinked",
     "LayerNorm",
+    "LayerScale",
     "LeakyRelu",
     "Mask",
     "Matrix",
