@@ -69,10 +69,12 @@ networks of them agree to no tolerance or overflow; series, which are NaN at the
 those whose reference is slow. `test_activations` has them in networks of one such layer."""
 DEEP: tuple[type[TensorOp], ...] = tuple(op for op in ACTIVATIONS if not issubclass(op, ONE_DEEP))
 JOINS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if op.arity is None)
+FINITE: tuple[type[TensorOp], ...] = (ops.MaxPool, ops.Softmax, ops.LogSoftmax)
+"""Without a rule, whatever their parameters."""
 OTHERS: tuple[type[TensorOp], ...] = tuple(
     op
     for op in TENSOR_OPS.values()
-    if op not in (*WEIGHTLESS_LINEAR, *LAYERS, *ACTIVATIONS, *JOINS, ops.Mask, ops.Aggregate)
+    if op not in (*WEIGHTLESS_LINEAR, *LAYERS, *ACTIVATIONS, *JOINS, ops.Mask, ops.Aggregate, *FINITE)
 )
 """Without those that go with the input: a mask begins some networks, and patterns are not drawn."""
 

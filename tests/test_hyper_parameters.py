@@ -113,8 +113,8 @@ CASES = [
     ),
     Case("layer_scale", {"init": -0.6, "learning_rate": 0.7}),
     *(
-        Case("bias", {"b_std": 0.6, "learning_rate": 0.7}, {"positions": own, "parameterization": kind})
-        for own in ("shared", "own")
+        Case("bias", {"b_std": 0.6, "learning_rate": 0.7}, {"per_position": own, "parameterization": kind})
+        for own in (False, True)
         for kind in ("ntk", "standard")
     ),
     Case("class_token", {"std": 0.6, "learning_rate": 0.7}),

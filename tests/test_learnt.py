@@ -33,10 +33,10 @@ LAYERS: dict[str, Layer] = {
     "bias": nn.bias(0.7),
     "bias_standard": nn.bias(0.7, parameterization="standard"),
     "bias_zero": nn.bias(0.0, parameterization="standard"),
-    "embedding": nn.bias(0.7, "own"),
-    "embedding_standard": nn.bias(0.7, "own", "standard"),
+    "embedding": nn.bias(0.7, True),
+    "embedding_standard": nn.bias(0.7, True, "standard"),
     "class_token": nn.class_token(0.7),
-    "class_token_last": nn.class_token(0.7, at="last", parameterization="standard"),
+    "class_token_last": nn.class_token(0.7, last=True, parameterization="standard"),
 }
 
 
@@ -66,8 +66,8 @@ def test_programs_agree(name: str) -> None:
 def test_token_lies_where_it_is_said() -> None:
     """Protects the order of positions, in kernel and finite network: the token is as long as it is for any example."""
     x = np.random.default_rng(0).normal(size=(2, 3, 2))
-    for at, position in (("first", 0), ("last", 3)):
-        network = LINE >> nn.class_token(0.5, at=at)  # type: ignore[arg-type]
+    for last, position in ((False, 0), (True, 3)):
+        network = LINE >> nn.class_token(0.5, last=last)
         k = rules(network, x, x)["nngp"]
         assert_close(k[:, :, position, position], np.full((2, 2), 0.25), "rounding")
         assert_close(np.delete(k[:, :, position], position, 2), np.zeros((2, 2, 3)), "rounding")

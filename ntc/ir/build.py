@@ -120,10 +120,12 @@ class TensorGraphBuilder:
             self._hypers = joined(self._hypers, hypers_of(op))
             distinct = self._distinct(op, operands)
             type_ = self._result(op, distinct)
-            self._check_independence(op, distinct)
-            self._check_width(op, operands)
-            self._check_mean(op, operands)
-            common = op.common_after(*(self._operand(x) for x in distinct))
+            common = None
+            if type_.distribution is not Distribution.FINITE:  # else rules do not matter, as there are none
+                self._check_independence(op, distinct)
+                self._check_width(op, operands)
+                self._check_mean(op, operands)
+                common = op.common_after(*(self._operand(x) for x in distinct))
             self._check_mask(op, operands)
             self._check_pattern(op, operands)
             visible = self._visible_after(op, operands)
@@ -179,7 +181,10 @@ class TensorGraphBuilder:
         return list({self._origins[x]: x for x in operands}.values()) if op.adds_operands else operands
 
     def _result(self, op: TensorOp, operands: Sequence[str]) -> TensorType:
-        type_ = op.result(*(self._types[x] for x in operands))
+        types = [self._types[x] for x in operands]
+        if any(x.distribution is Distribution.FINITE for x in types):
+            return TensorType(*op.shape(*types), Distribution.FINITE)
+        type_ = op.result(*types)
         if op.needs_channels_alike and not self._alike.issuperset(operands):
             return replace(type_, distribution=Distribution.CENTERED)
         return type_

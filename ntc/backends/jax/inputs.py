@@ -17,7 +17,9 @@ from ntc.ir.graph import Graph, kernel_op
 from ntc.ir.kernel import Gram, Unmasked
 from ntc.ir.kernel.inputs import markers
 from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.packing import Packing
 from ntc.ir.schema import Masked
+from ntc.ir.types import ArrayType, Between, DType
 
 Given = npt.ArrayLike | jax.Array
 Examples = Given | Sequence[Given] | Mapping[str, Given]
@@ -171,3 +173,13 @@ def grams(graph: Graph) -> list[Gram]:
     """The different ways in which a kernel graph reads examples."""
     found: Any = dict.fromkeys(gram for node in graph.nodes if (gram := kernel_op(node).reading))
     return list(found)
+
+
+def array_type(network: Graph, graphs: Mapping[Between, Graph], dtype: DType | None) -> ArrayType:
+    """The type of the array of examples: that of the kernel graph, or, given a type of its numbers, of the network, of
+    which there need be no kernel graph."""
+    if dtype is not None:
+        return Packing.of(network).array(dtype, "N")
+    type_ = graphs["cross"].inputs[0].type
+    assert isinstance(type_, ArrayType)
+    return type_

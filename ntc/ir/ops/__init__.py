@@ -18,6 +18,7 @@ from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
 from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
+from ntc.ir.ops.finite_only import BatchNorm, FiniteOnly, LogSoftmax, MaxPool, Softmax
 from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
@@ -107,6 +108,10 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         LayerScale,
         Bias,
         ClassToken,
+        MaxPool,
+        Softmax,
+        LogSoftmax,
+        BatchNorm,
         SelfAttention,
     )
 }
@@ -119,6 +124,7 @@ __all__ = [
     "Aggregate",
     "Analytic",
     "AvgPool",
+    "BatchNorm",
     "Bias",
     "Celu",
     "ClassToken",
@@ -140,6 +146,7 @@ __all__ = [
     "Exp",
     "ExpNormalized",
     "ExponentialLinear",
+    "FiniteOnly",
     "Flatten",
     "Gabor",
     "Gaussian",
@@ -159,8 +166,10 @@ __all__ = [
     "LayerNorm",
     "LayerScale",
     "LeakyRelu",
+    "LogSoftmax",
     "Mask",
     "Matrix",
+    "MaxPool",
     "Mish",
     "Mix",
     "Monomial",
@@ -185,6 +194,7 @@ __all__ = [
     "Sin",
     "Sinusoid",
     "Slice",
+    "Softmax",
     "Softplus",
     "SquaredRelu",
     "Sum",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ntc.errors import ShapeError
 from ntc.ir.common import Common, Operand
@@ -70,21 +70,21 @@ class LayerScale(TensorOp):
 
 @frozen
 class Bias(TensorOp):
-    """y = x + b, with b the same at all positions, or (positions=own) an embedding of every position.
+    """y = x + b, with b the same at all positions, or (per_position) an embedding of every position.
 
     ntk:       y = x + b_std b,  b ~ N(0, 1):  K' = K + b_std^2 R,  T' = T + eta b_std^2 R
     standard:  y = x + b,  b ~ N(0, b_std^2):  K' as above,  T' = T + eta R
 
-    with R = 1 for positions=shared, R = [p = p'] for positions=own. b_std = 0 in the standard parameterization are
+    with R = 1, or R = [p = p'] per position. b_std = 0 in the standard parameterization are
     biases that begin as zero. Source: Novak et al. 2020 (arXiv:1912.02803), Table 1; Dosovitskiy et al. 2021
     (arXiv:2010.11929), eq. 1 (embeddings).
 
-    Parameters: b_std (standard deviation); positions; parameterization; learning_rate eta of the layer's parameters.
+    Parameters: b_std (standard deviation); per_position; parameterization; learning_rate eta of the layer's parameters.
     """
 
     name: ClassVar[str] = "bias"
     b_std: Tunable = 1.0
-    positions: Literal["shared", "own"] = "shared"
+    per_position: bool = False
     parameterization: Parameterization = "ntk"
     learning_rate: Tunable = 1.0
 
@@ -99,7 +99,7 @@ class Bias(TensorOp):
         return Strided.every(x.spatial)
 
     def weights(self, x: TensorType) -> dict[str, Weight]:
-        shape = (x.channels,) if self.positions == "shared" else (*x.spatial, x.channels)
+        shape = (*x.spatial, x.channels) if self.per_position else (x.channels,)
         return {"b": _drawn(shape, self.b_std, self.parameterization, self.learning_rate)}
 
     def common_after(self, *xs: Operand) -> Common | None:
@@ -118,7 +118,7 @@ class Bias(TensorOp):
 
     def _plus(self, emit: Emit, k: Value, b_std: Any, name: str | None = None) -> Value:
         """Emits k + b_std^2 R."""
-        if self.positions == "shared" or not covariance(k.type).spatial:
+        if not self.per_position or not covariance(k.type).spatial:
             return emit(Affine(1.0, b_std), k, name=name)
         return emit(EmbedPositions(1.0, 1.0, b_std), k, name=name)
 
@@ -142,13 +142,13 @@ class ClassToken(TensorOp):
     K' and T' are K and T between the other positions, and zero between these and the new one. Along further axes, every
     new position has values of its own. Source: Dosovitskiy et al. 2021 (arXiv:2010.11929), eq. 1 (the layer).
 
-    Parameters: std (standard deviation); axis, from 0; at, where the position is; parameterization; learning_rate eta.
+    Parameters: std (standard deviation); axis, from 0; last, behind the others; parameterization; learning_rate eta.
     """
 
     name: ClassVar[str] = "class_token"
     std: Tunable = 1.0
     axis: AxisNumber = 0
-    at: Literal["first", "last"] = "first"
+    last: bool = False
     parameterization: Parameterization = "ntk"
     learning_rate: Tunable = 1.0
 
@@ -189,7 +189,7 @@ class ClassToken(TensorOp):
         """The token, or what was there before, within zeros where the other is."""
         zeros = spatial[self.axis] if token else 1
         pads = [0] * (2 * len(spatial))
-        pads[2 * self.axis + (token == (self.at == "first"))] = zeros
+        pads[2 * self.axis + (token != self.last)] = zeros
         return Window((1,) * len(spatial), pads=tuple(pads))
 
     def _with_token(self, emit: Emit, k: Value, std: Any, rate: Any = 1.0) -> Value:

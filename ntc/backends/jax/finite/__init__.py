@@ -14,6 +14,7 @@ from ntc.backends.jax.finite import (
     affine,
     attention,
     convolutions,
+    finite_only,
     joins,
     learnt,
     linear,
@@ -41,6 +42,7 @@ FORWARD: Mapping[type[Any], Callable[..., jax.Array]] = {
     **positions.ROWS,
     **normalize.ROWS,
     **learnt.ROWS,
+    **finite_only.ROWS,
     **attention.ROWS,
 }
 """(op, scaled weights, inputs) to output, by the class of the op or one it inherits from. Ops that draw random numbers

@@ -21,7 +21,7 @@ def _bias(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
 
 def _class_token(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
     token = jnp.broadcast_to(weights["e"].astype(x.dtype), (len(x), *weights["e"].shape))
-    both = (token, x) if op.at == "first" else (x, token)
+    both = (x, token) if op.last else (token, x)
     return jnp.concatenate(both, axis=1 + op.axis)
 
 
