@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ntc.errors import InputError
+from ntc.errors import UsageError
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ class Curves:
 
 
 def read_times(text: str) -> Array:
-    """Times as written: numbers from 0, separated by commas. Raises InputError."""
+    """Times as written: numbers from 0, separated by commas. Raises UsageError."""
     try:
         times = np.array([float(part) for part in text.split(",")])
     except ValueError:
         times = np.array([np.nan])
     if not (times >= 0).all():
-        raise InputError(
+        raise UsageError(
             f"--times should be numbers from 0, separated by commas, got {text!r}", hint="--times 0,10,1e3"
         )
     return times
