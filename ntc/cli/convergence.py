@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ntc.cli import files, options, plot
+from ntc.cli import files, options
 from ntc.cli.console import reporting
 from ntc.errors import InputError, UnsupportedError, UsageError
 
@@ -37,7 +37,9 @@ def convergence_command(
     """Compare kernels of random finite networks with those of the infinite one, at several widths."""
     import jax
 
+    from ntc import plot
     from ntc.finite.convergence import convergence
+    from ntc.plot import canvas
 
     sizes, counts = _numbers("--widths", widths), _numbers("--samples", samples)
     program = options.open_program(model_file, model, param)
@@ -47,7 +49,9 @@ def convergence_command(
         found = convergence(program, inputs, sizes, counts, key, lambda done, total: report("widths", done, total))
     slopes = {kernel: found.slope(kernel) for kernel in found.errors}
     if plot_file:
-        plot.draw_convergence(plot_file, found, slopes)
+        figure, axes = canvas.blank(len(slopes))
+        plot.convergence(found, axes=axes)
+        canvas.save(figure, plot_file)
     if as_json:
         errors = {kernel: x.tolist() for kernel, x in found.errors.items()}
         print(json.dumps({"widths": sizes, "samples": counts, "errors": errors, "slopes": slopes}))

@@ -35,7 +35,7 @@ def picture(path: Path | None) -> Path | None:
     """Checks where a picture is to be drawn, and that matplotlib can. Raises UsageError, UnsupportedError."""
     if path is None:
         return None
-    from ntc.cli.plot import require_matplotlib
+    from ntc.plot.canvas import require_matplotlib
 
     require_matplotlib()
     from matplotlib.backend_bases import FigureCanvasBase

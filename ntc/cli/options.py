@@ -146,8 +146,8 @@ def open_program(
     kernels: tuple[Kernel, ...] | None = None,
     place: Place = Place(),
 ) -> Program:
-    """The program of a model, compiled now, or of an artifact, compiled before. Raises UsageError if the artifact is for
-    another target or type, or lacks a kernel."""
+    """The program of a model, compiled now, or of an artifact, compiled before. Raises UsageError if the artifact is
+    for another target or type, or lacks a kernel."""
     keep_compiled()
     found, target, devices = _read_model(path, model, params), place.target or "cpu", place.devices or 1
     if isinstance(found, Graph):

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import typer
 
-from ntc.cli import files, options, plot
+from ntc.cli import files, options
 from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
 from ntc.cli.curves import Curves, curves, read_times
-from ntc.cli.curves import draw as draw_curves
 from ntc.cli.stores import watching
 from ntc.cli.training_data import TrainingData, read
 from ntc.errors import InputError
@@ -88,7 +88,7 @@ def predict(
         arrays |= found.arrays()
     files.write_arrays(output, arrays)
     if plot_file:
-        plot.draw(plot_file, data.x_test, data.y_test, posterior, data.classes)
+        _draw(plot_file, data, posterior)
     scores["output"] = str(output)
     print(json.dumps(scores) if as_json else "\n".join(f"{k}: {_shown(v)}" for k, v in scores.items()))
 
@@ -97,12 +97,35 @@ def _over_times(
     program: Program, data: TrainingData, kernel: Kernel, diag_reg: float, times: Any, curve_file: Path | None
 ) -> tuple[Curves, dict[str, Any]]:
     """Predictions at times of training, and their scores, which are drawn if that is asked for."""
+    from ntc import plot
+    from ntc.plot import canvas
+
     found = curves(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, times)
     found = replace(found, mean=found.mean + data.offset)
     curve = found.scores(data.scores)
     if curve_file:
-        draw_curves(curve_file, times, curve)
+        figure, (axes,) = canvas.blank()
+        plot.learning_curve(times, curve, axes=axes)
+        canvas.save(figure, curve_file)
     return found, curve
+
+
+def _draw(path: Path, data: TrainingData, posterior: Posterior) -> None:
+    """Of classes the confusion matrix; of values the band over a single input, or predictions against true values."""
+    from ntc import plot
+    from ntc.plot import canvas
+
+    figure, (axes,) = canvas.blank()
+    if data.classes is not None and data.y_test is not None:
+        plot.confusion(data.y_test, np.argmax(posterior.mean, axis=1), list(data.classes), axes=axes)
+    elif data.classes is None and data.x_test.size == len(data.x_test):
+        plot.posterior(data.x_test, posterior, data.x_train, data.targets + data.offset, axes=axes)
+    elif data.y_test is not None:
+        plot.predicted(data.y_test, posterior, axes=axes)
+    else:
+        axes.errorbar(np.arange(len(posterior.mean)), posterior.mean[:, 0], 2 * np.sqrt(posterior.variance), fmt=".")
+        axes.set(xlabel="example", ylabel="mean, 2 standard deviations")
+    canvas.save(figure, path)
 
 
 @dataclass(frozen=True)
