@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
+import json
+import pickle  # noqa: TID251  # what users do
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,6 +27,7 @@ from ntc.ir.printer import show
 from ntc.ir.types import Distribution
 from ntc.passes.translate import Translate
 from tests.assertions import assert_close
+from tests.command_line import run
 
 IMAGE = nn.input(4, 4, 3)
 X = np.random.default_rng(0).normal(size=(5, 4, 4, 3))
@@ -155,6 +158,36 @@ def test_monte_carlo_kernels_of_programs() -> None:
     for label in ("nngp", "ntk"):
         error = np.asarray(getattr(estimate.mean, label)) - np.asarray(getattr(expected, label))
         assert (np.abs(error) <= 5 * np.asarray(getattr(estimate.standard_error, label))).all()
+
+
+def test_the_command_line_estimates(tmp_path: Path) -> None:
+    """Protects `ntc kernel --monte-carlo`: estimates with standard errors of a network without kernels, the same of one
+    seed, until a precision is reached; and of one with kernels, estimates of these."""
+    (tmp_path / "m.nt").write_text("model m = input(4, 3) |> dense(16) |> max_pool(2) |> relu |> flatten |> dense(1)")
+    (tmp_path / "k.nt").write_text("model k = input(4, 3) |> dense(16) |> relu |> flatten |> dense(1)")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 4, 3)).astype("f4"))
+    refused = run(tmp_path, "kernel m.nt --x1 x.npy -o a.npz", status=1).stderr
+    assert "m.nt:1:39" in refused
+    assert "ntc kernel --monte-carlo 500" in refused
+    shown = run(tmp_path, "kernel m.nt --x1 x.npy -o a.npz --monte-carlo 64 --json").stdout
+    again = run(tmp_path, "kernel m.nt --x1 x.npy -o b.npz --monte-carlo 64 --kernel ntk").stdout
+    assert "of 64 networks" in again
+    first, second = np.load(tmp_path / "a.npz"), np.load(tmp_path / "b.npz")
+    assert set(first) == {"nngp", "ntk", "nngp_standard_error", "ntk_standard_error"}
+    assert_close(second["ntk"], first["ntk"], "float32")
+    errors = json.loads(shown)["standard_errors"]
+    assert errors["ntk"] == pytest.approx(first["ntk_standard_error"].max() / np.abs(first["ntk"]).max())
+    precise = run(tmp_path, "kernel m.nt --x1 x.npy -o c.npz --monte-carlo 500 --precision 0.9 --json").stdout
+    assert json.loads(precise)["networks"] == 16
+    run(tmp_path, "kernel k.nt --x1 x.npy -o d.npz --monte-carlo 100 --seed 3 --dtype float64")
+    found, exact = np.load(tmp_path / "d.npz"), build(read_graph((tmp_path / "k.nt").read_text()))
+    kernels = exact(np.load(tmp_path / "x.npy"))
+    for label in ("nngp", "ntk"):
+        assert found[label].dtype == np.float64
+        error = np.abs(found[label] - getattr(kernels, label))
+        assert (error <= 5 * found[f"{label}_standard_error"]).all()
+    for options in ("--precision 0.1", "--seed 1", "--monte-carlo 9 --store s.zarr", "--monte-carlo 9 --memory 1"):
+        run(tmp_path, f"kernel k.nt --x1 x.npy -o e.npz {options}", status=2)
 
 
 def test_softmax_is_a_word_and_a_layer() -> None:

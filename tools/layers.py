@@ -76,18 +76,14 @@ def missing() -> str:
     """The section on what has no layer."""
     rows = [f"| {name} | {why} | {instead} |" for name, (why, instead) in MISSING.items()]
     head = "## What has no layer\n\n| wanted | why there is none | what to do |\n|---|---|---|\n"
-    kernels = (
-        "\n\nKernels of layers with finite networks alone are estimated: `ntc kernel --monte-carlo 500` gives them with "
-        "standard errors. Of max pooling before the readout, `avg_pool` is the nearest that has a rule; of batch norm "
-        "in training, `layer_norm`; a softmax at the end is left out, as outputs are regressed, and "
-        "`ntc.estimators.NTKClassifier` and `ntc predict` make probabilities of the posterior of the logits."
+    estimated = (
+        "Kernels of layers with finite networks alone are estimated: `ntc kernel --monte-carlo 500` gives them with\n"
+        "standard errors. What is nearest to them and has a rule is `avg_pool` in place of max pooling, and\n"
+        "`layer_norm` in place of a batch norm in training. A softmax at the end is left out, as outputs are values:\n"
+        "`ntc.estimators.NTKClassifier` and `ntc predict` make probabilities of the posterior of the logits.\n"
     )
-    return (
-        head
-        + "\n".join(rows)
-        + kernels
-        + "\n\nOther functions of one number are formulas: `activation(x * sigmoid(x))`.\n"
-    )
+    formulas = "Other functions of one number are formulas: `activation(x * sigmoid(x))`.\n"
+    return "\n".join([head + "\n".join(rows) + "\n", estimated, formulas])
 
 
 def example(op: type[TensorOp]) -> TensorOp:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ntc.cli import files, options, stores
+from ntc.cli import files, monte_carlo, options, stores
 from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
 from ntc.errors import UsageError
@@ -69,26 +69,51 @@ def kernel_command(
     accept_versions: stores.AcceptVersions = False,
     extend: stores.Extend = False,
     log: stores.Log = None,
+    networks: monte_carlo.Networks = None,
+    precision: monte_carlo.Precision = None,
+    seed: monte_carlo.Seed = None,
 ) -> None:
-    """Compute the NNGP and NTK matrices between examples, at once or, with --store, block by block."""
-    options.together("--store", store, {"--memory": memory, "--profile": profile, "--trust": trust}, allowed=False)
-    own = {"--engine": engine != "process", "--scheduler": scheduler, "--tile": tile, "--block": block, "--plan": plan}
-    options.together("--store", store, own | {"--log": log, "--force": force, "--gpus": gpus}, allowed=True)
-    if output is None and store is None:
-        raise UsageError("where to? neither -o nor --store is given", hint="-o k.npz, or --store k.zarr")
-    wanted = options.chosen(kernel) if kernel else None
-    place = options.Place(target, dtype, trust, devices, kernel_path)
-    program = options.open_program(model_file, model, param, wanted, place)
-    program = program.with_hyper(options.hyper_values(hyper))
+    """Compute the NNGP and NTK matrices between examples: at once, with --store block by block, or estimated."""
+    of_store: dict[str, Any] = {
+        "--engine": engine != "process",
+        "--scheduler": scheduler,
+        "--tile": tile,
+        "--block": block,
+    }
+    of_store |= {"--plan": plan, "--log": log, "--force": force, "--gpus": gpus}
+    others = {"--memory": memory, "--profile": profile, "--trust": trust}
     paths = {"mask1": mask1, "mask2": mask2, "pattern1": pattern1, "pattern2": pattern2}
+    _check(output, (store, of_store), (networks, {"--precision": precision, "--seed": seed}), others, paths)
+    place = options.Place(target, dtype, trust, devices, kernel_path)
+    wanted = options.chosen(kernel) if kernel else None
+    program = options.open_program(model_file, model, param, wanted, place).with_hyper(options.hyper_values(hyper))
     arguments = _arguments(program, x1, x2, paths, store is not None)
-    if store is None:
-        checked = None if self_test else False
-        compute(program, arguments, output, wanted or program.kernels, memory, checked, profile, as_json)
-        return
-    crew = stores.Crew(engine, scheduler, workers, gpus, devices or 1)
-    cut = stores.Cut(tile, block, device, force, accept_versions, extend)
-    stores.fill(program, arguments, store, crew, cut, plan, log, output, as_json)
+    if networks is not None:
+        monte_carlo.estimate(program, arguments, output, wanted, networks, precision, seed, as_json)
+    elif store is None:
+        compute(program, arguments, output, wanted or program.kernels, memory, self_test, profile, as_json)
+    else:
+        crew = stores.Crew(engine, scheduler, workers, gpus, devices or 1)
+        cut = stores.Cut(tile, block, device, force, accept_versions, extend)
+        stores.fill(program, arguments, store, crew, cut, plan, log, output, as_json)
+
+
+def _check(
+    output: Path | None,
+    store: tuple[Any, dict[str, Any]],
+    networks: tuple[int | None, dict[str, Any]],
+    others: dict[str, Any],
+    paths: dict[str, Path | None],
+) -> None:
+    """Raises UsageError where options do not go together: a store and random networks, each with the options that go
+    with it alone; and the options that go with neither."""
+    given = {f"--{name}": path for name, path in paths.items()}
+    options.together("--store", store[0], others, allowed=False)
+    options.together("--store", store[0], store[1], allowed=True)
+    options.together("--monte-carlo", networks[0], networks[1], allowed=True)
+    options.together("--monte-carlo", networks[0], {"--store": store[0]} | others | given, allowed=False)
+    if output is None and store[0] is None:
+        raise UsageError("where to? neither -o nor --store is given", hint="-o k.npz, or --store k.zarr")
 
 
 def _arguments(
@@ -107,7 +132,7 @@ def compute(
     output: Path | None,
     wanted: tuple[Kernel, ...],
     memory: float | None,
-    self_test: bool | None,
+    self_test: bool,
     profile: Path | None,
     as_json: bool,
 ) -> None:
@@ -120,7 +145,7 @@ def compute(
             **arguments,
             progress=lambda done, total: report("kernel", done, total),
             memory=None if memory is None else int(memory * 2**30),
-            self_test=self_test,
+            self_test=None if self_test else False,
         )
     matrices = _matrices(result, wanted)
     seconds = time.perf_counter() - start

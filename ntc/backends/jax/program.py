@@ -69,10 +69,7 @@ class Program(Portable):
         kernel_path: KernelPath = "auto",
         dtype: DType | None = None,
     ) -> None:
-        self.network = network
-        self.given_dtype = dtype
-        self.graphs = graphs
-        self.target = target
+        self.network, self.graphs, self.target, self.given_dtype = network, graphs, target, dtype
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
         self.tested: bool | None = None
@@ -257,7 +254,8 @@ class Program(Portable):
         numbers = known_values(self.network.hypers, values)
         changed = copy(self)
         changed.network = self.network.with_hypers(numbers)
-        changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
+        if self.given_dtype is None:  # else there are no kernel graphs
+            changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
         return changed
 
     def with_self_test(self, wanted: bool | None) -> Program:
