@@ -49,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(path / "values_train.npz", x=X1, y=X1.sum((1, 2, 3)) + 10)
     np.savez(path / "values_test.npz", x=X2, y=X2.sum((1, 2, 3)) + 10)
     np.savez(path / "unlabelled.npz", x=X2)
+    np.savez(path / "several.npz", a=X2, b=X2)
     run(path, "compile small.nt -o small.ntc")
     run(path, "compile small.nt -o tpu.ntc --target tpu --kernel nngp")
     return path
@@ -230,7 +231,7 @@ MISTAKES: dict[str, str] = {
     "compile small.nt --model big -o a.ntc": "big",
     "kernel small.nt --x1 x1.npy -o a.npz --target tpu": "finds no such device here",
     "kernel small.nt --x1 small.nt -o a.npz": "is not a NumPy file",
-    "kernel small.nt --x1 classes_train.npz -o a.npz": "expected one array",
+    "kernel small.nt --x1 several.npz -o a.npz": "expected one array, or x",
     "predict small.nt --train x1.npy --test classes_test.npz": "with x among its arrays",
     "predict small.nt --train unlabelled.npz --test classes_test.npz": "has no labels",
     "predict small.nt --train values_train.npz --test x2.npy": "x2.npy",

@@ -68,9 +68,10 @@ def drawn(*names: str, help: str) -> Any:
 
 
 def read_array(path: Path, key: str | None = None, alone: bool = False, mapped: bool = False) -> npt.NDArray[Any]:
-    """The array of a .npy file, or the one called `key` of a .npz file; if a key is given, a .npy file will do where it
-    may be `alone`. Of a table (.csv, .tsv) all columns but y. Examples, or labels for the key y, of a named data set
-    (`ntc.datasets`). With `mapped`, a .npy file is not read yet, and neither is a zarr array. Raises InputError."""
+    """The array of a .npy file; of a .npz file the one called `key`, without one the only array, or x. If a key is
+    given, a .npy file will do where it may be `alone`. Of a table (.csv, .tsv) all columns but y. Examples, or labels
+    for the key y, of a named data set (`ntc.datasets`). With `mapped`, a .npy file is not read yet, and neither is a
+    zarr array. Raises InputError."""
     if datasets.is_named(str(path)):
         found = datasets.read(str(path))
         return found.y if key == "y" else found.x
@@ -86,9 +87,10 @@ def read_array(path: Path, key: str | None = None, alone: bool = False, mapped: 
                 raise InputError(f"{path} holds one array", hint=f"expected a .npz file with {key} among its arrays")
             return loaded
         names = loaded.files
-        wanted = key if key in names else names[0] if key is None and len(names) == 1 else None
-        if wanted is None:
-            raise InputError(f"{path} has the arrays {', '.join(names) or '(none)'}, expected {key or 'one array'}")
+        wanted = names[0] if key is None and len(names) == 1 else key or "x"
+        if wanted not in names:
+            listed = ", ".join(names) or "(none)"
+            raise InputError(f"{path} has the arrays {listed}, expected {key or 'one array, or x'}")
         chosen: npt.NDArray[Any] = loaded[wanted]
         return chosen
     except InputError:

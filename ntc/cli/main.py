@@ -20,6 +20,7 @@ from ntc.cli.console import note, stderr
 from ntc.errors import NtcError, UsageError
 
 COMMANDS = {
+    "example": ("example:example_command", "Write a model and data to begin with."),
     "compile": ("compile:compile_command", "Compile a model for a platform, which need not be this machine's."),
     "kernel": ("kernel:kernel_command", "Compute the NNGP and NTK matrices between examples."),
     "predict": ("predict:predict", "Train on one file, predict another: means, variances, scores."),
