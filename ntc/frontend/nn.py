@@ -98,6 +98,13 @@ transpose = _layer(ops.Transpose)
 scale = _layer(ops.Scale)
 dropout = _layer(ops.Dropout)
 layer_norm = _layer(ops.LayerNorm)
+layer_scale = _layer(ops.LayerScale)
+bias = _layer(ops.Bias)
+class_token = _layer(ops.ClassToken)
+max_pool = _layer(ops.MaxPool)
+softmax = _layer(ops.Softmax)
+log_softmax = _layer(ops.LogSoftmax)
+batch_norm = _layer(ops.BatchNorm)
 self_attention = _layer(ops.SelfAttention)
 
 

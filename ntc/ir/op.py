@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.errors import UnsupportedError, VerifyError
+from ntc.ir.activation import Activation
+from ntc.ir.common import Common, Operand, refuse
 from ntc.ir.hyper import Hyper
 from ntc.ir.offsets import Offsets
 from ntc.ir.sliding import Sliding, Strided
@@ -210,6 +212,8 @@ class Pair:
       arrays: the input arrays of the examples.
       gram: of an input, the op that reads it in these arrays; None of other values.
       function: of a value phi(x), phi and what is known of x; None of other values.
+      law: that channels have a random part in common (`ntc.ir.common`), and
+      common: the covariances of two channels, as `k`, `t`, `v1` and `v2` are those of one; None without such a part.
     """
 
     type: TensorType
@@ -223,6 +227,13 @@ class Pair:
     arrays: tuple[Value, ...] = ()
     function: tuple[Activation, Pair] | None = None
     gram: KernelOp | None = None
+    law: Common | None = None
+    common: Pair | None = None
+
+    @property
+    def operand(self) -> Operand:
+        """What a layer may know of the value."""
+        return Operand(self.type, self.law, self.function is not None)
 
 
 class Emit(Protocol):
@@ -238,7 +249,7 @@ class Weight:
     `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in
     the multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020).
     Gradient descent moves the array with `learning_rate` times the rate of the network. A hyperparameter scales it as
-    well: in the forward pass, or when it is drawn, as `read` says.
+    well: in the forward pass, or when it is drawn, as `read` says. `mean` is that of entries when they are drawn.
     """
 
     shape: tuple[int, ...]
@@ -247,6 +258,7 @@ class Weight:
     learning_rate: float | Hyper = 1.0
     hyper: Hyper | None = None
     read: Literal["init", "apply"] = "apply"
+    mean: float = 0.0
 
 
 class TensorOp(Op):
@@ -261,15 +273,18 @@ class TensorOp(Op):
     adds_operands: ClassVar[bool] = False
     """Whether the rules hold as well where several operands are one value, which then count once for independence."""
 
-    needs_mean: ClassVar[bool] = False
-    """Whether the rules need the mean of the operand: zero, or that of a nonlinearity just below."""
-
     independent_operands: ClassVar[bool] = False
     """Whether the rules hold only if no two operands share random weights."""
 
     @property
     def needs_width(self) -> bool:
         """Whether the rules hold only for inputs of infinitely many channels: those that end in random layers."""
+        return False
+
+    @property
+    def needs_mean(self) -> bool:
+        """Whether the rules need the mean of the operand: zero, or that of a nonlinearity just below. Channels of the
+        data have none that is known, and are left alone."""
         return False
 
     @property
@@ -297,6 +312,20 @@ class TensorOp(Op):
     @abstractmethod
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         """Emits the NTK of the output, whose NNGP covariance is `y`."""
+
+    def common_after(self, *xs: Operand) -> Common | None:
+        """Whether channels of the output have a random part in common. Raises UnsupportedError where those of an
+        operand have, and the rules do not hold for that."""
+        refuse(self.name, xs)
+        return None
+
+    def common_nngp(self, emit: Emit, *xs: Pair) -> Value:
+        """Emits the covariance of two channels of the output, where `common_after` says that there is one."""
+        return self.nngp(emit, *(x.common for x in xs if x.common is not None))
+
+    def common_ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        """Emits the NTK of two channels of the output, whose covariance is `y`."""
+        return self.ntk(emit, y, *(x.common for x in xs if x.common is not None))
 
     def weights(self, x: TensorType) -> dict[str, Weight]:
         """Random parameters of the finite layer on the input `x`."""
@@ -342,38 +371,6 @@ class TensorOp(Op):
         """Type of the output."""
         spatial, channels = self.shape(*xs)
         return TensorType(spatial, channels, self.distribution(*xs))
-
-
-class Activation(ABC):
-    """A function phi of one real variable, by its Gaussian integrals.
-
-    With (u, v) Gaussian of mean zero, variances v1 and v2 and covariance k, all arrays that broadcast:
-    """
-
-    elementary: ClassVar[bool] = False
-    """Whether a backend computes the integrals of an entry by arithmetic, roots and exponentials of the covariance and
-    of one number for each marginal, so that they fit into a kernel that computes whole layers."""
-
-    @property
-    def jump(self) -> int | None:
-        """The order of the derivative of phi that jumps: 0 for phi itself, 1 for its slope; None if neither does.
-
-        E[f(u) f(v)] of what jumps has an infinite slope at correlation one: an error of eps in k is one of sqrt(eps).
-        """
-        return None
-
-    @property
-    def slopes(self) -> tuple[float, float] | None:
-        """(a, b) where phi(x) = a min(x, 0) + b max(x, 0), whose integrals have a form in distances; else None."""
-        return None
-
-    @abstractmethod
-    def dual(self, k: Array, v1: Array, v2: Array) -> Array:
-        """E[phi(u) phi(v)]."""
-
-    @abstractmethod
-    def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
-        """E[phi'(u) phi'(v)]."""
 
 
 def covariance(value: Type) -> CovarianceType:

@@ -18,11 +18,13 @@ from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
 from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
+from ntc.ir.ops.finite_only import BatchNorm, FiniteOnly, LogSoftmax, MaxPool, Softmax
 from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
 from ntc.ir.ops.kinked import HardSwish, Kinked
 from ntc.ir.ops.layer_norm import LayerNorm
+from ntc.ir.ops.learnt import Bias, ClassToken, LayerScale
 from ntc.ir.ops.linear import Matrix, Mix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.periodic import Cos, Gabor, Rbf, Sin, Sinusoid
@@ -103,6 +105,13 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Scale,
         Dropout,
         LayerNorm,
+        LayerScale,
+        Bias,
+        ClassToken,
+        MaxPool,
+        Softmax,
+        LogSoftmax,
+        BatchNorm,
         SelfAttention,
     )
 }
@@ -115,7 +124,10 @@ __all__ = [
     "Aggregate",
     "Analytic",
     "AvgPool",
+    "BatchNorm",
+    "Bias",
     "Celu",
+    "ClassToken",
     "Concat",
     "ConcatSpatial",
     "Conv",
@@ -134,6 +146,7 @@ __all__ = [
     "Exp",
     "ExpNormalized",
     "ExponentialLinear",
+    "FiniteOnly",
     "Flatten",
     "Gabor",
     "Gaussian",
@@ -151,9 +164,12 @@ __all__ = [
     "Index",
     "Kinked",
     "LayerNorm",
+    "LayerScale",
     "LeakyRelu",
+    "LogSoftmax",
     "Mask",
     "Matrix",
+    "MaxPool",
     "Mish",
     "Mix",
     "Monomial",
@@ -178,6 +194,7 @@ __all__ = [
     "Sin",
     "Sinusoid",
     "Slice",
+    "Softmax",
     "Softplus",
     "SquaredRelu",
     "Sum",
