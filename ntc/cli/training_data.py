@@ -74,7 +74,10 @@ class TrainingData:
 
 
 def read(train: Path, test: Path, label: str | None, scored: bool = False) -> TrainingData:
-    """The two sets; if it is `scored`, the second has labels. Whole numbers, truth values and texts are classes, real numbers are values. Raises InputError."""
+    """The two sets; if it is `scored`, the second has labels.
+
+    Whole numbers, truth values and texts are classes, real numbers are values. Raises InputError.
+    """
     x_train, y_train = _read(train, label)
     x_test, y_test = _read(test, label)
     if scored and y_test is None:

@@ -152,11 +152,13 @@ def _word_hint(expression: ast.Expression, at: Location) -> str | None:
     pending = [expression]
     while pending:
         inner = pending.pop()
-        for argument in inner.arguments if isinstance(inner, ast.Call) and inner.name in TENSOR_OPS else ():
+        pending += inner.children()
+        if not isinstance(inner, ast.Call) or inner.name not in TENSOR_OPS:
+            continue
+        for argument in inner.arguments:
             words = words_of(TENSOR_OPS[inner.name], argument.name)
             if isinstance(argument.value, ast.Name) and argument.value.at == at and words:
                 return suggestion(argument.value.name, words) or f"{argument.name} is one of {', '.join(words)}"
-        pending += inner.children()
     return None
 
 
