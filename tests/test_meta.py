@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes": {"errors", "ir", "passes"},
     "plan": {"errors", "ir", "plan"},
     "price": {"errors", "files", "ir", "plan", "price"},
-    "backends": {"errors", "ir", "plan", "price", "backends"},
+    "picture": {"errors", "ir", "plan", "price", "picture"},
+    "backends": {"errors", "ir", "picture", "plan", "price", "backends"},
 }
 """Rooms that import from few others. Those not named here, such as `compiler`, stand above and may use all."""
 
