@@ -106,7 +106,8 @@ class Program(Portable, PageInNotebooks):
         return tuple(output.label for output in self.graphs["cross"].outputs)
 
     def __repr__(self) -> str:
-        return f"<Program @{self.network.name} {'+'.join(self.kernels)} {self.dtype} on {self.target}>"
+        what = "finite" if self.given_dtype else "+".join(self.kernels)  # a type is given where there are no kernels
+        return f"<Program @{self.network.name} {what} {self.dtype} on {self.target}>"
 
     def __call__(
         self,
