@@ -188,7 +188,7 @@ def test_models_of_the_examples_compute(path: Path, model: str, tmp_path: Path) 
     assert 0 < float(kernels.nngp[0, 0]) < float(kernels.ntk[0, 0]) < np.inf
 
 
-ELSEWHERE_TESTED = {"README.md", "finite.md", "migrating.md", "inference.md", "jobs.md"}
+ELSEWHERE_TESTED = {"README.md", "finite.md", "migrating.md", "inference.md", "jobs.md", "adapters.md"}
 """Pages whose Python other tests run, and look at what comes out."""
 
 PYTHON_PAGES = [page for page in shown.PAGES if "```python" in page.read_text() and page.name not in ELSEWHERE_TESTED]

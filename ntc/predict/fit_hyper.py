@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntc.backends.jax.program import Program
@@ -96,7 +97,8 @@ def _compiled(program: Program, kernel: Kernel) -> Callable[[dict[str, Any], Any
 
     def kernel_of(values: dict[str, Any], x: Any) -> Any:
         if "length_scales" in values:
-            x = x / values["length_scales"].astype(x.dtype)
+            scales = values["length_scales"]
+            x = jnp.asarray(x, scales.dtype) / jnp.broadcast_to(scales, x.shape)
         return getattr(program(x, hyper=values["hyper"]), kernel)
 
     return jax.jit(kernel_of)
