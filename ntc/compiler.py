@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ntc.errors import ParameterError
 from ntc.frontend.layers import Network
 from ntc.ir.construct import construct
-from ntc.ir.graph import Graph, tensor_op
-from ntc.ir.types import Between, DType, Kernel, Target
+from ntc.ir.graph import Graph, Node, tensor_op
+from ntc.ir.types import Between, Distribution, DType, Kernel, Target, TensorType
 from ntc.ir.verify import verify
 from ntc.passes.base import Pass
 from ntc.passes.distance import Distance
@@ -98,12 +98,17 @@ def build(
         raise ParameterError(f"kernel_path should be auto, pallas or xla, got {kernel_path}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
     graphs = _Lowered(graph, (tuple(kernels), dtype, observer, True, conv_lowering, form))
-    if not all(tensor_op(node).closed_form for node in graph.nodes):
+    if not all(map(_has_rules, graph.nodes)):
         return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path, dtype=DTYPES[dtype])
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]
     return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path)
+
+
+def _has_rules(node: Node) -> bool:
+    finite = isinstance(node.type, TensorType) and node.type.distribution is Distribution.FINITE
+    return tensor_op(node).closed_form and not finite
 
 
 def _unknown(dtype: str) -> ParameterError:

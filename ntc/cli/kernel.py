@@ -74,13 +74,8 @@ def kernel_command(
     seed: monte_carlo.Seed = None,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples: at once, with --store block by block, or estimated."""
-    of_store: dict[str, Any] = {
-        "--engine": engine != "process",
-        "--scheduler": scheduler,
-        "--tile": tile,
-        "--block": block,
-    }
-    of_store |= {"--plan": plan, "--log": log, "--force": force, "--gpus": gpus}
+    of_store: dict[str, Any] = {"--engine": engine != "process", "--scheduler": scheduler, "--tile": tile}
+    of_store |= {"--block": block, "--plan": plan, "--log": log, "--force": force, "--gpus": gpus}
     others = {"--memory": memory, "--profile": profile, "--trust": trust}
     paths = {"mask1": mask1, "mask2": mask2, "pattern1": pattern1, "pattern2": pattern2}
     _check(output, (store, of_store), (networks, {"--precision": precision, "--seed": seed}), others, paths)
