@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-engines test-jax test-jax-extremes lint format bench accelerators docs dist clean
+.PHONY: setup demo test test-slow test-engines test-adapters test-jax test-jax-extremes lint format bench accelerators docs dist clean
 
 setup: $(READY)
 
@@ -32,6 +32,16 @@ test-engines: .venv-engines/.ready
 	$(PYTHON) -m venv .venv-engines
 	.venv-engines/bin/python -m pip install --quiet uv
 	.venv-engines/bin/uv pip install --quiet --python .venv-engines/bin/python --editable ".[test,slurm,ray,beam]"
+	touch $@
+
+# Kernels in tinygp, GPJax, GPyTorch and BoTorch, in an environment of its own.
+test-adapters: .venv-adapters/.ready
+	.venv-adapters/bin/python -m pytest -m adapters tests/test_adapters.py
+
+.venv-adapters/.ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-adapters
+	.venv-adapters/bin/python -m pip install --quiet uv
+	.venv-adapters/bin/uv pip install --quiet --python .venv-adapters/bin/python --editable ".[test,adapters]"
 	touch $@
 
 # Other releases of Python and JAX, as pyproject.toml allows, in environments of their own.
@@ -89,4 +99,4 @@ dist: $(READY)
 	$(BIN)/python tools/distribution.py
 
 clean:
-	rm -rf $(VENV) .venv-peer .venv-engines .venv-accelerators .venv-uv .venv-jax-* .venv-docs out build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-engines .venv-adapters .venv-accelerators .venv-uv .venv-jax-* .venv-docs out build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,6 +28,7 @@ from benchmarks import (
     peer,
     price,
     scaling,
+    tables,
 )
 from benchmarks.cases import CASES
 from benchmarks.measure import environment
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[bool], str]] = {
     "chunk_size": chunk_size.main,
     "conv_lowering": conv_lowering.main,
     "scaling": scaling.main,
+    "tables": tables.main,
     "peer": peer.main,
     "price": price.main,
     **{f"peer:{name}": partial(peer.main, names=[name]) for name in CASES},

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ntc import errors, finite, jobs, nn, predict, stax
+    from ntc import adapters, errors, estimators, finite, jobs, nn, predict, stax
     from ntc.artifact import load, save
     from ntc.backends.jax.formulas.jaxpr_to_formula import formula_of
     from ntc.backends.jax.inputs import adjacency
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ntc.backends.jax.result import Kernels
     from ntc.compiler import build, lower
     from ntc.errors import NtcError
+    from ntc.estimators import NNGPClassifier, NNGPRegressor, NTKClassifier, NTKRegressor
     from ntc.finite import (
         NtkImplementation,
         empirical_kernel_fn,
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "adapters": "ntc.adapters",
     "errors": "ntc.errors",
+    "estimators": "ntc.estimators",
     "finite": "ntc.finite",
     "jobs": "ntc.jobs",
     "nn": "ntc.nn",
@@ -50,6 +53,10 @@ _MODULES = {
 _PLACES = {
     "Kernel": "ntc.stax.covariances",
     "Kernels": "ntc.backends.jax.result",
+    "NNGPClassifier": "ntc.estimators",
+    "NNGPRegressor": "ntc.estimators",
+    "NTKClassifier": "ntc.estimators",
+    "NTKRegressor": "ntc.estimators",
     "NtcError": "ntc.errors",
     "NtkImplementation": "ntc.finite",
     "Program": "ntc.backends.jax.program",
@@ -74,9 +81,14 @@ _PLACES = {
 __all__ = [
     "Kernel",
     "Kernels",
+    "NNGPClassifier",
+    "NNGPRegressor",
+    "NTKClassifier",
+    "NTKRegressor",
     "NtcError",
     "NtkImplementation",
     "Program",
+    "adapters",
     "adjacency",
     "batch",
     "build",
@@ -85,6 +97,7 @@ __all__ = [
     "empirical_ntk_fn",
     "empirical_ntk_vp_fn",
     "errors",
+    "estimators",
     "finite",
     "formula_of",
     "jobs",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from ntc.errors import LimitError, Location, NtcError, ParameterError
+from ntc.frontend.shown import shown_layer, shown_network
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import MAX_OPS, Graph
 from ntc.ir.op import TensorOp
@@ -21,7 +22,7 @@ _FLAT = 64
 """Most layers that a network holds side by side; more are wrapped, so that growing it layer by layer is linear."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Layer:
     """A function from one value of a network to another. `a >> b` applies a, then b.
 
@@ -39,6 +40,9 @@ class Layer:
             return NotImplemented
         return Serial((self, after))
 
+    def __repr__(self) -> str:
+        return shown_layer(self)
+
     def _set(self, size: int, location: Location | None) -> None:
         if size > MAX_OPS:
             raise LimitError(
@@ -50,7 +54,7 @@ class Layer:
         object.__setattr__(self, "location", location)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Apply(Layer):
     """One op. `places` locates its parameters; `calls` are the calls around it, innermost first."""
 
@@ -63,7 +67,7 @@ class Apply(Layer):
         self._set(1, self.at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Serial(Layer):
     """The parts one after another."""
 
@@ -74,7 +78,7 @@ class Serial(Layer):
         self._set(sum(part.size for part in self.parts), first)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Repeat(Layer):
     """`count` copies of the body one after another, each with weights of its own."""
 
@@ -88,7 +92,7 @@ class Repeat(Layer):
         self._set(self.count * max(1, self.body.size), self.at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Named(Layer):
     """Gives a name to the value before it, which the program then returns as well."""
 
@@ -100,7 +104,7 @@ class Named(Layer):
         self._set(1, self.at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fan(Layer):
     """Every branch applied to the same value, and `op` to their results; or branches that are whole networks."""
 
@@ -146,7 +150,7 @@ class Source:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Network:
     """An input, or a join of networks, and the layers applied to it. `network >> layer` adds a layer.
 
@@ -167,6 +171,9 @@ class Network:
             return NotImplemented
         layers = self.layers if len(self.layers) < _FLAT else (Serial(self.layers),)
         return Network(self.root, (*layers, after))
+
+    def __repr__(self) -> str:
+        return shown_network(self)
 
     def graph(self, name: str = "network") -> Graph:
         """The tensor graph. Raises the errors of `TensorGraphBuilder.append`."""

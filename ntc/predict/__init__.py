@@ -2,8 +2,8 @@
 
 The five functions of `neural_tangents.predict`, with their signatures: `gradient_descent_mse`, `gradient_descent`,
 `gradient_descent_mse_ensemble`, `gp_inference`, `max_learning_rate`. Around them: predictions of a program (`regress`,
-`Trained`, `posterior`), evidence and `fit`, `leave_one_out`, `sample`, class probabilities and their calibration, and
-`conjugate_gradients`.
+`Trained`, `posterior`), evidence and `fit`, `leave_one_out`, `choose_diag_reg`, `sample`, class probabilities and their
+calibration, and `conjugate_gradients`.
 """
 
 from ntc.predict.block_conjugate_gradients import BlockSolution, block_conjugate_gradients
@@ -13,6 +13,7 @@ from ntc.predict.calibration import (
     gaussian_log_likelihood,
     negative_log_likelihood,
 )
+from ntc.predict.choose_diag_reg import ChosenDiagReg, choose_diag_reg
 from ntc.predict.conjugate_gradients import IterativeSolution, conjugate_gradients
 from ntc.predict.ensemble import Ensemble, gradient_descent_mse_ensemble
 from ntc.predict.evidence import Evidence, log_marginal_likelihood, log_marginal_likelihood_and_gradient
@@ -30,10 +31,12 @@ from ntc.predict.sampling import sample
 from ntc.predict.solvers import Solving
 from ntc.predict.stored import StoredOperator
 from ntc.predict.system import RoundingWarning
+from ntc.predict.temperature import fit_temperature, tempered_probabilities
 from ntc.predict.training import Trained, regress
 
 __all__ = [
     "BlockSolution",
+    "ChosenDiagReg",
     "DenseOperator",
     "Dynamics",
     "Ensemble",
@@ -54,11 +57,13 @@ __all__ = [
     "Trained",
     "accuracy",
     "block_conjugate_gradients",
+    "choose_diag_reg",
     "class_probabilities",
     "conjugate_gradients",
     "expected_calibration_error",
     "fit",
     "fit_hyper",
+    "fit_temperature",
     "gaussian_log_likelihood",
     "gp_inference",
     "gradient_descent",
@@ -75,4 +80,5 @@ __all__ = [
     "regression_kernels",
     "root_mean_square_error",
     "sample",
+    "tempered_probabilities",
 ]

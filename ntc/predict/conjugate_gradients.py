@@ -11,9 +11,9 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from ntc.errors import InputError
 from ntc.predict.operators import KernelOperator
-from ntc.predict.posterior import targets
 from ntc.predict.preconditioner import Preconditioner
 from ntc.predict.system import check_diag_reg
+from ntc.predict.targets import targets
 
 Array = npt.NDArray[np.float64]
 

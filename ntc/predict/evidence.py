@@ -63,11 +63,13 @@ class Evidence(NamedTuple):
       value: in nats.
       gradient: with respect to the parameters, of their structure.
       diag_reg: derivative with respect to diag_reg, of its shape.
+      scale: what kernel and noise were multiplied by, one unless it was to be fitted.
     """
 
     value: float
     gradient: Any
     diag_reg: Any
+    scale: float = 1.0
 
 
 def log_marginal_likelihood_and_gradient(
@@ -77,6 +79,8 @@ def log_marginal_likelihood_and_gradient(
     diag_reg: Any = 0.0,
     diag_reg_absolute_scale: bool = False,
     trace_axes: Axes = (-1,),
+    *,
+    fit_scale: bool = False,
 ) -> Evidence:
     """The log marginal likelihood and its gradient with respect to the parameters of a kernel.
 
@@ -88,6 +92,7 @@ def log_marginal_likelihood_and_gradient(
         with `jax_enable_x64`, so that it may call a float64 program.
       parameters: arrays or numbers in any nesting of tuples, lists and dicts.
       y_train, diag_reg, diag_reg_absolute_scale, trace_axes: see `gradient_descent_mse`.
+      fit_scale: A is multiplied by the number of largest likelihood, sum_c y_c' A^-1 y_c / (c n).
 
     Raises:
       InputError: shapes do not fit, or A is not positive definite, with the regularisation that would do.
@@ -102,8 +107,10 @@ def log_marginal_likelihood_and_gradient(
     arithmetic = Arithmetic.of(matrix, None, y)
     columns = layout.columns(arithmetic.array(y))
     solved = system.solve(columns, arithmetic)
-    value = _likelihood(columns, solved, system.log_determinant(arithmetic))
-    slope = 0.5 * (solved @ solved.T - columns.shape[1] * system.inverse())
+    least = np.finfo(np.float64).tiny
+    size = max(float((columns * solved).sum()) / columns.size, least) if fit_scale else 1.0
+    value = _likelihood(columns, solved / size, system.log_determinant(arithmetic) + len(columns) * np.log(size))
+    slope = 0.5 * (solved @ solved.T / size - columns.shape[1] * system.inverse())
     by_noise, rows = np.diagonal(slope).copy(), len(slope)
     scale = 1.0 if diag_reg_absolute_scale else float(np.mean(np.diagonal(layout.matrix(matrix))))
     if not diag_reg_absolute_scale:  # what is added to the diagonal grows with the kernel
@@ -111,4 +118,5 @@ def log_marginal_likelihood_and_gradient(
     cotangent = layout.kernel(slope, layout.shape, layout.shape)
     with jax.enable_x64(True):
         (gradient,) = pull_back(jnp.asarray(cotangent, kernel.dtype))
-    return Evidence(float(value), gradient, by_noise * scale if np.ndim(diag_reg) else float(by_noise.sum()) * scale)
+    by_noise = by_noise * scale if np.ndim(diag_reg) else float(by_noise.sum()) * scale
+    return Evidence(float(value), gradient, by_noise, size)

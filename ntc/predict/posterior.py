@@ -13,7 +13,9 @@ import numpy.typing as npt
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
 from ntc.predict.arithmetic import Arithmetic, checked
+from ntc.predict.choose_diag_reg import resolved
 from ntc.predict.system import System
+from ntc.predict.targets import targets
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
@@ -84,7 +86,8 @@ def posterior(
       kernels: with the kernels needed (ntk needs both), of a network without spatial axes at its end.
       y_train: (n, outputs) or (n,).
       diag_reg: relative to the mean of the diagonal, not negative; a number, or one per training example (n,): noise
-        that differs among them.
+        that differs among them; "auto" is what `choose_diag_reg` finds, by the evidence for the NNGP, and by leaving
+        examples out for the NTK.
 
     Raises:
       InputError: shapes do not fit, or the matrix is not positive definite (the message says what would be).
@@ -97,6 +100,7 @@ class Regression:
 
     Attributes:
       coefficients: (n, outputs), A^-1 y: means at any inputs x are K(x, X) times this.
+      diag_reg: as given, or as chosen.
     """
 
     def __init__(self, train: Kernels, y_train: npt.ArrayLike, kernel: Kernel = "nngp", diag_reg: Any = 1e-4) -> None:
@@ -104,18 +108,22 @@ class Regression:
             raise InputError(f"kernel should be nngp or ntk, got {kernel!r}")
         self._kernel, self._train = kernel, train
         self._targets = targets(y_train, len(matrix(train, kernel)))
-        self._system = System(checked("k_train_train", matrix(train, kernel)), diag_reg)
+        own = checked("k_train_train", matrix(train, kernel))
+        self.diag_reg = resolved(diag_reg, lambda: (own, self._targets), kernel)
+        self._system = System(own, self.diag_reg)
 
     @cached_property
     def coefficients(self) -> Array:
         found: Array = self._system.solve(self._targets, _FLOAT64)
         return found
 
-    def predict(self, cross: Kernels, prior: Kernels) -> Posterior:
+    def predict(self, cross: Kernels, prior: Kernels | None) -> Posterior:
         """Means and variances at m test inputs, from their kernels with the training inputs (m, n) and with
-        themselves (m,)."""
+        themselves (m,). Without the latter variances are NaN, which saves a solution for every test input."""
         rows = np.asarray(matrix(cross, self._kernel), np.float64)
         mean = rows @ self.coefficients
+        if prior is None:
+            return Posterior(mean, np.full(len(mean), np.nan))
         own = np.asarray(matrix(prior, "nngp", rank=1), np.float64)
         if self._kernel == "nngp":
             variance = own - np.sum(self._system.whitened(rows.T) ** 2, axis=0)
@@ -125,17 +133,6 @@ class Regression:
             both = weights @ np.asarray(matrix(self._train, "nngp"))
             variance = own + np.sum((both - 2 * nngp) * weights, axis=1)
         return Posterior(mean, np.maximum(variance, 0.0))
-
-
-def targets(y_train: npt.ArrayLike, examples: int) -> Array:
-    """Targets (examples, outputs) in float64, from (examples, outputs) or (examples,). Raises InputError."""
-    array = np.asarray(y_train, np.float64)
-    array = array[:, None] if array.ndim == 1 else array
-    if array.ndim != 2 or len(array) != examples or not examples:
-        raise InputError(f"y_train should have one row for each of the {examples} training inputs, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise InputError("y_train has entries that are not finite")
-    return array
 
 
 def matrix(kernels: Kernels, kernel: Kernel, rank: int = 2) -> npt.NDArray[Any]:

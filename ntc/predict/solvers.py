@@ -21,9 +21,10 @@ from ntc.plan import machine
 from ntc.predict import cholesky
 from ntc.predict.block_conjugate_gradients import BlockSolution, block_conjugate_gradients
 from ntc.predict.nystrom import features, lower_factor, nystrom_preconditioner
-from ntc.predict.posterior import Posterior, Regression, matrix, targets
+from ntc.predict.posterior import Posterior, Regression, matrix
 from ntc.predict.stored import StoredOperator, read_ahead
 from ntc.predict.system import check_diag_reg
+from ntc.predict.targets import targets
 
 if TYPE_CHECKING:
     from ntc.jobs import Job
@@ -81,9 +82,9 @@ class StoredRegression(ABC):
         """(n, outputs): means at inputs x are K(x, X) times this."""
 
     @abstractmethod
-    def predict(self, cross: Kernels, prior: Kernels, variances: bool = True) -> Posterior:
+    def predict(self, cross: Kernels, prior: Kernels | None) -> Posterior:
         """Means and variances at m test inputs, from their kernels (m, n), or (m, support), with training inputs and
-        (m,) with themselves; NaN in place of variances that are not wanted."""
+        (m,) with themselves; without the latter variances are NaN."""
 
     @property
     def support(self) -> Indices | None:
@@ -125,7 +126,7 @@ class InMemory(StoredRegression):
     def coefficients(self) -> Array:
         return self._regression.coefficients
 
-    def predict(self, cross: Kernels, prior: Kernels, variances: bool = True) -> Posterior:
+    def predict(self, cross: Kernels, prior: Kernels | None) -> Posterior:
         return self._regression.predict(cross, prior)
 
     @property
@@ -146,10 +147,10 @@ class _Exact(StoredRegression):
     def _solved(self, right: Array) -> Array:
         """(K + r I)^-1 right, of shape (n, columns)."""
 
-    def predict(self, cross: Kernels, prior: Kernels, variances: bool = True) -> Posterior:
+    def predict(self, cross: Kernels, prior: Kernels | None) -> Posterior:
         rows = np.asarray(matrix(cross, self._kernel), np.float64)
         mean = rows @ self.coefficients
-        if not variances:
+        if prior is None:
             return Posterior(mean, np.full(len(rows), np.nan))
         own, weights = np.asarray(matrix(prior, "nngp", rank=1), np.float64), self._solved(rows.T)
         if self._kernel == "nngp":
@@ -263,10 +264,10 @@ class ByColumns(StoredRegression):
         found[self._support] = scipy.linalg.solve_triangular(self._lower, self._weights, lower=True, trans="T")
         return found
 
-    def predict(self, cross: Kernels, prior: Kernels, variances: bool = True) -> Posterior:
+    def predict(self, cross: Kernels, prior: Kernels | None) -> Posterior:
         rows = features(np.asarray(matrix(cross, self.kernel), np.float64), self._lower)
         mean = rows @ self._weights
-        if not variances:
+        if prior is None:
             return Posterior(mean, np.full(len(rows), np.nan))
         if self.kernel == "ntk":
             raise UnsupportedError(

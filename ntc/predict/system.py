@@ -274,6 +274,11 @@ class System:
 
 def check_diag_reg(diag_reg: Any, examples: int) -> None:
     """Raises InputError unless it is a number or one per example, of which none is known to be negative."""
+    if isinstance(diag_reg, str):
+        raise InputError(
+            f"diag_reg should be a number here, got {diag_reg!r}",
+            hint="ntc.predict.choose_diag_reg(kernel, y).diag_reg is what `auto` stands for",
+        )
     if np.shape(diag_reg) not in ((), (examples,)):
         raise InputError(
             f"diag_reg should be a number, or one for each of {examples} inputs, got shape {np.shape(diag_reg)}"

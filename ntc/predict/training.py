@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
-from ntc.predict.posterior import Posterior, Progress, Regression, matrix, named, targets
+from ntc.predict.choose_diag_reg import drawn, resolved
+from ntc.predict.posterior import Posterior, Progress, Regression, matrix, named
 from ntc.predict.solvers import ByColumns, Solving, StoredRegression, stored_regression
+from ntc.predict.targets import targets
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
+    from ntc.backends.jax.result import Kernels
     from ntc.jobs import Job
 
 BATCH = 1024
@@ -25,17 +28,20 @@ _SAMPLE = 64
 class Trained:
     """Infinitely wide networks after training on (x_train, y_train): the law that `posterior` describes.
 
-    Memory is that of the training kernels and one factor in float64, unless kernels are stored.
+    Memory is that of the training kernels and one factor in float64, unless kernels are stored. Attribute `diag_reg`:
+    as given, or as chosen.
 
     Args:
       program: computes the kernels.
       x_train: (n, *spatial, channels).
       y_train: (n, outputs) or (n,).
       kernel: nngp or ntk.
-      diag_reg: relative to the mean of the diagonal of the kernel.
+      diag_reg: relative to the mean of the diagonal of the kernel; "auto" as in `posterior`, for a stored kernel from
+        some examples.
       progress: called after every tile of the training kernels.
       store: a job of `ntc.jobs` that has the training kernels, which then are not computed.
       solving: how a stored kernel is solved with (`Solving`); default: by its size.
+      train: `program(x_train)`, where that has been computed.
 
     Raises:
       InputError: arrays do not fit, or are not those of the store; at the first prediction: the matrix is not positive
@@ -53,6 +59,7 @@ class Trained:
         *,
         store: Job | None = None,
         solving: Solving | None = None,
+        train: Kernels | None = None,
     ) -> None:
         self._program, self._x_train, self._every = program, x_train, x_train
         self.regression: Regression | StoredRegression
@@ -60,13 +67,20 @@ class Trained:
             from ntc.jobs.create import check_examples
 
             check_examples(store, program, x_train)
+            diag_reg = resolved(diag_reg, lambda: self._sample(np.asarray(y_train), kernel), kernel)
             self.regression = stored_regression(store, y_train, kernel, diag_reg, solving or Solving())
-            support = self.regression.support
+            self.diag_reg, support = diag_reg, self.regression.support
             self._x_train = x_train if support is None else np.asarray(x_train)[support]
             return
         targets(y_train, len(np.asarray(x_train)))  # a mistake here should not cost the kernels first
-        train = program(x_train, progress=named(progress, "train x train"))
+        train = program(x_train, progress=named(progress, "train x train")) if train is None else train
         self.regression = Regression(train, y_train, kernel, diag_reg)
+        self.diag_reg = self.regression.diag_reg
+
+    def _sample(self, y: npt.NDArray[Any], kernel: Kernel) -> tuple[Any, Any]:
+        """The kernel and targets of as many training examples as a choice is made from."""
+        rows = drawn(len(y))
+        return matrix(self._program(np.asarray(self._x_train)[rows]), kernel), y[rows]
 
     def predict(
         self, x_test: npt.ArrayLike, batch: int = BATCH, progress: Progress | None = None, variances: bool = True
@@ -109,8 +123,7 @@ class Trained:
             of arrays, each of which is a batch of its own.
           batch: examples at a time, positive.
           progress: called after every tile of the kernels.
-          variances: false leaves them out, NaN, which saves a solution for every test input where a stored kernel is
-            solved with by iterations.
+          variances: false leaves them out, NaN, which saves a solution for every test input.
 
         Raises:
           InputError: a batch does not fit the program, or `batch` is not positive.
@@ -121,10 +134,7 @@ class Trained:
 
     def _batch(self, x: npt.ArrayLike, progress: Progress | None, variances: bool) -> Posterior:
         cross = self._program(x, self._x_train, progress=named(progress, "test x train"))
-        found, prior = self.regression, self._program.diagonal(x)
-        if isinstance(found, StoredRegression):
-            return found.predict(cross, prior, variances)
-        return found.predict(cross, prior)
+        return self.regression.predict(cross, self._program.diagonal(x) if variances else None)
 
 
 def regress(
@@ -138,11 +148,12 @@ def regress(
     *,
     store: Job | None = None,
     solving: Solving | None = None,
+    variances: bool = True,
 ) -> Posterior:
     """Predictions at x_test after training on (x_train, y_train): see `posterior` for what they are, and `Trained` for
-    the arguments."""
+    the arguments; without `variances` they are NaN, and means are there sooner."""
     trained = Trained(program, x_train, y_train, kernel, diag_reg, progress, store=store, solving=solving)
-    return trained.predict(x_test, progress=progress)
+    return trained.predict(x_test, progress=progress, variances=variances)
 
 
 def _batches(x_test: Any, batch: int) -> Iterator[npt.ArrayLike]:

@@ -89,6 +89,7 @@ class Inputs:
         return dict(zip(labels, x, strict=True))
 
     def _real(self, name: str, x: Given) -> Any:
+        x = _from_torch(name, x)
         try:
             array = self.numpy.asarray(x)
         except ValueError as error:
@@ -147,6 +148,19 @@ def _reshaping(shape: tuple[int, ...], expected: tuple[int, ...]) -> str | None:
     if shape and math.prod(shape[1:]) == math.prod(expected):
         return f"x.reshape({', '.join(map(str, (-1, *expected)))})"
     return None
+
+
+def _from_torch(name: str, x: Any) -> Any:
+    """A tensor of PyTorch as an array; anything else as it is. Raises InputError where a gradient would be lost."""
+    if type(x).__module__.split(".")[0] != "torch" or not hasattr(x, "detach"):
+        return x
+    if x.requires_grad:
+        raise InputError(
+            f"{name} is a tensor with a gradient, which a program does not pass on",
+            hint="ntc.adapters.torch_fn(program) does; or give x.detach()",
+        )
+    tensor = x.cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def adjacency(edges: npt.ArrayLike, size: int) -> npt.NDArray[np.float64]:
