@@ -2,7 +2,7 @@
 
 Data are what scikit-learn ships or draws. Five folds, the same for all; features are scaled to mean zero and variance
 one on the training folds. Nothing is tuned by hand: all are as they are by default, and what a model chooses, it
-chooses itself from the training folds. As the Gaussian process for regression has no noise by default, it is given some.
+chooses itself from the training folds. The Gaussian process for regression has no noise by default, and is given some.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntc import build, nn, predict
+from ntc import adapters, build, nn, predict
 from ntc.errors import InputError
 
 pytestmark = [pytest.mark.adapters, pytest.mark.filterwarnings("default")]  # other people's deprecations
@@ -188,3 +190,26 @@ def test_tensors_are_converted_or_refused() -> None:
     np.testing.assert_allclose(half, kernel_at("nngp", X), rtol=0.05, atol=0.05)
     with pytest.raises(InputError, match="torch_fn"):
         PROGRAM(torch.tensor(X, requires_grad=True))
+
+
+@pytest.mark.parametrize("name", adapters.ADAPTERS)
+def test_adapters_are_documented(name: str) -> None:
+    """Protects readers: what test_meta asks of modules whose tools are there."""
+    module = getattr(adapters, name)
+    public = [thing for key, thing in vars(module).items() if not key.startswith("_")]
+    own = [thing for thing in public if getattr(thing, "__module__", "") == module.__name__]
+    assert module.__doc__
+    assert [thing.__name__ for thing in own if not thing.__doc__] == []
+
+
+def test_python_in_the_page_on_adapters_runs() -> None:
+    """Protects docs/adapters.md: its examples run one after the other."""
+    page = (Path(__file__).parents[1] / "docs" / "adapters.md").read_text()
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        with jax.enable_x64("jax_enable_x64" in code), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(code.replace('jax.config.update("jax_enable_x64", True)', ""), names)
+    assert names["candidate"].shape == (1, 2)
+    assert names["matrix"].shape == (5, 20)
+    assert float(names["x"].grad.abs().sum()) > 0

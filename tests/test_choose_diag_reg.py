@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 from ntc import build, jobs, nn, predict
 from ntc.errors import InputError
 from ntc.predict.choose_diag_reg import CANDIDATES
+from ntc.predict.posterior import Regression
 
 NETWORK = nn.input(2) >> nn.dense(8, 1.3, 0.5) >> nn.relu() >> nn.dense(1)
 PROGRAM = build(NETWORK, dtype="float64")
@@ -83,6 +84,8 @@ def test_variances_of_networks_that_leave_one_out() -> None:
         weights = np.linalg.solve(T[np.ix_(others, others)] + noise * np.eye(29), T[others, row])
         expected = K[row, row] + weights @ K[np.ix_(others, others)] @ weights - 2 * weights @ K[others, row]
         np.testing.assert_allclose(found.mean[row], weights @ Y[others], rtol=1e-9)
+        trained = Regression(KERNELS, Y, "ntk", 0.05)
+        np.testing.assert_allclose(trained.left_out(np.array([3, row]))[1], weights @ Y[others], rtol=1e-9)
         assert found.variance[row] == pytest.approx(expected, rel=1e-8)
     with pytest.raises(InputError, match="that of the NTK"):
         predict.leave_one_out(T, Y, nngp=K[:3])

@@ -27,6 +27,7 @@ SKIPPED = {
     "make test-slow": "these are its tests",
     "make lint": ".ci/run runs it",
     "make test-jax": "makes environments of other releases; .ci/run runs its extremes",
+    "make test-adapters": "installs tinygp, GPJax, GPyTorch and BoTorch",
     "make test-engines": "installs Ray, Beam and submitit",
     "make bench": "measures Neural Tangents, which needs an environment of its own; its benchmarks run here without",
     "make accelerators": "compiles for GPUs and TPUs, which needs an environment of its own",

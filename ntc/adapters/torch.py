@@ -64,7 +64,7 @@ class _Matrix(torch.autograd.Function):  # type: ignore[misc,name-defined]
         return torch.as_tensor(matrix, dtype=first.dtype, device=first.device)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Any) -> Any:
         cotangent = gradient.detach().cpu().numpy().astype(ctx.function.dtype).reshape(ctx.shape)
         with ctx.function.precision():

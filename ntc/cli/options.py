@@ -13,12 +13,12 @@ import typer
 from ntc.artifact import MAX_BYTES, is_artifact, restored
 from ntc.cli import files
 from ntc.cli.compiled import keep_compiled
-from ntc.cli.console import stderr
+from ntc.cli.console import note, stderr
 from ntc.compiler import build
 from ntc.errors import InputError, UsageError
 from ntc.files import decode, name_of, read_bytes
 from ntc.frontend.elaborate import read_graph
-from ntc.ir.graph import Graph
+from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph
 from ntc.ir.printer import show
@@ -166,6 +166,18 @@ def open_program(
     if missing:
         raise UsageError(f"{name_of(path)} does not compute the {missing[0]} kernel", hint="compile the model again")
     return program
+
+
+def say_what_comes_out(network: Graph) -> None:
+    """Says on stderr where kernels are not one number for a pair of examples, or are none."""
+    without = [node.name for node in network.nodes if not tensor_op(node).closed_form]
+    if without:
+        note(f"{without[0]} has finite networks only: `ntc kernel --monte-carlo` estimates kernels")
+    spatial = network.tensor_of(network.outputs[-1].value).spatial
+    if spatial:
+        sizes = ", ".join(map(str, (*spatial, *spatial)))
+        instead = "end with flatten or global_avg_pool, and dense, for one number"
+        note(f"the output keeps its positions: the kernel of a pair of examples is an array ({sizes}); {instead}")
 
 
 def _provide(target: Target, devices: int) -> None:

@@ -15,9 +15,10 @@ from ntc.errors import InputError, ParameterError
 from ntc.estimators.models import graph_of, hypers_of, input_shape, program_of
 from ntc.estimators.trained import Table, TrainedOnTable, merged
 from ntc.ir.types import Kernel
+from ntc.predict.choose_diag_reg import drawn
 
-FITTED = 1000
-"""Of more examples, as many are drawn to fit hyperparameters to."""
+START = 0.1
+"""The regularisation that a fit begins with."""
 
 _PREFIX = "hypers__"
 
@@ -104,7 +105,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             raise ParameterError("length scales are fitted with the hyperparameters", hint="optimize=True")
         self._shape = input_shape(program, x.shape[1])
         self._table = Table(x, y, weights)
-        self.length_scales_ = None
+        self.length_scales_: Any = None
         if self.optimize:
             program = self._optimised(program)
         self.program_, self.hypers_ = program, program.hyper
@@ -125,18 +126,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return program_of(graph_of(self.model, self.n_features_in_), kernels, self.dtype)
 
     def _optimised(self, program: Program) -> Program:
-        table = self._table
-        rows = np.arange(len(table.x))
-        if len(rows) > FITTED:
-            rows = np.sort(np.random.default_rng(0).choice(rows, FITTED, replace=False))
-        x, y, weights = table.x[rows], table.y[rows], None if table.weights is None else table.weights[rows]
-        automatic = self.diag_reg == "auto"
-        noise = 0.1 if automatic else self.diag_reg
+        part = self._table.part(drawn(len(self._table.x)))
+        automatic = isinstance(self.diag_reg, str)
+        noise: Any = START if automatic else self.diag_reg
         found = predict.fit_hyper(
             program,
-            self._shaped(x),
-            y,
-            noise if weights is None else noise / weights,
+            self._shaped(part.x),
+            part.y,
+            noise if part.weights is None else noise / part.weights,
             kernel=self._kernel,
             fit_diag_reg=automatic,
             fit_scale=automatic,

@@ -14,6 +14,7 @@ from ntc.backends.jax.program import Program
 from ntc.errors import InputError, ParameterError
 from ntc.ir.types import Kernel
 from ntc.predict.choose_diag_reg import CRITERIA, drawn
+from ntc.predict.posterior import Regression
 
 Array = npt.NDArray[np.float64]
 
@@ -156,7 +157,11 @@ class TrainedOnTable:
         return float(predict.log_marginal_likelihood(matrix, self.table.y, self.chosen.diag_reg))
 
     def left_out(self) -> tuple[Any, Array]:
-        """Which examples, and the means (n, outputs) that each is predicted to have by the others."""
-        part, noise = self.table.part(self._rows), self.chosen.diag_reg
-        noise = noise[self._rows] if np.ndim(noise) else noise
-        return self._rows, predict.leave_one_out(self._matrix(), part.y, noise).mean
+        """Some examples, and the means (n, outputs) that each is predicted to have by all others, or by the others of a
+        part where the kernel of all is stored."""
+        rows, regression = drawn(len(self.table.y)), self._trained.regression
+        if isinstance(regression, Regression):
+            return rows, regression.left_out(rows)
+        noise = self.chosen.diag_reg
+        noise = noise[rows] if np.ndim(noise) else noise
+        return rows, predict.leave_one_out(self._matrix(), self.table.y[rows], noise).mean

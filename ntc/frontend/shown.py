@@ -59,7 +59,7 @@ def shown_op(op: TensorOp) -> str:
 
 def _arguments(op: TensorOp) -> list[str]:
     given = []
-    for place, field in enumerate(fields(op)):
+    for place, field in enumerate(fields(op)):  # type: ignore[arg-type]  # which is a dataclass by its decorator
         value = getattr(op, field.name)
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if not field.init or value == default:

@@ -19,7 +19,7 @@ from ntc.errors import (
     UnsupportedError,
 )
 from ntc.ir.common import Common, Operand
-from ntc.ir.graph import MAX_OPS, RESULT, Graph, Input, Node, Output
+from ntc.ir.graph import MAX_OPS, RESULT, Graph, Input, Node, Output, tensor_op
 from ntc.ir.hyper import Hyper, hypers_of, joined
 from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import Elementwise
@@ -135,6 +135,8 @@ class TensorGraphBuilder:
         except NtcError as error:
             error.location = error.location or location
             error.notes += tuple(map(self._describe, dict.fromkeys(operands)))
+            if isinstance(error, NotGaussianError) and any(isinstance(self._op(x), Sum) for x in operands):
+                error.hint = "put it into the branches of the sum, which is then Gaussian: sum(relu |> conv(8, 3), ...)"
             raise
         name = name or self._unique(op)
         self._nodes.append(Node(name, op, tuple(operands), type_, location))
@@ -155,6 +157,10 @@ class TensorGraphBuilder:
             self._common[name] = common
         self._sources[name] = self._source_bits(op, name, operands)
         return name
+
+    def _op(self, name: str) -> TensorOp | None:
+        """What computes a value; None for an input."""
+        return next((tensor_op(node) for node in self._nodes if node.name == name), None)
 
     def finish(self, name: str, output: str) -> Graph:
         """The graph called `name` that returns `output`, after those that have names."""

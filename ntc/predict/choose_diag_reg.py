@@ -24,7 +24,7 @@ CRITERIA: dict[str, Criterion] = {"nngp": "evidence", "ntk": "leave_one_out"}
 CANDIDATES: Array = 10.0 ** (np.arange(-48, 17) / 8)
 """From 1e-6 to 100, eight per decade: between two neighbours neither criterion changes by what matters."""
 
-ROWS = 2000
+ROWS = 1000
 """Of more examples, as many are drawn: what is noise does not depend on how many there are, and the decomposition
 takes the third power of their number."""
 

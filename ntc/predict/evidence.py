@@ -118,5 +118,5 @@ def log_marginal_likelihood_and_gradient(
     cotangent = layout.kernel(slope, layout.shape, layout.shape)
     with jax.enable_x64(True):
         (gradient,) = pull_back(jnp.asarray(cotangent, kernel.dtype))
-    by_noise = by_noise * scale if np.ndim(diag_reg) else float(by_noise.sum()) * scale
-    return Evidence(float(value), gradient, by_noise, size)
+    by_diag_reg = by_noise * scale if np.ndim(diag_reg) else float(by_noise.sum()) * scale
+    return Evidence(float(value), gradient, by_diag_reg, size)

@@ -79,10 +79,7 @@ def fit(
     with jax.enable_x64(True):
         start = jax.tree.map(lambda x: jnp.asarray(x, float), start)
         flat, restore = ravel_pytree(start)
-        signs, spreads = (
-            np.asarray(ravel_pytree(jax.tree.map(lambda x, own: jnp.full(x.shape, own), start, _nested(of, start)))[0])
-            for of in (signed, spread)
-        )
+        signs, spreads = _each(signed, start), _each(spread, start)
     check_diag_reg(diag_reg, len(np.asarray(y_train)))
     noise = float(np.mean(diag_reg))
     values = np.append(np.asarray(flat, np.float64), noise if fit_diag_reg else [])
@@ -93,6 +90,27 @@ def fit(
     objective = _Objective(kernel_of, restore, y_train, shape, fit_diag_reg, fit_scale, len(flat), is_signed)
     begin = np.where(is_signed, values, np.log(np.where(is_signed, 1, values)))
     prior = _Prior(begin, np.append(spreads, np.full(int(fit_diag_reg), np.inf)))
+    found, history = _maximised(objective, prior, begin, max_iterations, progress)
+    parameters, fitted = objective.parameters(found.x)
+    scale = objective.evidence(found.x).scale if fit_scale else 1.0
+    value = prior(found.x)[0] - float(found.fun)
+    return Fit(parameters, fitted, value, history, bool(found.success), str(found.message), scale)
+
+
+def _each(given: Any, start: Any) -> Array:
+    """What is given for every number to be fitted: one value for all, or nested as they are."""
+    nested = jax.tree.map(lambda _: given, start) if isinstance(given, bool | float) else given
+    return np.asarray(ravel_pytree(jax.tree.map(lambda x, own: jnp.full(x.shape, own), start, nested))[0])
+
+
+def _maximised(
+    objective: _Objective,
+    prior: _Prior,
+    begin: Array,
+    max_iterations: int,
+    progress: Callable[[int, float], None] | None,
+) -> tuple[scipy.optimize.OptimizeResult, tuple[float, ...]]:
+    """What the optimiser found, and the likelihoods after every iteration."""
     history = [objective.evidence(begin).value]  # where the kernel must be positive definite
 
     def report(intermediate_result: scipy.optimize.OptimizeResult) -> None:
@@ -100,23 +118,19 @@ def fit(
         if progress:
             progress(len(history) - 1, history[-1])
 
+    def minimised(given: Array) -> tuple[float, Array]:
+        (value, gradient), (own, own_gradient) = objective(given), prior(given)
+        return value + own, gradient + own_gradient
+
     found = scipy.optimize.minimize(
-        lambda x: tuple(one + other for one, other in zip(objective(x), prior(x), strict=True)),
+        minimised,
         begin,
         jac=True,
         method="L-BFGS-B",
         callback=report,
         options={"maxiter": max_iterations},
     )
-    parameters, fitted = objective.parameters(found.x)
-    scale = objective.evidence(found.x).scale if fit_scale else 1.0
-    value = prior(found.x)[0] - float(found.fun)
-    return Fit(parameters, fitted, value, tuple(history), bool(found.success), str(found.message), scale)
-
-
-def _nested(given: Any, start: Any) -> Any:
-    """One value for every parameter."""
-    return jax.tree.map(lambda _: given, start) if isinstance(given, bool | float) else given
+    return found, tuple(history)
 
 
 @dataclass(frozen=True)

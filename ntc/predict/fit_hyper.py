@@ -58,20 +58,9 @@ def fit_hyper(
     Raises:
       InputError: there are no such hyperparameters, the program lacks the kernel, or as `fit`.
     """
-    known = program.hyper
-    chosen = tuple(known) if names is None else tuple(names)
-    unknown = [name for name in chosen if name not in known]
-    if unknown or not (chosen or length_scales is not None):
-        raise InputError(
-            f"names should be hyperparameters of the network, got {', '.join(unknown) or 'none'}",
-            hint=f"it has {', '.join(known)}" if known else "write w_std = hyper(1.5) in the network",
-        )
-    if kernel not in program.kernels:
-        raise InputError(
-            f"the program does not compute the {kernel} kernel", hint=f"build it with kernels=({kernel!r},)"
-        )
-
-    start: dict[str, Any] = {"hyper": {name: known[name] for name in chosen}}
+    chosen = tuple(program.hyper) if names is None else tuple(names)
+    _check(program, chosen, kernel, length_scales is not None)
+    start: dict[str, Any] = {"hyper": {name: program.hyper[name] for name in chosen}}
     signed: dict[str, Any] = {"hyper": {name: program.network.hypers[name].low < 0 for name in chosen}}
     spread: dict[str, Any] = {"hyper": dict.fromkeys(chosen, np.inf)}
     if length_scales is not None:
@@ -84,6 +73,21 @@ def fit_hyper(
     numbers = {name: float(value) for name, value in found.parameters["hyper"].items()}
     scales = found.parameters.get("length_scales")
     return replace(found, parameters=numbers, length_scales=None if scales is None else np.asarray(scales))
+
+
+def _check(program: Program, names: tuple[str, ...], kernel: Kernel, others: bool) -> None:
+    """Raises InputError unless there is something to fit, and the program knows it."""
+    known = program.hyper
+    unknown = [name for name in names if name not in known]
+    if unknown or not (names or others):
+        raise InputError(
+            f"names should be hyperparameters of the network, got {', '.join(unknown) or 'none'}",
+            hint=f"it has {', '.join(known)}" if known else "write w_std = hyper(1.5) in the network",
+        )
+    if kernel not in program.kernels:
+        raise InputError(
+            f"the program does not compute the {kernel} kernel", hint=f"build it with kernels=({kernel!r},)"
+        )
 
 
 @lru_cache(maxsize=8)

@@ -117,6 +117,16 @@ class Regression:
         found: Array = self._system.solve(self._targets, _FLOAT64)
         return found
 
+    def left_out(self, rows: npt.NDArray[np.integer]) -> Array:
+        """The means (m, outputs) of some training examples as all others predict them, as `leave_one_out` says, with
+        the factor that is there: m solutions."""
+        places = np.arange(len(rows))
+        units = np.zeros((len(self._targets), len(rows)))
+        units[rows, places] = 1.0
+        precisions = self._system.solve(units, _FLOAT64)[rows, places]
+        found: Array = self._targets[rows] - self.coefficients[rows] / precisions[:, None]
+        return found
+
     def predict(self, cross: Kernels, prior: Kernels | None) -> Posterior:
         """Means and variances at m test inputs, from their kernels with the training inputs (m, n) and with
         themselves (m,). Without the latter variances are NaN, which saves a solution for every test input."""
