@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ntc.errors import InputError, ParameterError
 from ntc.frontend.layers import Layer, Network
 from ntc.ir.construct import construct
-from ntc.ir.graph import Graph, tensor_op
-from ntc.ir.types import Between, DType, Kernel, Target
+from ntc.ir.graph import Graph, Node, tensor_op
+from ntc.ir.types import Between, Distribution, DType, Kernel, Target, TensorType
 from ntc.ir.verify import verify
 from ntc.passes.base import Pass
 from ntc.passes.distance import Distance
@@ -103,12 +103,17 @@ def build(
     if not wanted or not {*wanted} <= {*get_args(Kernel)}:
         raise ParameterError(f"kernels should be nngp, ntk or both, ('nngp', 'ntk'), got {kernels!r}")
     graphs = _Lowered(graph, (wanted, dtype, observer, True, conv_lowering, form))
-    if not all(tensor_op(node).closed_form for node in graph.nodes):
+    if not all(map(_has_rules, graph.nodes)):
         return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path, dtype=DTYPES[dtype])
     at_once: Iterable[Between] = graphs if observer else ("cross",)
     for between in at_once:
         graphs[between]
     return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path)
+
+
+def _has_rules(node: Node) -> bool:
+    finite = isinstance(node.type, TensorType) and node.type.distribution is Distribution.FINITE
+    return tensor_op(node).closed_form and not finite
 
 
 def _graph_of(network: Any) -> Graph:

@@ -27,6 +27,7 @@ from ntc.ir.ops.aggregate import Aggregate
 from ntc.ir.ops.given import Given
 from ntc.ir.ops.join import Sum
 from ntc.ir.ops.mask import Mask
+from ntc.ir.ops.max_pool import MaxPool
 from ntc.ir.ops.shape import Identity
 from ntc.ir.sliding import Strided
 from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
@@ -53,6 +54,7 @@ class TensorGraphBuilder:
         self._visible: dict[str, Seen] = {}
         self._origins: dict[str, str] = {}  # the value that a chain of identities passes on
         self._nonlinear: set[str] = set()  # values of nonlinearities
+        self._largest: set[str] = set()  # values of max pooling, of which networks go on without a rule
         self._alike: set[str] = set()  # values whose channels are independent and of one law
         self._common: dict[str, Common] = {}  # values whose channels have a random part in common
         self._nodes: list[Node] = []
@@ -145,6 +147,8 @@ class TensorGraphBuilder:
             self._alike.add(name)
         if isinstance(op, Elementwise):
             self._nonlinear.add(name)
+        if isinstance(op, MaxPool):
+            self._largest.add(name)
         self._locations[name] = location
         self._origins[name] = self._origins[operands[0]] if isinstance(op, Identity) else name
         if visible is not None:
@@ -191,7 +195,12 @@ class TensorGraphBuilder:
         types = [self._types[x] for x in operands]
         if any(x.distribution is Distribution.FINITE for x in types):
             return TensorType(*op.shape(*types), Distribution.FINITE)
-        type_ = op.result(*types)
+        try:
+            type_ = op.result(*types)
+        except NotGaussianError:
+            if not self._largest.issuperset(self._origins[x] for x in operands):
+                raise
+            return TensorType(*op.shape(*types), Distribution.FINITE)
         if op.needs_channels_alike and not self._alike.issuperset(operands):
             return replace(type_, distribution=Distribution.CENTERED)
         return type_

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ntc.errors import UnsupportedError, VerifyError
 from ntc.ir.activation import Activation
-from ntc.ir.common import Common, Operand, refuse
+from ntc.ir.common import Common, Operand, refuse, without_rule
 from ntc.ir.hyper import Hyper
 from ntc.ir.offsets import Offsets
 from ntc.ir.sliding import Sliding, Strided
@@ -283,8 +283,7 @@ class TensorOp(Op):
 
     @property
     def needs_mean(self) -> bool:
-        """Whether the rules need the mean of the operand: zero, or that of a nonlinearity just below. Channels of the
-        data have none that is known, and are left alone."""
+        """Whether rules need the mean of the operand, unless channels are the data's: zero, or of a nonlinearity."""
         return False
 
     @property
@@ -318,6 +317,10 @@ class TensorOp(Op):
         operand have, and the rules do not hold for that."""
         refuse(self.name, xs)
         return None
+
+    def without_rule(self, *xs: TensorType) -> UnsupportedError:
+        """Why the output is of finite networks alone."""
+        return without_rule(self.name, "its input is not Gaussian", "dense or conv before it")
 
     def common_nngp(self, emit: Emit, *xs: Pair) -> Value:
         """Emits the covariance of two channels of the output, where `common_after` says that there is one."""

@@ -16,7 +16,7 @@ from ntc.ir.ops.given import Given
 from ntc.ir.packing import Packing
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided, compact
-from ntc.ir.types import ArrayType, Between, DType, Kernel, TensorType
+from ntc.ir.types import ArrayType, Between, Distribution, DType, Kernel, TensorType
 from ntc.passes.base import Pass
 
 
@@ -86,6 +86,8 @@ class Translate(Pass):
 def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pair:
     """The covariances of one layer's output. Where x1 and x2 coincide, so do the values."""
     op = tensor_op(node)
+    if type_.distribution is Distribution.FINITE:
+        raise op.without_rule(*(x.type for x in xs))
     first, second = [_own(x, 0) for x in xs], [_own(x, 1) for x in xs]
     same = all(x.v1 == x.v2 for x in xs)
     alone = all(x.k == x.v1 for x in xs)
