@@ -1,0 +1,46 @@
+"""What of a function has no infinite-width limit here: collected, not raised at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ntc.errors import NoLimitError
+from ntc.importing.graph import Place
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One place: what is there, why it has no limit, and what would do."""
+
+    place: Place
+    what: str
+    why: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}: {self.why}; instead: {self.instead}"
+
+
+class Unrecognised(Exception):
+    """Leaves a rule with the problem that it found."""
+
+    def __init__(self, what: str, why: str, instead: str) -> None:
+        super().__init__(what)
+        self.what, self.why, self.instead = what, why, instead
+        self.place: Place | None = None
+
+    def at(self, place: Place) -> Problem:
+        """The problem at a place, unless it is known to be at another."""
+        return Problem(self.place or place, self.what, self.why, self.instead)
+
+
+def error_of(problems: Sequence[Problem]) -> NoLimitError:
+    """One error that lists all."""
+    places = tuple(dict.fromkeys(map(str, problems)))
+    count = "one place" if len(places) == 1 else f"{len(places)} places"
+    return NoLimitError(
+        f"{count} of the function have no infinite-width limit" if len(places) > 1 else f"{count} of the function has no infinite-width limit",
+        places,
+        hint='change these, or estimate the kernel from random networks: on_missing="monte_carlo"',
+    )

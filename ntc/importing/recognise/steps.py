@@ -1,0 +1,76 @@
+"""What is added to channels or multiplied with them: biases, scales, statistics that are kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ntc.importing.graph import Array, Node
+from ntc.importing.known import varying
+from ntc.importing.layout import order, whole
+from ntc.importing.problems import Unrecognised
+from ntc.importing.recogniser import Recogniser
+from ntc.importing.values import Data, Shift, Source, Stretch
+
+
+def step(recogniser: Recogniser, node: Node) -> Data:
+    """Arithmetic of a value of the network and a known array."""
+    values = [x for x in node.operands if not x.known]
+    arrays = [x for x in node.operands if x.known and x.number is None]
+    if node.name not in ("add", "add_any", "sub", "mul", "div") or len(values) != 1 or len(arrays) != 1:
+        raise Unrecognised(
+            f"{node.name} with an array",
+            "every channel or position has a function of its own",
+            "one nonlinearity for all, whose numbers are no parameters",
+        )
+    (x,), (array,) = values, arrays
+    if node.name == "div" and array is node.operands[0]:
+        raise Unrecognised("a division by a value", "its moments need not exist", "a nonlinearity without a pole")
+    data = recogniser.read(x)
+    data = replace(data, layout=recogniser.layouts[x])
+    source = Source(array, _per_channel(data, node, array))
+    if node.name in ("mul", "div"):
+        return replace(data, steps=(*data.steps, Stretch(source, node.name == "div", node.place)))
+    if node.name == "sub" and array is node.operands[0]:
+        minus = Source(_one(array), lambda x: np.full(data.channels, -1.0))
+        data = replace(data, steps=(*data.steps, Stretch(minus, False, node.place)))
+    sign = -1.0 if node.name == "sub" and array is node.operands[1] else 1.0
+    return replace(data, steps=(*data.steps, Shift(source, sign, node.place)))
+
+
+def step_by(data: Data, node: Node, array: Node, inverse: bool) -> Data:
+    """The value with its channels multiplied by a known array, or divided."""
+    source = Source(array, _per_channel(data, node, array))
+    return replace(data, steps=(*data.steps, Stretch(source, inverse, node.place)))
+
+
+def _one(array: Node) -> Node:
+    return Node("constant", (), "constant", array.shape, array.place, array=np.ones(array.shape))
+
+
+def _per_channel(data: Data, node: Node, array: Node):  # type: ignore[no-untyped-def]
+    """The function that takes one number for every channel from an array. Raises Unrecognised."""
+    lead = len(node.shape) - len(array.shape)
+    axes = {lead + axis for axis in varying(array)}
+    own = {i for i, atoms in enumerate(data.layout) if any(x.axis == "channels" for x in atoms)}
+    if not axes <= own or any(x.axis != "channels" for i in axes for x in data.layout[i]):
+        kind = "examples" if any(x.axis == "examples" for i in axes for x in data.layout[i]) else "positions"
+        raise Unrecognised(
+            f"an array that differs between {kind}",
+            "learnt embeddings and masks of positions are constants of which the law is not known"
+            if kind == "positions"
+            else "a kernel is of two examples, whatever their places in a batch",
+            "embeddings that are a part of self_attention in ntc.nn, or none",
+        )
+    pieces = tuple(x for i in sorted(own) for x in data.layout[i])
+
+    def arranged(values: Array) -> Array:
+        full = np.reshape(values, (1,) * lead + values.shape)
+        kept = full[tuple(slice(None) if i in own else 0 for i in range(full.ndim))]
+        sizes = tuple(node.shape[i] for i in sorted(own))
+        apart = np.broadcast_to(kept, sizes).reshape(*(x.size for x in pieces))
+        return apart.transpose(order(pieces)).reshape(-1)
+
+    assert pieces or data.channels == 1 or not whole("channels", data.channels)
+    return arranged

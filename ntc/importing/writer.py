@@ -1,0 +1,189 @@
+"""Writing the network: ops whose scales come from arrays, what may join them, and where each came from."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from ntc.errors import NtcError
+from ntc.importing.graph import Node, Place
+from ntc.importing.known import entries
+from ntc.importing.problems import Unrecognised
+from ntc.importing.scales import Scale, Scales
+from ntc.importing.table import Row
+from ntc.importing.values import Data, Draft, Shift, Source, Stretch, plain
+from ntc.ir.build import TensorGraphBuilder
+from ntc.ir.graph import Graph
+from ntc.ir.op import TensorOp
+from ntc.ir.ops import AffineLayer, AvgPool, Dense, GlobalAvgPool, GlobalSumPool, Scale as ScaleOp, SumPool
+from ntc.ir.schema import Parameterization
+from ntc.ir.types import Spatial
+
+
+class Writer:
+    """A tensor graph that is written value by value, with the arrays of its layers and the rows of the table."""
+
+    def __init__(
+        self, examples: int, spatial: Spatial, channels: int, scales: Scales, parameterization: Parameterization
+    ) -> None:
+        self.builder = TensorGraphBuilder(spatial, channels)
+        self.examples = examples
+        self.weights: dict[str, dict[str, Source]] = {}
+        self.rows: list[Row] = []
+        self._scales = scales
+        self._parameterization = parameterization
+        self._read: dict[str, tuple[np.ndarray[Any, Any] | None, Place]] = {}
+
+    def append(self, op: TensorOp, operands: tuple[str, ...], place: Place) -> Data:
+        """Writes an op. Raises Unrecognised where the builder refuses it."""
+        try:
+            name = self.builder.append(op, operands)
+        except NtcError as error:
+            raise Unrecognised(op.name, error.message, error.hint or "another layer") from error
+        type_ = self.builder.tensor_of(name)
+        if not isinstance(op, AffineLayer):
+            self.rows.append(Row(str(place), name, op))
+        return plain(name, self.examples, type_.spatial, type_.channels)
+
+    def placeholder(self, spatial: Spatial, channels: int) -> Data:
+        """A Gaussian value in the place of one that has no limit, so that what follows can be looked at."""
+        name = f"unknown{len(self.builder._inputs)}"  # noqa: SLF001
+        self.builder.add_input(spatial, channels, None, name)
+        value = self.builder.append(Dense(channels), [name])
+        return plain(value, self.examples, spatial, channels)
+
+    def settled(self, data: Data) -> Data:
+        """The value with all that was left open written."""
+        steps = list(data.steps)
+        if data.draft is not None:
+            done = self._written(data.draft, steps)
+        else:
+            assert data.value is not None
+            done = plain(data.value, self.examples, data.spatial, data.channels)
+        while steps:
+            done = self._stepped(done, steps)
+        return done.with_layout(data.layout)
+
+    def _written(self, draft: Draft, steps: list[Shift | Stretch]) -> Data:
+        """Writes an op with the steps that are a part of it, which are taken off."""
+        if draft.what == "weights":
+            return self._layer(draft, steps)
+        op = draft.op
+        if draft.what == "sum" and steps and isinstance(steps[0], Stretch):
+            mean = self._mean(draft, _uniform(steps[0]))
+            op, _ = (mean, steps.pop(0)) if mean is not None else (op, None)
+        return self.append(op, draft.operands, draft.place)
+
+    def _mean(self, draft: Draft, factor: float | None) -> TensorOp | None:
+        """The mean of which a draft is the sum, if it is divided by that number."""
+        op, x = draft.op, self.builder.tensor_of(draft.operands[0])
+        if factor is None:
+            return None
+        if isinstance(op, GlobalSumPool) and np.isclose(factor * np.prod(x.spatial), 1, 1e-6):
+            return GlobalAvgPool()
+        if isinstance(op, SumPool):
+            mean = AvgPool(op.window, op.stride, op.padding)
+            window = np.prod([axis.window for axis in op.kernel_op(x.spatial).geometry(x.spatial)])
+            return mean if np.isclose(factor * window, 1, 1e-6) else None
+        return None
+
+    def _layer(self, draft: Draft, steps: list[Shift | Stretch]) -> Data:
+        """Writes a layer with weights, and the bias that follows."""
+        op, weights = draft.op, dict(draft.weights)
+        assert isinstance(op, AffineLayer)
+        if steps and isinstance(steps[0], Shift):
+            weights["b"] = _signed(steps[0])
+            steps.pop(0)
+        x = self.builder.tensor_of(draft.operands[0])
+        fan_in, shape = op.fan_in(x), op.weight_shape(x)
+        fan_out = int(np.prod(shape)) // max(1, shape[-2])
+        scale = self._scales.weight(weights["w"].node, fan_in, fan_out)
+        bias = self._scales.bias(weights["b"].node, fan_in, fan_out) if "b" in weights else None
+        made = self._scaled(op, scale, bias, weights)
+        self._check_weights(weights, draft.place)
+        done = self.append(made, draft.operands, draft.place)
+        assert done.value is not None
+        self.weights[done.value] = weights
+        self.rows.append(Row(str(draft.place), done.value, made, _paths(weights["w"]), scale, False))
+        if bias is not None:
+            self.rows.append(Row(str(draft.place), done.value, made, _paths(weights["b"]), bias, True))
+        return done
+
+    def _scaled(self, op: AffineLayer, scale: Scale, bias: Scale | None, weights: dict[str, Source]) -> TensorOp:
+        changes: dict[str, Any] = {"w_std": scale.value, "parameterization": self._parameterization, "bias": "b" in weights}
+        if bias is not None:
+            changes["b_std"] = bias.value
+        if not weights["w"].trained:
+            changes["learning_rate"] = 0.0
+        known = {x.name for x in fields(op)}  # type: ignore[arg-type]  # every op is a dataclass
+        made: TensorOp = replace(op, **{k: v for k, v in changes.items() if k in known})  # type: ignore[type-var]
+        return made
+
+    def _check_weights(self, weights: dict[str, Source], place: Place) -> None:
+        """Weights that occur twice, or that are computed, are not those of a layer of their own."""
+        for source in weights.values():
+            if not source.trained:
+                continue
+            read = entries(source.node)
+            if read is None:
+                raise Unrecognised(
+                    "weights that are computed from parameters",
+                    "their derivative is that of what they are computed from, and they may depend on each other",
+                    "parameters that are the weights; a factor goes on the output of the layer",
+                )
+            for path, numbers in read.items():
+                for earlier, where in self._read.get(path, ()):
+                    if np.isin(numbers, earlier).any():
+                        raise Unrecognised(
+                            f"{path} is used again, after {where}",
+                            "weights that are shared make outputs dependent: covariances between all uses are needed",
+                            "layers with weights of their own",
+                        )
+                self._read.setdefault(path, []).append((numbers, place))
+
+    def _stepped(self, data: Data, steps: list[Shift | Stretch]) -> Data:
+        """Writes one step, or several that are one op."""
+        step = steps.pop(0)
+        place, value = step.place, data.value
+        assert value is not None
+        if isinstance(step, Stretch) and not step.source.trained:
+            factor = _uniform(step)
+            if factor is None:
+                raise Unrecognised(
+                    "channels are multiplied by different numbers",
+                    "channels of different variances have no common limit behind a nonlinearity",
+                    "statistics and scales that are the same for all channels, as at the start of training",
+                )
+            return data if factor == 1 else self.append(ScaleOp(factor), (value,), place)
+        if isinstance(step, Shift) and not step.source.trained and not step.source.values.any():
+            return data
+        raise Unrecognised(
+            "a learnt scale or shift of channels" if step.source.trained else "a constant that is added to channels",
+            "it is not behind a layer with weights",
+            "a layer with a bias",
+        )
+
+    def finish(self, name: str, output: Data) -> Graph:
+        """The network."""
+        assert output.value is not None
+        return self.builder.finish(name, output.value)
+
+
+def _uniform(step: Stretch) -> float | None:
+    """The number that all channels are multiplied by, if it is one, and no parameter."""
+    values = step.source.values
+    first = values.reshape(-1)[0]
+    if step.source.trained or not np.allclose(values, first, 1e-6, 0):
+        return None
+    return float(1 / first if step.inverse else first)
+
+
+def _signed(step: Shift) -> Source:
+    source = step.source
+    return source if step.sign > 0 else Source(source.node, lambda x: -source.arranged(x))
+
+
+def _paths(source: Source) -> str:
+    return ", ".join(sorted(source.node.parameters)) or "a constant"
