@@ -98,6 +98,7 @@ transpose = _layer(ops.Transpose)
 scale = _layer(ops.Scale)
 dropout = _layer(ops.Dropout)
 layer_norm = _layer(ops.LayerNorm)
+gain = _layer(ops.Gain)
 self_attention = _layer(ops.SelfAttention)
 
 

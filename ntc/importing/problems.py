@@ -28,11 +28,14 @@ class Unrecognised(Exception):
     def __init__(self, what: str, why: str, instead: str) -> None:
         super().__init__(what)
         self.what, self.why, self.instead = what, why, instead
-        self.place: Place | None = None
 
     def at(self, place: Place) -> Problem:
-        """The problem at a place, unless it is known to be at another."""
-        return Problem(self.place or place, self.what, self.why, self.instead)
+        """The problem at a place."""
+        return Problem(place, self.what, self.why, self.instead)
+
+
+class Lost(Exception):
+    """Leaves a rule that reads a value of which nothing is known, as a problem before it has been noted."""
 
 
 def error_of(problems: Sequence[Problem]) -> NoLimitError:

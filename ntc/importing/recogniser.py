@@ -14,7 +14,7 @@ from ntc.backends.jax.formulas.scalar_program import ENTRYWISE
 from ntc.errors import NtcError
 from ntc.importing.graph import Node, Place, Traced, above
 from ntc.importing.layout import Atoms, Layout, combined, flat, is_full, reshaped
-from ntc.importing.problems import Problem, Unrecognised
+from ntc.importing.problems import Lost, Problem, Unrecognised
 from ntc.importing.values import Data
 from ntc.importing.writer import Writer
 
@@ -72,6 +72,9 @@ class Recogniser:
         """What a rule finds, or a placeholder and one more problem."""
         try:
             found = rule()
+        except Lost:
+            self._lost.add(node)
+            return None
         except Unrecognised as problem:
             self.problems.append(problem.at(node.place))
             found = self._placeholder(node)
@@ -154,8 +157,11 @@ class Recogniser:
         try:
             made = self._soft_value(node)
         except Unrecognised as problem:
-            problem.place = problem.place or node.place
-            raise
+            self.problems.append(problem.at(node.place))
+            placeholder = self._placeholder(node)
+            if placeholder is None:
+                raise Lost from None
+            made = placeholder
         self.data[node], self.layouts[node] = made, made.layout
         return made
 

@@ -59,6 +59,17 @@ class Scales:
         """b_std of biases."""
         return self._scale(node, 1.0, BIASES, (fan_in, fan_out))
 
+    def gain(self, node: Node, arranged: Callable[[Array], Array]) -> tuple[float, float, str]:
+        """Mean and standard deviation of what channels are multiplied by, and how they were found."""
+        given = [self.given[path] for path in node.parameters if path in self.given]
+        if given:
+            return float(given[0]), 0.0, "given"
+        values = np.concatenate([np.ravel(arranged(x)) for x in self.draws(node)]).astype(np.float64)
+        mean, spread = float(values.mean()), float(values.std())
+        if spread <= 1e-6 * abs(mean):
+            return mean, 0.0, "the same for all"
+        return mean, spread, f"mean of {values.size} values, which differ by {spread:.2g}"
+
     def _scale(
         self, node: Node, factor: float, names: Mapping[str, Callable[[int, int], float]], fans: tuple[int, int]
     ) -> Scale:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ntc.errors import NtcError
-from ntc.importing.graph import Node, Place
+from ntc.errors import NotGaussianError, NtcError
+from ntc.importing.graph import Array, Node, Place
 from ntc.importing.known import entries
 from ntc.importing.problems import Unrecognised
 from ntc.importing.scales import Scale, Scales
@@ -17,7 +17,8 @@ from ntc.importing.values import Data, Draft, Shift, Source, Stretch, plain
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph
 from ntc.ir.op import TensorOp
-from ntc.ir.ops import AffineLayer, AvgPool, Dense, GlobalAvgPool, GlobalSumPool, Scale as ScaleOp, SumPool
+from ntc.ir import ops
+from ntc.ir.ops import AffineLayer, AvgPool, Dense, Gain, GlobalAvgPool, GlobalSumPool, SumPool
 from ntc.ir.schema import Parameterization
 from ntc.ir.types import Spatial
 
@@ -32,14 +33,23 @@ class Writer:
         self.examples = examples
         self.weights: dict[str, dict[str, Source]] = {}
         self.rows: list[Row] = []
+        self._placeholders: set[str] = set()
         self._scales = scales
         self._parameterization = parameterization
-        self._read: dict[str, tuple[np.ndarray[Any, Any] | None, Place]] = {}
+        self._read: dict[str, list[tuple[Array, Place]]] = {}
 
     def append(self, op: TensorOp, operands: tuple[str, ...], place: Place) -> Data:
         """Writes an op. Raises Unrecognised where the builder refuses it."""
         try:
             name = self.builder.append(op, operands)
+        except NotGaussianError as error:
+            raise Unrecognised(
+                f"{op.name} on values that are not Gaussian in the limit",
+                "they are sums with what another nonlinearity has put out, or parts of layers that are not alike; its "
+                "kernel is an integral over all of these",
+                "a dense layer or convolution before it; residual blocks that begin with their nonlinearity (He et al. "
+                "2016, arXiv:1603.05027), whose sums no nonlinearity reads",
+            ) from error
         except NtcError as error:
             raise Unrecognised(op.name, error.message, error.hint or "another layer") from error
         type_ = self.builder.tensor_of(name)
@@ -49,9 +59,10 @@ class Writer:
 
     def placeholder(self, spatial: Spatial, channels: int) -> Data:
         """A Gaussian value in the place of one that has no limit, so that what follows can be looked at."""
-        name = f"unknown{len(self.builder._inputs)}"  # noqa: SLF001
+        name = f"unknown{len(self._placeholders)}"
         self.builder.add_input(spatial, channels, None, name)
         value = self.builder.append(Dense(channels), [name])
+        self._placeholders.add(value)
         return plain(value, self.examples, spatial, channels)
 
     def settled(self, data: Data) -> Data:
@@ -62,7 +73,7 @@ class Writer:
         else:
             assert data.value is not None
             done = plain(data.value, self.examples, data.spatial, data.channels)
-        while steps:
+        while steps and done.value not in self._placeholders:
             done = self._stepped(done, steps)
         return done.with_layout(data.layout)
 
@@ -148,22 +159,40 @@ class Writer:
         step = steps.pop(0)
         place, value = step.place, data.value
         assert value is not None
-        if isinstance(step, Stretch) and not step.source.trained:
+        if isinstance(step, Stretch):
             factor = _uniform(step)
-            if factor is None:
-                raise Unrecognised(
-                    "channels are multiplied by different numbers",
-                    "channels of different variances have no common limit behind a nonlinearity",
-                    "statistics and scales that are the same for all channels, as at the start of training",
-                )
-            return data if factor == 1 else self.append(ScaleOp(factor), (value,), place)
-        if isinstance(step, Shift) and not step.source.trained and not step.source.values.any():
+            if factor is not None:
+                return data if factor == 1 else self.append(ops.Scale(factor), (value,), place)
+            following = steps[0] if steps and isinstance(steps[0], Shift) else None
+            joins = following is not None and following.source.trained == step.source.trained
+            return self._gain(data, step, steps.pop(0) if joins else None, place)
+        if not step.source.trained and not step.source.values.any():
             return data
-        raise Unrecognised(
-            "a learnt scale or shift of channels" if step.source.trained else "a constant that is added to channels",
-            "it is not behind a layer with weights",
-            "a layer with a bias",
-        )
+        return self._gain(data, None, step, place)
+
+    def _gain(self, data: Data, step: Stretch | None, shift: Any, place: Place) -> Data:
+        """Writes a learnt scale and shift of channels, or a constant one."""
+        ones = Source(_ones(data.channels), lambda x: x)
+        weights = {"w": ones if step is None else _inverted(step)}
+        if shift is not None:
+            weights["b"] = _signed(shift)
+        mean, spread, how = self._scales.gain(weights["w"].node, weights["w"].arranged)
+        trained = [x.trained for key, x in weights.items() if x is not ones]
+        if any(trained) and step is None:
+            raise Unrecognised(
+                "a learnt shift of channels that is no bias",
+                "it is not behind a layer with weights, nor beside a learnt scale",
+                "a layer with a bias",
+            )
+        bias = self._scales.bias(weights["b"].node, 1, 1) if "b" in weights else None
+        op = Gain(mean, spread, "b" in weights, 0.0 if bias is None else bias.value, float(any(trained)))
+        self._check_weights(weights, place)
+        assert data.value is not None
+        done = self.append(op, (data.value,), place)
+        assert done.value is not None
+        self.weights[done.value] = weights
+        self.rows[-1] = Row(str(place), done.value, op, _paths(weights["w"]), Scale(mean, how), False)
+        return done
 
     def finish(self, name: str, output: Data) -> Graph:
         """The network."""
@@ -178,6 +207,15 @@ def _uniform(step: Stretch) -> float | None:
     if step.source.trained or not np.allclose(values, first, 1e-6, 0):
         return None
     return float(1 / first if step.inverse else first)
+
+
+def _ones(channels: int) -> Node:
+    return Node("constant", (), "constant", (channels,), array=np.ones(channels))
+
+
+def _inverted(step: Stretch) -> Source:
+    source = step.source
+    return Source(source.node, lambda x: 1 / source.arranged(x)) if step.inverse else source
 
 
 def _signed(step: Shift) -> Source:

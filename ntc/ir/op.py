@@ -233,12 +233,11 @@ class Emit(Protocol):
 
 @dataclass(frozen=True)
 class Weight:
-    """A parameter array of a finite network: its shape, and the standard deviation of its entries.
+    """A parameter array of a finite network: its shape, and the standard deviation and mean of its entries.
 
-    `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in
-    the multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020).
-    Gradient descent moves the array with `learning_rate` times the rate of the network. A hyperparameter scales it as
-    well: in the forward pass, or when it is drawn, as `read` says.
+    `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in the
+    multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020). Gradient descent
+    moves it with `learning_rate` times the rate of the network. A hyperparameter scales it as well, when `read` says.
     """
 
     shape: tuple[int, ...]
@@ -247,6 +246,7 @@ class Weight:
     learning_rate: float | Hyper = 1.0
     hyper: Hyper | None = None
     read: Literal["init", "apply"] = "apply"
+    mean: float = 0.0
 
 
 class TensorOp(Op):

@@ -100,13 +100,16 @@ def padded(
     stride: Spatial,
     dilation: Spatial,
     pads: tuple[tuple[int, int], ...],
+    usual: Padding = "same",
 ) -> tuple[Data, Padding]:
     """The input of a window and its padding, with zeros written around the input if these are neither of ours."""
-    if not any(map(any, pads)):
-        return data, "valid"
-    axes = zip(data.spatial, window, stride, dilation, strict=True)
-    if tuple(Sliding(n, w, s, d, "same").pads for n, w, s, d in axes) == tuple(map(tuple, pads)):
-        return data, "same"
+    axes = list(zip(data.spatial, window, stride, dilation, strict=True))
+    given = tuple(map(tuple, pads))
+    for padding in dict.fromkeys((usual, "same", "valid")):
+        sliding = [Sliding(n, w, s, d, padding) for n, w, s, d in axes]
+        sizes = [(n + sum(p) - x.span) // x.stride + 1 for n, p, x in zip(data.spatial, pads, sliding, strict=True)]
+        if tuple(x.pads for x in sliding) == given and [x.outputs for x in sliding] == sizes:
+            return data, padding
     if min(x for pair in pads for x in pair) < 0:
         raise Unrecognised("a padding that cuts", "a window begins inside of the image", "a slice before it")
     low, high = tuple(a for a, _ in pads), tuple(b for _, b in pads)

@@ -12,7 +12,7 @@ from ntc.importing.graph import Array, Node, above
 from ntc.importing.layout import Atoms, flat, whole
 from ntc.importing.problems import Unrecognised
 from ntc.importing.recogniser import Recogniser
-from ntc.importing.recognise.steps import step_by
+from ntc.importing.recognise.steps import stretched
 from ntc.importing.values import Data
 from ntc.ir.ops import LayerNorm
 
@@ -39,7 +39,7 @@ def norm(recogniser: Recogniser, node: Node) -> Data | None:
             made = recogniser.writer.append(op, (data.value,), node.place)  # type: ignore[arg-type]
             made = made.with_layout(data.layout)
             for array, inverse in [f for f in factors if f[0] in arrays]:
-                made = step_by(made, node, array, inverse)
+                made = stretched(made, node, array, inverse)
             return made
     return None
 

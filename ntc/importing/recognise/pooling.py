@@ -43,7 +43,7 @@ def window_sum(recogniser: Recogniser, node: Node) -> Data:
     sizes, strides = (tuple(options[k][i] for i in places) for k in ("window_dimensions", "window_strides"))
     pads = tuple(tuple(options["padding"][i]) for i in places)
     ones = (1,) * len(sizes)
-    data, padding = padded(recogniser, node, data, sizes, strides, ones, pads)  # type: ignore[arg-type]
+    data, padding = padded(recogniser, node, data, sizes, strides, ones, pads, "valid")  # type: ignore[arg-type]
     op = SumPool(sizes, compact(strides), padding)
     spatial = tuple(node.shape[i] for i in places)
     layout: list[Layout | tuple[()]] = list(recogniser.layouts[x])  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ def step(recogniser: Recogniser, node: Node) -> Data:
     data = replace(data, layout=recogniser.layouts[x])
     source = Source(array, _per_channel(data, node, array))
     if node.name in ("mul", "div"):
-        return replace(data, steps=(*data.steps, Stretch(source, node.name == "div", node.place)))
+        return stretched(data, node, array, node.name == "div")
     if node.name == "sub" and array is node.operands[0]:
         minus = Source(_one(array), lambda x: np.full(data.channels, -1.0))
         data = replace(data, steps=(*data.steps, Stretch(minus, False, node.place)))
@@ -39,10 +39,22 @@ def step(recogniser: Recogniser, node: Node) -> Data:
     return replace(data, steps=(*data.steps, Shift(source, sign, node.place)))
 
 
-def step_by(data: Data, node: Node, array: Node, inverse: bool) -> Data:
-    """The value with its channels multiplied by a known array, or divided."""
-    source = Source(array, _per_channel(data, node, array))
-    return replace(data, steps=(*data.steps, Stretch(source, inverse, node.place)))
+def stretched(data: Data, node: Node, array: Node, inverse: bool) -> Data:
+    """The value with its channels multiplied by a known array, or divided: by its factors that are no parameters first,
+    as the derivative is that of the parameter."""
+    factors = sorted(_factors(array, inverse), key=lambda x: bool(x[0].parameters))
+    for factor, below in factors:
+        source = Source(factor, _per_channel(data, node, factor))
+        data = replace(data, steps=(*data.steps, Stretch(source, below, node.place)))
+    return data
+
+
+def _factors(array: Node, inverse: bool) -> list[tuple[Node, bool]]:
+    """What a known array is a product of, where parameters are among it."""
+    if array.name in ("mul", "div") and array.parameters and array.role == "operation":
+        first, second = array.operands
+        return [*_factors(first, inverse), *_factors(second, inverse != (array.name == "div"))]
+    return [(array, inverse)]
 
 
 def _one(array: Node) -> Node:

@@ -18,6 +18,7 @@ from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
 from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
+from ntc.ir.ops.gain import Gain
 from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
@@ -103,6 +104,7 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Scale,
         Dropout,
         LayerNorm,
+        Gain,
         SelfAttention,
     )
 }
@@ -136,6 +138,7 @@ __all__ = [
     "ExponentialLinear",
     "Flatten",
     "Gabor",
+    "Gain",
     "Gaussian",
     "Gelu",
     "GeluTanh",

@@ -58,7 +58,7 @@ def init(graph: Graph, key: jax.Array, dtype: Any = None, hyper: Values | None =
         if weights:
             keys = jax.random.split(jax.random.fold_in(key, index), len(weights))
             params[node.name] = {
-                name: _scale(weight, "init", scales) * jax.random.normal(k, weight.shape, dtype)
+                name: weight.mean + _scale(weight, "init", scales) * jax.random.normal(k, weight.shape, dtype)
                 for k, (name, weight) in zip(keys, weights.items(), strict=True)
             }
     return params
