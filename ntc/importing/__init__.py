@@ -2,6 +2,7 @@
 
 from ntc.importing.estimated import Estimated
 from ntc.importing.functions import from_jax
+from ntc.importing.modules import from_torch
 from ntc.importing.result import Imported
 
-__all__ = ["Estimated", "Imported", "from_jax"]
+__all__ = ["Estimated", "Imported", "from_jax", "from_torch"]

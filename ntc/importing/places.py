@@ -12,7 +12,7 @@ from ntc.importing.graph import Place
 PlaceOf = Callable[[Any, str, Place], Place]
 """From an equation, the scopes around it and the place of the call around it, to its place."""
 
-_LIBRARIES = tuple(str(Path(sysconfig.get_paths()[x])) for x in ("purelib", "platlib", "stdlib"))
+LIBRARIES = tuple(str(Path(sysconfig.get_paths()[x])) for x in ("purelib", "platlib", "stdlib"))
 _OWN = str(Path(__file__).parents[1])
 
 
@@ -27,7 +27,7 @@ def place_of_equation(equation: Any, scope: str, around: Place) -> Place:
     file, line = around.file, around.line
     traceback = equation.source_info.traceback
     for frame in traceback.frames if traceback is not None else ():
-        if not frame.file_name.startswith((*_LIBRARIES, _OWN, "<")):
+        if not frame.file_name.startswith((*LIBRARIES, _OWN, "<")):
             file, line = Path(frame.file_name).name, frame.line_num
             break
     return Place(scope or around.module, file, line)

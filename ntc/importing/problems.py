@@ -25,9 +25,10 @@ class Problem:
 class Unrecognised(Exception):
     """Leaves a rule with the problem that it found."""
 
-    def __init__(self, what: str, why: str, instead: str) -> None:
+    def __init__(self, what: str, why: str, instead: str, lost: bool = False) -> None:
         super().__init__(what)
         self.what, self.why, self.instead = what, why, instead
+        self.lost = lost  # whether nothing can stand in for the value
 
     def at(self, place: Place) -> Problem:
         """The problem at a place."""

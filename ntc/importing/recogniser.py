@@ -13,7 +13,7 @@ from dataclasses import replace
 from ntc.backends.jax.formulas.scalar_program import ENTRYWISE
 from ntc.errors import NtcError
 from ntc.importing.graph import Node, Place, Traced, above
-from ntc.importing.layout import Atoms, Layout, combined, flat, is_full, reshaped
+from ntc.importing.layout import Atoms, Layout, combined, flat, is_full, joined, reshaped, whole
 from ntc.importing.problems import Lost, Problem, Unrecognised
 from ntc.importing.values import Data
 from ntc.importing.writer import Writer
@@ -52,11 +52,20 @@ class Recogniser:
             if node.known or node in self.data:
                 continue
             if any(x in self._lost for x in node.operands):
-                self._lost.add(node)
+                self._recover(node)
             else:
                 self._visit(node)
         output = self.traced.output
         return None if output in self._lost else self.guarded(output, lambda: self.settled(output))
+
+    def _recover(self, node: Node) -> None:
+        """Goes on from arithmetic of a value and one of which nothing is known, as a normalisation ends in."""
+        values = [x for x in node.operands if not x.known and x not in self._lost and x.shape == node.shape]
+        found = self._placeholder(node) if values and node.name in ENTRYWISE else None
+        if found is None:
+            self._lost.add(node)
+        else:
+            self.data[node], self.anchors[node], self.layouts[node] = found, node, found.layout
 
     def _visit(self, node: Node) -> None:
         if node.name in self._hard:
@@ -77,7 +86,7 @@ class Recogniser:
             return None
         except Unrecognised as problem:
             self.problems.append(problem.at(node.place))
-            found = self._placeholder(node)
+            found = None if problem.lost else self._placeholder(node)
             if found is None:
                 self._lost.add(node)
         except NtcError as error:
@@ -131,6 +140,11 @@ class Recogniser:
     def _moved(self, node: Node) -> Data | None:
         """A rearrangement of axes, or a sum over them."""
         (x,) = node.operands
+        if node.name in REDUCTIONS:
+            atoms = self.atoms(x, tuple(node.options["axes"]))
+            _check_groups(atoms, self.data[self.anchors[x]])
+            if atoms and all(isinstance(atom.axis, int) for atom in atoms):
+                return self._rule("positions", node)
         layout = moved(node, self.layouts[x], x.shape)
         if layout is None:
             raise Unrecognised(node.name, f"it cuts axes of {x.shape} into parts of {node.shape}", "other patches")
@@ -163,7 +177,7 @@ class Recogniser:
                 raise Lost from None
             made = placeholder
         self.data[node], self.layouts[node] = made, made.layout
-        return made
+        return made if node.uses == 1 else self.settled(node)
 
     def _soft_value(self, node: Node) -> Data:
         for rule in self._soft:
@@ -224,6 +238,18 @@ def moved(node: Node, layout: Layout, shape: tuple[int, ...]) -> Layout | None:
             return layout
     axes = options["axes"]
     return tuple(atoms for axis, atoms in enumerate(layout) if axis not in axes)
+
+
+def _check_groups(atoms: Atoms, data: Data) -> None:
+    """Raises Unrecognised for a statistic of a part of the channels."""
+    own = tuple(atom for atom in atoms if atom.axis == "channels")
+    if own and joined(own) != whole("channels", data.channels):
+        raise Unrecognised(
+            "a statistic of groups of channels, as of group norm",
+            "it is exact for one group alone: other groups are of as many channels as there are in one",
+            "layer norm, or group norm with one group",
+            lost=True,
+        )
 
 
 def _refuse(node: Node) -> None:

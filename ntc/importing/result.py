@@ -47,15 +47,19 @@ class Imported:
         """Parameters of the function (default: those it was imported with) as those of the finite network, for
         `Program.apply` and `ntc.finite.apply`: arrays by layer and name."""
         leaves = jax.tree_util.tree_flatten_with_path(self._params if params is None else params)[0]
-        arrays = {path_text(path): leaf for path, leaf in leaves}
-        found: Params = {}
-        for name, sources in self._sources.items():
-            node = self.graph.definitions[name]
-            weights = tensor_op(node).weights(self.graph.tensor_of(node.operands[0]))
-            found[name] = {}
-            for key, weight in weights.items():
-                array = sources[key].arranged(with_parameters(sources[key].node, arrays))
-                found[name][key] = jnp.asarray(np.reshape(array, weight.shape)) / (weight.multiplier or 1.0)
+        arrays = {path_text(path): np.asarray(leaf) for path, leaf in leaves}
+        dtype = jnp.result_type(*(x for x in arrays.values() if np.issubdtype(x.dtype, np.floating)), np.float32)
+        with jax.enable_x64(True):
+            found = {name: self._layer(name, sources, arrays) for name, sources in self._sources.items()}
+        return jax.tree.map(lambda x: jnp.asarray(x.astype(dtype)), found)
+
+    def _layer(self, name: str, sources: Mapping[str, Source], arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """The arrays of one layer."""
+        node = self.graph.definitions[name]
+        found = {}
+        for key, weight in tensor_op(node).weights(self.graph.tensor_of(node.operands[0])).items():
+            array = sources[key].arranged(with_parameters(sources[key].node, arrays))
+            found[key] = np.reshape(array, weight.shape) / (weight.multiplier or 1.0)
         return found
 
     def apply(self, params: Any, x: Any) -> jax.Array:

@@ -83,22 +83,23 @@ class Writer:
             return self._layer(draft, steps)
         op = draft.op
         if draft.what == "sum" and steps and isinstance(steps[0], Stretch):
-            mean = self._mean(draft, _uniform(steps[0]))
-            op, _ = (mean, steps.pop(0)) if mean is not None else (op, None)
+            mean, positions = self._mean(draft)
+            factor = _uniform(steps[0])
+            if factor is not None:
+                left = factor * positions
+                constant = Source(_ones(1), lambda x: left * x)
+                steps[:1] = [] if np.isclose(left, 1, 1e-6) else [Stretch(constant, False, steps[0].place)]
+                op = mean
         return self.append(op, draft.operands, draft.place)
 
-    def _mean(self, draft: Draft, factor: float | None) -> TensorOp | None:
-        """The mean of which a draft is the sum, if it is divided by that number."""
+    def _mean(self, draft: Draft) -> tuple[TensorOp, int]:
+        """The mean of which a draft is the sum, and of how many positions."""
         op, x = draft.op, self.builder.tensor_of(draft.operands[0])
-        if factor is None:
-            return None
-        if isinstance(op, GlobalSumPool) and np.isclose(factor * np.prod(x.spatial), 1, 1e-6):
-            return GlobalAvgPool()
         if isinstance(op, SumPool):
-            mean = AvgPool(op.window, op.stride, op.padding)
-            window = np.prod([axis.window for axis in op.kernel_op(x.spatial).geometry(x.spatial)])
-            return mean if np.isclose(factor * window, 1, 1e-6) else None
-        return None
+            window = [axis.window for axis in op.kernel_op(x.spatial).geometry(x.spatial)]
+            return AvgPool(op.window, op.stride, op.padding), int(np.prod(window))
+        assert isinstance(op, GlobalSumPool)
+        return GlobalAvgPool(), int(np.prod(x.spatial))
 
     def _layer(self, draft: Draft, steps: list[Shift | Stretch]) -> Data:
         """Writes a layer with weights, and the bias that follows."""

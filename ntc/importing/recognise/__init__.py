@@ -24,8 +24,10 @@ HARD: Mapping[str, Rule] = {
     "pad": pad,
     "join": join,
     "step": step,
+    "positions": reduction,
 }
-"""By the primitive; `join` is arithmetic of several values, `step` that of a value and an array."""
+"""By the primitive; `join` is arithmetic of several values, `step` that of a value and an array,
+`positions` a reduction over spatial axes alone."""
 
 SOFT: tuple[Rule, ...] = (rearranged, nonlinearity, reduction, norm, softmax, total)
 """What soft steps may be together, in the order in which they are tried."""

@@ -39,7 +39,11 @@ def together(recogniser: Recogniser, op: TensorOp, node: Node, operands: tuple[N
     """The op on the values of some nodes."""
     values = tuple(written(recogniser, x) for x in operands)
     if len({recogniser.layouts[x] for x in operands}) > 1 and not isinstance(op, Concat | ConcatSpatial):
-        raise Unrecognised(op.name, "its values lie along different axes of the network", "values of one shape")
+        raise Unrecognised(
+            f"a {op.name} of a value and a statistic of it, or of values that lie differently",
+            "a number that is the same for all positions of a channel is random, as in instance norm or a gate",
+            "layer norm; values of one shape",
+        )
     return _joined(recogniser, op, node, values, operands[0])
 
 

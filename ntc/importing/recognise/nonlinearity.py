@@ -29,6 +29,10 @@ def nonlinearity(recogniser: Recogniser, node: Node) -> Data | None:
     below, expression = found
     op = _named(expression)
     factor = _factor(op)
+    shared = [x for x in recogniser.between(node) if x.uses > 1 and x is not below and x not in recogniser.data]
+    if factor is not None and shared:  # what others read as well is written once
+        recogniser.settled(shared[-1])
+        return nonlinearity(recogniser, node)
     if factor is not None:
         data = recogniser.read(below)
         data = replace(data, layout=recogniser.layouts[below])
