@@ -87,7 +87,7 @@ def from_jax(
         raise error
     graph = reader.writer.finish(name, data)
     channel = channel_axis % example.ndim
-    return Imported(graph, Table(reader.writer.rows), channel, reader.writer.weights, drawn[0], data.layout, traced.output.shape)
+    return Imported(graph, Table(tuple(reader.writer.rows)), channel, reader.writer.weights, drawn[0], data.layout, traced.output.shape)
 
 
 def _read(

@@ -85,6 +85,7 @@ class Recogniser:
             self._lost.add(node)
             return None
         except Unrecognised as problem:
+            self._read_all(node)
             self.problems.append(problem.at(node.place))
             found = None if problem.lost else self._placeholder(node)
             if found is None:
@@ -95,6 +96,15 @@ class Recogniser:
         if found is not None:
             self.data[node], self.anchors[node], self.layouts[node] = found, node, found.layout
         return found
+
+    def _read_all(self, node: Node) -> None:
+        """Reads what a node that is not recognised is computed from, for the problems that are there."""
+        for x in node.operands:
+            if not x.known and x not in self._lost and x not in self.data and x in self.anchors:
+                try:
+                    self.settled(x)
+                except Lost:
+                    self._lost.add(x)
 
     def _placeholder(self, node: Node) -> Data | None:
         """A value of this shape, its axes taken to be examples, positions, and channels where they were."""

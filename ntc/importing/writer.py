@@ -11,7 +11,7 @@ from ntc.errors import NotGaussianError, NtcError
 from ntc.importing.graph import Array, Node, Place
 from ntc.importing.known import entries
 from ntc.importing.problems import Unrecognised
-from ntc.importing.scales import Scale, Scales
+from ntc.importing.scales import Scale, Scales, favourite
 from ntc.importing.table import Row
 from ntc.importing.values import Data, Draft, Shift, Source, Stretch, plain
 from ntc.ir.build import TensorGraphBuilder
@@ -20,7 +20,7 @@ from ntc.ir.op import TensorOp
 from ntc.ir import ops
 from ntc.ir.ops import AffineLayer, AvgPool, Dense, Gain, GlobalAvgPool, GlobalSumPool, SumPool
 from ntc.ir.schema import Parameterization
-from ntc.ir.types import Spatial
+from ntc.ir.types import Spatial, TensorType
 
 
 class Writer:
@@ -34,6 +34,7 @@ class Writer:
         self.weights: dict[str, dict[str, Source]] = {}
         self.rows: list[Row] = []
         self._placeholders: set[str] = set()
+        self._layers: dict[str, tuple[AffineLayer, TensorType]] = {}
         self._scales = scales
         self._parameterization = parameterization
         self._read: dict[str, list[tuple[Array, Place]]] = {}
@@ -109,21 +110,25 @@ class Writer:
             weights["b"] = _signed(steps[0])
             steps.pop(0)
         x = self.builder.tensor_of(draft.operands[0])
-        fan_in, shape = op.fan_in(x), op.weight_shape(x)
-        fan_out = int(np.prod(shape)) // max(1, shape[-2])
-        scale = self._scales.weight(weights["w"].node, fan_in, fan_out)
-        bias = self._scales.bias(weights["b"].node, fan_in, fan_out) if "b" in weights else None
-        made = self._scaled(op, scale, bias, weights)
+        made, scale, bias = self._scaled(op, x, weights)
         self._check_weights(weights, draft.place)
         done = self.append(made, draft.operands, draft.place)
         assert done.value is not None
         self.weights[done.value] = weights
+        self._layers[done.value] = op, x
         self.rows.append(Row(str(draft.place), done.value, made, _paths(weights["w"]), scale, False))
         if bias is not None:
             self.rows.append(Row(str(draft.place), done.value, made, _paths(weights["b"]), bias, True))
         return done
 
-    def _scaled(self, op: AffineLayer, scale: Scale, bias: Scale | None, weights: dict[str, Source]) -> TensorOp:
+    def _scaled(
+        self, op: AffineLayer, x: TensorType, weights: dict[str, Source]
+    ) -> tuple[TensorOp, Scale, Scale | None]:
+        """The op on a value of this type with the scales of its arrays, and these."""
+        fan_in, shape = op.fan_in(x), op.weight_shape(x)
+        fan_out = int(np.prod(shape)) // max(1, shape[-2])
+        scale = self._scales.weight(weights["w"].node, fan_in, fan_out)
+        bias = self._scales.bias(weights["b"].node, fan_in, scale) if "b" in weights else None
         changes: dict[str, Any] = {"w_std": scale.value, "parameterization": self._parameterization, "bias": "b" in weights}
         if bias is not None:
             changes["b_std"] = bias.value
@@ -131,7 +136,7 @@ class Writer:
             changes["learning_rate"] = 0.0
         known = {x.name for x in fields(op)}  # type: ignore[arg-type]  # every op is a dataclass
         made: TensorOp = replace(op, **{k: v for k, v in changes.items() if k in known})  # type: ignore[type-var]
-        return made
+        return made, scale, bias
 
     def _check_weights(self, weights: dict[str, Source], place: Place) -> None:
         """Weights that occur twice, or that are computed, are not those of a layer of their own."""
@@ -185,7 +190,7 @@ class Writer:
                 "it is not behind a layer with weights, nor beside a learnt scale",
                 "a layer with a bias",
             )
-        bias = self._scales.bias(weights["b"].node, 1, 1) if "b" in weights else None
+        bias = self._scales.bias(weights["b"].node, 1) if "b" in weights else None
         op = Gain(mean, spread, "b" in weights, 0.0 if bias is None else bias.value, float(any(trained)))
         self._check_weights(weights, place)
         assert data.value is not None
@@ -196,9 +201,18 @@ class Writer:
         return done
 
     def finish(self, name: str, output: Data) -> Graph:
-        """The network."""
+        """The network, with one initialiser where several agree with what was measured."""
         assert output.value is not None
-        return self.builder.finish(name, output.value)
+        graph = self.builder.finish(name, output.value)
+        self._scales.favourite = favourite([row.scale for row in self.rows if row.scale and not row.bias])
+        found = {value: self._scaled(op, x, self.weights[value]) for value, (op, x) in self._layers.items()}
+        self.rows = [_renewed(row, *found[row.value]) if row.value in found else row for row in self.rows]
+        nodes = tuple(replace(x, op=found[x.name][0]) if x.name in found else x for x in graph.nodes)
+        return replace(graph, nodes=nodes)
+
+
+def _renewed(row: Row, op: TensorOp, scale: Scale, bias: Scale | None) -> Row:
+    return replace(row, op=op, scale=bias if row.bias else scale)
 
 
 def _uniform(step: Stretch) -> float | None:

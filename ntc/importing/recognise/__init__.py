@@ -11,7 +11,7 @@ from ntc.importing.recognise.join import concatenate, join
 from ntc.importing.recognise.nonlinearity import nonlinearity
 from ntc.importing.recognise.norm import norm, softmax, total
 from ntc.importing.recognise.pooling import reduction, window_max, window_sum
-from ntc.importing.recognise.shape import pad, rearranged, slice_
+from ntc.importing.recognise.shape import pad, rearranged, slice_, split, stopped
 from ntc.importing.recognise.steps import step
 
 HARD: Mapping[str, Rule] = {
@@ -22,6 +22,7 @@ HARD: Mapping[str, Rule] = {
     "concatenate": concatenate,
     "slice": slice_,
     "pad": pad,
+    "split": split,
     "join": join,
     "step": step,
     "positions": reduction,
@@ -29,5 +30,5 @@ HARD: Mapping[str, Rule] = {
 """By the primitive; `join` is arithmetic of several values, `step` that of a value and an array,
 `positions` a reduction over spatial axes alone."""
 
-SOFT: tuple[Rule, ...] = (rearranged, nonlinearity, reduction, norm, softmax, total)
+SOFT: tuple[Rule, ...] = (rearranged, stopped, nonlinearity, reduction, norm, softmax, total)
 """What soft steps may be together, in the order in which they are tried."""

@@ -13,6 +13,14 @@ from ntc.ir.ops import Concat, ConcatSpatial, Product, Scale, Sum
 
 def join(recogniser: Recogniser, node: Node) -> Data:
     """Arithmetic of two values of the network that are functions of different layers."""
+    values = [x for x in node.operands if not x.known]
+    if len({recogniser.layouts[x] for x in values}) > 1:
+        raise Unrecognised(
+            "arithmetic of a value and a statistic of it, or of values that lie differently",
+            "a number that is the same for all positions of a channel is random, as in instance norm or a gate",
+            "layer norm; values of one shape",
+            lost=True,
+        )
     if node.name in ("add", "add_any"):
         return together(recogniser, Sum(), node, node.operands)
     if node.name == "sub" and not any(x.known for x in node.operands):
@@ -38,12 +46,6 @@ def written(recogniser: Recogniser, node: Node) -> str:
 def together(recogniser: Recogniser, op: TensorOp, node: Node, operands: tuple[Node, ...]) -> Data:
     """The op on the values of some nodes."""
     values = tuple(written(recogniser, x) for x in operands)
-    if len({recogniser.layouts[x] for x in operands}) > 1 and not isinstance(op, Concat | ConcatSpatial):
-        raise Unrecognised(
-            f"a {op.name} of a value and a statistic of it, or of values that lie differently",
-            "a number that is the same for all positions of a channel is random, as in instance norm or a gate",
-            "layer norm; values of one shape",
-        )
     return _joined(recogniser, op, node, values, operands[0])
 
 

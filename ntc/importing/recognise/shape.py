@@ -6,6 +6,7 @@ from ntc.importing.graph import Node
 from ntc.importing.layout import Atom, whole
 from ntc.importing.problems import Unrecognised
 from ntc.importing.recogniser import MOVES, Recogniser
+from ntc.importing.recognise.refused import reason
 from ntc.importing.values import Data
 from ntc.ir.ops import Index, Pad, Slice
 from ntc.ir.sliding import compact
@@ -43,6 +44,29 @@ def slice_(recogniser: Recogniser, node: Node) -> Data:
     for i in cut:
         layout[i] = whole(_axis(data.layout[i], data), node.shape[i])
     return made.with_layout(tuple(layout))
+
+
+def split(recogniser: Recogniser, node: Node) -> Data:
+    """One part of a value that is cut along a spatial axis."""
+    (x,) = node.operands
+    data = recogniser.settled(x)
+    place, sizes, part = node.options["axis"], node.options["sizes"], node.step[1]
+    axis = _axis(data.layout[place], data)
+    first = sum(sizes[:part])
+    start, stop = [None] * len(data.spatial), [None] * len(data.spatial)
+    start[axis], stop[axis] = first, first + sizes[part]
+    op = Slice(tuple(start), tuple(stop))
+    made = recogniser.writer.append(op, (data.value,), node.place)  # type: ignore[arg-type]
+    layout = list(data.layout)
+    layout[place] = whole(axis, sizes[part])
+    return made.with_layout(tuple(layout))
+
+
+def stopped(recogniser: Recogniser, node: Node) -> Data | None:
+    """Raises Unrecognised for a gradient that is stopped."""
+    if node.name == "stop_gradient":
+        raise reason(node)
+    return None
 
 
 def _axis(atoms: tuple[Atom, ...], data: Data) -> int:
