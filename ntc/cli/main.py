@@ -10,7 +10,7 @@ import warnings
 import typer
 
 import ntc
-from ntc.cli import calibrate, compile, convergence, explain, job, kernel, opt, predict, show
+from ntc.cli import calibrate, compile, convergence, explain, import_, job, kernel, opt, predict, show
 from ntc.cli.console import stderr
 from ntc.errors import NtcError
 
@@ -30,6 +30,7 @@ COMMANDS = (
     opt.opt,
     convergence.convergence_command,
     calibrate.calibrate_command,
+    import_.import_command,
 )
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_command"))(command)

@@ -19,6 +19,7 @@ from ntc.cli.console import stderr
 from ntc.compiler import build
 from ntc.errors import InputError, ParameterError
 from ntc.frontend.elaborate import load_graph
+from ntc.importing.named import is_python
 from ntc.ir.graph import Graph
 from ntc.ir.printer import show
 from ntc.ir.types import Kernel, Target
@@ -28,7 +29,7 @@ from ntc.plan import KernelPath
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
 
-ModelPath = Annotated[Path, typer.Argument(help="A model file (.nt) or an artifact (.ntc).", show_default=False)]
+ModelPath = Annotated[Path, typer.Argument(help="A model file (.nt), model.py:build_model, or an artifact (.ntc).", show_default=False)]
 ModelName = Annotated[str | None, typer.Option("--model", help="Which model of a file with several.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="A parameter of the model, name=value. Repeatable.")
@@ -108,10 +109,21 @@ def hyper_values(texts: list[str] | None) -> dict[str, float]:
 
 
 def open_network(path: Path, model: str | None, params: list[str] | None) -> Graph:
-    """The tensor graph of a model file or an artifact."""
+    """The tensor graph of a model file, of Python code, or of an artifact."""
     if _is_archive(path, model, params):
         return load(path).network
-    return load_graph(path, model, parameters(params))
+    return read_model(path, model, params)
+
+
+def read_model(path: Path, model: str | None, params: list[str] | None) -> Graph:
+    """The tensor graph of a model file, or of `model.py:build_model`, which is run."""
+    if not is_python(str(path)):
+        return load_graph(path, model, parameters(params))
+    if model is not None:
+        raise ParameterError("--model is for model files", hint=f"name it behind the colon: {path}")
+    from ntc.importing.python_file import graph_of
+
+    return graph_of(str(path), parameters(params))
 
 
 def open_program(
@@ -130,7 +142,7 @@ def open_program(
     artifact is for another target or type, or lacks a kernel."""
     keep_compiled()
     if not _is_archive(path, model, params):
-        graph = load_graph(path, model, parameters(params))
+        graph = read_model(path, model, params)
         _provide(target or "cpu", devices)
         program = build(graph, target or "cpu", kernels or ("nngp", "ntk"), dtype or "float32", devices=devices or 1)
         return program.with_kernel_path(kernel_path)
@@ -156,7 +168,7 @@ def _provide(target: Target, devices: int | None) -> None:
 
 
 def _is_archive(path: Path, model: str | None, params: list[str] | None) -> bool:
-    if not is_artifact(path):
+    if is_python(str(path)) or not is_artifact(path):
         return False
     if model or params:
         raise ParameterError(f"{path} is compiled: --model and -p cannot change it", hint="compile the model again")

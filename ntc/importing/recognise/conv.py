@@ -12,7 +12,7 @@ from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data, Draft, Source
 from ntc.ir.ops import Conv, DepthwiseConv, GroupedConv, Pad
 from ntc.ir.schema import Padding
-from ntc.ir.sliding import Sliding, compact
+from ntc.ir.sliding import Sliding
 from ntc.ir.types import Spatial
 
 
@@ -42,7 +42,7 @@ def conv(recogniser: Recogniser, node: Node) -> Data:
     data, padding = padded(recogniser, node, data, window, stride, dilation, pads)
     groups = options["feature_group_count"]
     channels = w.shape[numbers.rhs_spec[0]]
-    op = _op(groups, data.channels, channels, (window, compact(stride), padding, compact(dilation)))
+    op = _op(groups, data.channels, channels, (one_number(window), one_number(stride), padding, one_number(dilation)))
     order = (*(numbers.rhs_spec[2 + i] for i in places), numbers.rhs_spec[1], numbers.rhs_spec[0])
     source = Source(w, lambda array: _transposed(array, order))
     spatial = tuple(node.shape[numbers.out_spec[2 + i]] for i in places)
@@ -57,6 +57,11 @@ def conv(recogniser: Recogniser, node: Node) -> Data:
 
 def _transposed(array: Array, order: tuple[int, ...]) -> Array:
     return array.transpose(order)
+
+
+def one_number(sizes: Spatial) -> Any:
+    """One number if all are the same, as people write it."""
+    return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 def _op(groups: int, inputs: int, outputs: int, geometry: tuple[Any, ...]) -> Any:
@@ -113,5 +118,5 @@ def padded(
     if min(x for pair in pads for x in pair) < 0:
         raise Unrecognised("a padding that cuts", "a window begins inside of the image", "a slice before it")
     low, high = tuple(a for a, _ in pads), tuple(b for _, b in pads)
-    op = Pad(low, high) if prod(low) or prod(high) or any(low) or any(high) else Pad()
+    op = Pad(one_number(low), one_number(high)) if prod(low) or prod(high) or any(low) or any(high) else Pad()
     return recogniser.writer.append(op, (data.value,), node.place), "valid"  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from ntc.importing.graph import Array, Node
 from ntc.importing.layout import Atom, Atoms, Layout, joined, order, whole
 from ntc.importing.problems import Unrecognised
 from ntc.importing.recogniser import Recogniser
+from ntc.importing.recognise.conv import one_number
 from ntc.importing.values import Data, Draft, Source, plain
 from ntc.ir.ops import Conv, Dense, Flatten
 
@@ -83,7 +84,7 @@ def _product(recogniser: Recogniser, node: Node, data: Data, atoms: Layout, sour
             raise Unrecognised(
                 "a product over every so-manieth position", "the parts of a patch are not neighbours", "patches"
             )
-    op = Conv(features, kernel, kernel, "valid")
+    op = Conv(features, one_number(kernel), one_number(kernel), "valid")
     weights = Source(source.node, lambda w: source.arranged(w).reshape(*kernel, data.channels, features))
     left = tuple(n // k for n, k in zip(data.spatial, kernel, strict=True))
     return _draft(data, op, (data.value,), weights, node, left, features)

@@ -9,10 +9,9 @@ from ntc.importing.graph import Node
 from ntc.importing.layout import Layout, flat, whole
 from ntc.importing.problems import Unrecognised
 from ntc.importing.recogniser import Recogniser
-from ntc.importing.recognise.conv import padded, spatial_axes
+from ntc.importing.recognise.conv import one_number, padded, spatial_axes
 from ntc.importing.values import Data, Draft
 from ntc.ir.ops import GlobalSumPool, Mix, SumPool
-from ntc.ir.sliding import compact
 
 
 def max_pooling() -> Unrecognised:
@@ -44,7 +43,7 @@ def window_sum(recogniser: Recogniser, node: Node) -> Data:
     pads = tuple(tuple(options["padding"][i]) for i in places)
     ones = (1,) * len(sizes)
     data, padding = padded(recogniser, node, data, sizes, strides, ones, pads, "valid")  # type: ignore[arg-type]
-    op = SumPool(sizes, compact(strides), padding)
+    op = SumPool(one_number(sizes), None if strides == sizes else one_number(strides), padding)
     spatial = tuple(node.shape[i] for i in places)
     layout: list[Layout | tuple[()]] = list(recogniser.layouts[x])  # type: ignore[arg-type]
     for axis, i in enumerate(places):
