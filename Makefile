@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-engines test-jax test-jax-extremes lint format bench accelerators clean
+.PHONY: setup demo test test-slow test-engines test-importing test-jax test-jax-extremes lint format bench accelerators clean
 
 setup: $(READY)
 
@@ -32,6 +32,17 @@ test-engines: .venv-engines/.ready
 	$(PYTHON) -m venv .venv-engines
 	.venv-engines/bin/python -m pip install --quiet uv
 	.venv-engines/bin/uv pip install --quiet --python .venv-engines/bin/python --editable ".[test,slurm,ray,beam]"
+	touch $@
+
+# Modules of Flax, Equinox and PyTorch, which it installs in an environment of its own.
+test-importing: .venv-importing/.ready
+	.venv-importing/bin/python -m pytest -m importing tests/test_importing_libraries.py
+
+.venv-importing/.ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-importing
+	.venv-importing/bin/python -m pip install --quiet uv
+	.venv-importing/bin/uv pip install --quiet --python .venv-importing/bin/python --requirement requirements.txt flax
+	.venv-importing/bin/uv pip install --quiet --python .venv-importing/bin/python --editable ".[torch]"
 	touch $@
 
 # Other releases of Python and JAX, as pyproject.toml allows, in environments of their own.
@@ -74,4 +85,4 @@ $(ACCELERATORS): requirements.txt benchmarks/accelerators.txt
 	.venv-peer/bin/pip install --quiet --requirement benchmarks/peer.txt
 
 clean:
-	rm -rf $(VENV) .venv-peer .venv-engines .venv-accelerators .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-engines .venv-importing .venv-accelerators .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -131,7 +131,8 @@ class _Writer:
         text = " |> ".join(map(self.call, layers))
         if not broken and len(text) + indent <= WIDTH:
             return text
-        return f"\n{' ' * indent}|> ".join(self.call(x, indent) for x in layers)
+        deeper = [self.call(x, indent + 3 if i else indent) for i, x in enumerate(layers)]
+        return f"\n{' ' * indent}|> ".join(deeper)
 
     def call(self, call: Call, indent: int = 0) -> str:
         """One call, over several lines if it is long."""

@@ -43,7 +43,7 @@ def from_torch(
     """
     torch = _torch()
     modules = [module] if isinstance(module, torch.nn.Module) else [module() for _ in range(DRAWS)]
-    function = _exported(torch, modules[0], x)
+    function = function_of(modules[0], x)
     drawn = [_parameters(m) for m in modules]
     made = iter(drawn)
     params = drawn[0] if len(drawn) == 1 else _Drawn(made, module)
@@ -83,7 +83,10 @@ def _torch() -> Any:
     return torch
 
 
-def _exported(torch: Any, module: Any, x: Any) -> TorchFunction:
+def function_of(module: torch.nn.Module, x: Any) -> TorchFunction:
+    """The module as a function of JAX: f(params, x), `params` arrays by the names of its parameters. Raises InputError if
+    it cannot be exported."""
+    torch = _torch()
     example = x if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
     first = next(module.parameters(), None)
     example = example.to(first.dtype) if first is not None else example

@@ -62,6 +62,8 @@ def reduction(recogniser: Recogniser, node: Node) -> Data | None:
     if node.name not in ("reduce_sum", "reduce_max", "reduce_min"):
         return None
     (x,) = node.operands
+    if all(x.shape[axis] == 1 for axis in node.options["axes"]):
+        return recogniser.read(x).with_layout(recogniser.layouts[node])
     data = recogniser.settled(x)
     summed = flat(tuple(recogniser.layouts[x][axis] for axis in node.options["axes"]))
     kinds = {atom.axis for atom in summed}
