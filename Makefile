@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-engines test-importing test-jax test-jax-extremes lint format bench accelerators clean
+.PHONY: setup demo test test-slow test-engines test-importing test-jax test-jax-extremes lint format bench accelerators docs dist clean
 
 setup: $(READY)
 
@@ -84,5 +84,20 @@ $(ACCELERATORS): requirements.txt benchmarks/accelerators.txt
 	$(PYTHON) -m venv .venv-peer
 	.venv-peer/bin/pip install --quiet --requirement benchmarks/peer.txt
 
+# The documentation as a site, in site/, with the tools for it in an environment of its own. Links, code blocks of
+# notebooks, and examples of layers that are wrong fail.
+docs: .venv-docs/.ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --quiet
+
+.venv-docs/.ready: requirements.txt docs/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --requirement requirements.txt --requirement docs/requirements.txt
+	.venv-docs/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# A wheel and a source distribution, which are checked: metadata, files, and the first hour in an empty environment.
+dist: $(READY)
+	$(BIN)/python tools/distribution.py
+
 clean:
-	rm -rf $(VENV) .venv-peer .venv-engines .venv-importing .venv-accelerators .venv-uv .venv-jax-* out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-engines .venv-importing .venv-accelerators .venv-uv .venv-jax-* .venv-docs out build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

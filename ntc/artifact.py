@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ntc.errors import ArtifactError, NtcError, UnsupportedError
+from ntc.files import replacing
 from ntc.ir.graph import Graph
 from ntc.ir.json import from_json, to_json
 from ntc.ir.packing import Packing
@@ -67,13 +68,8 @@ def save(program: Program, path: str | Path, progress: Callable[[int, int], None
 
     `progress` is called with the number of programs exported and the number of all, before each.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with replacing(path) as partial:
         partial.write_bytes(content(program, True, progress))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def content(program: Program, exported: bool, progress: Callable[[int, int], None] | None = None) -> bytes:
@@ -111,10 +107,9 @@ def describe(member: bytes) -> dict[str, int | str]:
     return {"bytes": len(member), "sha256": hashlib.sha256(member).hexdigest()}
 
 
-def is_artifact(path: str | Path) -> bool:
-    """Whether a file begins like an archive (a model file is text and never does)."""
-    with open(path, "rb") as file:
-        return file.read(2) == b"PK"
+def is_artifact(data: bytes) -> bool:
+    """Whether the bytes of a file begin like an archive's (a model file is text and never does)."""
+    return data[:2] == b"PK"
 
 
 def load(path: str | Path, trust: bool = False, devices: int | Mesh | None = None) -> Program:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ntc.errors import ParameterError
 from ntc.frontend.layers import Network
 from ntc.ir.construct import construct
-from ntc.ir.graph import Graph
+from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.types import Between, DType, Kernel, Target
 from ntc.ir.verify import verify
 from ntc.passes.base import Pass
@@ -38,7 +38,7 @@ def lower(
 ) -> Graph:
     """The kernel graph of a tensor graph, optimised unless told otherwise; it is the same for all targets."""
     if dtype not in DTYPES:
-        raise ParameterError(f"dtype should be float32 or float64, got {dtype}")
+        raise _unknown(dtype)
     translate = construct(Translate, (tuple(kernels), DTYPES[dtype], between), {})
     own: dict[type[Pass], Pass] = {
         Distance: construct(Distance, (form,), {}),
@@ -80,6 +80,9 @@ def build(
         where they cannot be compiled or differ, `auto` warns and leaves them, `pallas` raises UnsupportedError or
         SelfTestError. Inside another JAX transformation, and in float64, all is XLA's.
 
+    A network with a layer that has no rule, as `max_pool`, has a program of finite networks (`init`, `apply`); its
+    kernels are refused when they are asked for.
+
     Raises:
       NtcError: the network is not well formed; see `ntc.errors` for the kinds.
     """
@@ -89,14 +92,22 @@ def build(
         raise ParameterError(f"target should be cpu, cuda or tpu, got {target}")
     if isinstance(devices, int) and (devices < 1 or isinstance(devices, bool)):
         raise ParameterError(f"devices should be a whole number from 1, got {devices}")
+    if dtype not in DTYPES:
+        raise _unknown(dtype)
     if kernel_path not in get_args(KernelPath):
         raise ParameterError(f"kernel_path should be auto, pallas or xla, got {kernel_path}")
     graph = network.graph() if isinstance(network, Network) else verify(network)
     graphs = _Lowered(graph, (tuple(kernels), dtype, observer, True, conv_lowering, form))
+    if not all(tensor_op(node).closed_form for node in graph.nodes):
+        return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path, dtype=DTYPES[dtype])
     wanted: Iterable[Between] = graphs if observer else ("cross",)
     for between in wanted:
         graphs[between]
     return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path)
+
+
+def _unknown(dtype: str) -> ParameterError:
+    return ParameterError(f"dtype should be float32 or float64, got {dtype}")
 
 
 class _Lowered(Mapping[Between, Graph]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,18 @@ class NtcError(ValueError):
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)
 
+    def facts(self) -> dict[str, Any]:
+        """All of it as data, for JSON: class, message, location (file, line, column, length from 1), notes, hint."""
+        where = self.location
+        place = where and {"file": where.source.name} | {x: getattr(where, x) for x in ("line", "column", "length")}
+        return {
+            "kind": type(self).__name__,
+            "message": self.message,
+            "location": place,
+            "notes": list(self.notes),
+            "hint": self.hint,
+        }
+
 
 class ParseError(NtcError):
     """Text that is not of the language or of the IR."""
@@ -91,6 +104,10 @@ class LimitError(NtcError):
 
 class ParameterError(NtcError):
     """A parameter of an op is outside its domain."""
+
+
+class UsageError(ParameterError):
+    """Options of a command line that are wrong in themselves or together, before any model or data is read."""
 
 
 class ShapeError(NtcError):

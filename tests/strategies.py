@@ -69,10 +69,12 @@ networks of them agree to no tolerance or overflow; series, which are NaN at the
 those whose reference is slow. `test_activations` has them in networks of one such layer."""
 DEEP: tuple[type[TensorOp], ...] = tuple(op for op in ACTIVATIONS if not issubclass(op, ONE_DEEP))
 JOINS: tuple[type[TensorOp], ...] = tuple(op for op in TENSOR_OPS.values() if op.arity is None)
+FINITE: tuple[type[TensorOp], ...] = (ops.MaxPool, ops.Softmax, ops.LogSoftmax)
+"""Without a rule, whatever their parameters."""
 OTHERS: tuple[type[TensorOp], ...] = tuple(
     op
     for op in TENSOR_OPS.values()
-    if op not in (*WEIGHTLESS_LINEAR, *LAYERS, *ACTIVATIONS, *JOINS, ops.Mask, ops.Aggregate)
+    if op not in (*WEIGHTLESS_LINEAR, *LAYERS, *ACTIVATIONS, *JOINS, ops.Mask, ops.Aggregate, *FINITE)
 )
 """Without those that go with the input: a mask begins some networks, and patterns are not drawn."""
 
@@ -157,6 +159,8 @@ def ops_of(draw: DrawFn, op: type[Any], axes: int, extreme: bool = False) -> Any
     for field in fields(op):
         if required(field) or draw(st.integers(0, 3)):
             given[field.name] = draw(parameter_values(parameter_types(op)[field.name], axes, extreme=extreme))
+    if op is ops.Dense and draw(st.integers(0, 3)):
+        given.pop("axis", None)  # over channels, as most are
     try:
         return construct(op, (), given)
     except ParameterError as error:  # it does not go with the others

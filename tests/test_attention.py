@@ -229,7 +229,7 @@ def test_root_scaling_has_no_closed_form(mechanism: str) -> None:
     text = f"model m = input(4, 3)\n  |> self_attention(2, 3, 4, 5, false, {mechanism})"
     graph = read_network(text).graph("m")
     with pytest.raises(UnsupportedError, match="has no closed form") as caught:
-        build(graph)
+        build(graph)(np.ones((2, 4, 3)))
     assert "ntc.finite" in str(caught.value)
     assert caught.value.location is not None
     assert caught.value.location.line == 2

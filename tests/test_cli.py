@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from ntc.compiler import build
 from ntc.frontend.elaborate import load_graph
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph
+from ntc.ir.printer import show
 from ntc.passes.pipeline import OPTIMIZE
 from tests.command_line import run, run_process
 
@@ -27,6 +32,7 @@ model small(width = 8) =
   |> sum(conv(width, 3), identity |> dense(width))
   |> relu |> flatten |> dense(1)
 """
+KERNEL_GRAPH = "kernel @k(%x1: f32[N,2]) -> (nngp: %k) { %k = gram(%x1, %x1) : f32 cov[N,N] }"
 RANDOM = np.random.default_rng(0)
 X1, X2 = RANDOM.normal(size=(6, 4, 4, 1)), RANDOM.normal(size=(4, 4, 4, 1))
 
@@ -43,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(path / "values_train.npz", x=X1, y=X1.sum((1, 2, 3)) + 10)
     np.savez(path / "values_test.npz", x=X2, y=X2.sum((1, 2, 3)) + 10)
     np.savez(path / "unlabelled.npz", x=X2)
+    np.savez(path / "several.npz", a=X2, b=X2)
     run(path, "compile small.nt -o small.ntc")
     run(path, "compile small.nt -o tpu.ntc --target tpu --kernel nngp")
     return path
@@ -122,7 +129,7 @@ def test_predict_fits_and_follows_training(folder: Path) -> None:
     np.testing.assert_allclose(found["variance_at_times"][2], found["variance"], rtol=1e-3, atol=1e-5)
     assert scores["rmse_at_times"][2] == pytest.approx(scores["rmse"], rel=1e-3)
     assert (folder / "c.png").read_bytes()[:4] == b"\x89PNG"
-    refused = run(folder, f"{command} --times 1,-2", status=1).stderr
+    refused = run(folder, f"{command} --times 1,-2", status=2).stderr
     assert "--times should be numbers from 0" in refused
 
 
@@ -186,53 +193,71 @@ def test_version_and_help(folder: Path) -> None:
     done = run_process(folder, "--version")
     assert done.stdout.strip() == ntc.__version__
     assert done.stderr == ""
-    assert "No such command" in run_process(folder, "explode small.nt", status=1).stderr
+    assert "No such command" in run_process(folder, "explode small.nt", status=2).stderr
     shown = run(folder, "--help").stdout
     for command in ("compile", "kernel", "predict", "show", "opt"):
         assert command in shown
 
 
-MISTAKES: dict[str, str] = {
+USAGE: dict[str, str] = {
     "compile": "Missing argument",
     "explode small.nt": "No such command",
     "compile small.nt --target gpu -o a.ntc": "gpu",
-    "compile missing.nt -o a.ntc": "missing.nt",
-    "compile . -o a.ntc": "directory",
     "compile small.nt": "say where to write it",
     "compile small.nt -o no/such/folder.ntc": "no/such",
-    "compile small.nt -p wdth=3 -o a.ntc": "did you mean `width`?",
     "compile small.nt -p width -o a.ntc": "expected name=value",
-    "compile small.nt -p width=0 -o a.ntc": "small.nt:4:11: error: conv: channels = 0",
-    "compile small.nt --model big -o a.ntc": "big",
     "compile small.nt --emit kernel-ir --dump-ir-after fould": "expected all or one of",
-    "kernel small.nt --x1 x1.npy -o a.npz --target tpu": "finds no such device here",
     "kernel small.ntc --x1 x1.npy -o a.npz -p width=3": "is compiled",
     "kernel small.ntc --x1 x1.npy -o a.npz --dtype float64": "its --dtype is float32, not float64",
     "kernel small.ntc --x1 x1.npy -o a.npz --target tpu": "its --target is cpu, not tpu",
     "kernel tpu.ntc --x1 x1.npy -o a.npz --kernel ntk": "does not compute the ntk kernel",
-    "kernel small.nt --x1 small.nt -o a.npz": "is not a NumPy file",
     "kernel small.nt --x1 x1.npy -o .": ". is a folder",
     "kernel small.nt --x1 x1.npy -o no/such.npz": "there is no folder no",
     "show small.nt --html .": ". is a folder",
     "predict small.nt --train values_train.npz --test values_test.npz --plot p.xyz": "not drawn as .xyz",
-    "kernel small.nt --x1 classes_train.npz -o a.npz": "expected one array",
-    "predict small.nt --train x1.npy --test classes_test.npz": "with x among its arrays",
-    "predict small.nt --train unlabelled.npz --test classes_test.npz": "expected y",
-    "predict small.nt --train values_train.npz --test x2.npy": "x2.npy",
     "predict small.nt --train values_train.npz --test values_test.npz --diag-reg -1": "greater than or equal to 0",
+    "kernel small.nt --x1 x1.npy -o -": "not text",
+    "show small.nt --json --dot": "give one of them",
+    "opt net.ir --passes fold": 'hint: --passes "translate, fold"',
+    "predict small.nt --train values_train.npz --test values_test.npz --plot-curve c.png": "needs --times",
+}
+"""Wrong command lines, and what is said of them."""
+
+MISTAKES: dict[str, str] = {
+    "compile missing.nt -o a.ntc": "missing.nt",
+    "compile . -o a.ntc": "directory",
+    "compile small.nt -p wdth=3 -o a.ntc": "did you mean `width`?",
+    "compile small.nt -p width=0 -o a.ntc": "small.nt:4:11: error: conv: channels = 0",
+    "compile small.nt --model big -o a.ntc": "big",
+    "kernel small.nt --x1 x1.npy -o a.npz --target tpu": "finds no such device here",
+    "kernel small.nt --x1 small.nt -o a.npz": "is not a NumPy file",
+    "kernel small.nt --x1 several.npz -o a.npz": "expected one array, or x",
+    "predict small.nt --train x1.npy --test classes_test.npz": "with x among its arrays",
+    "predict small.nt --train unlabelled.npz --test classes_test.npz": "has no labels",
+    "predict small.nt --train values_train.npz --test x2.npy": "x2.npy",
     "opt small.nt": "small.nt:1:1: error: ",
     "opt missing.ir": "missing.ir",
     "opt - --passes fould": "did you mean `fold`?",
     "show x1.npy": "x1.npy",
+    "explain kernel.ir": "is a kernel graph, not a network",
+    "kernel small.nt --x1 first.npy -o a.npz": "hint: channels come last: x.transpose(0, 2, 3, 1)",
+    "kernel small.nt --x1 flat.npy -o a.npz": "hint: x.reshape(-1, 4, 4, 1)",
+    "kernel small.nt --x1 x1.npy --mask1 x1.npy -o a.npz": "begin the network with the layer mask",
+    "predict small.nt --train classes_train.npz --test classes_test.npz --label y": "no table",
 }
+"""Wrong models and data, and what is said of them."""
 
 
-@pytest.mark.parametrize("command", MISTAKES)
-def test_mistakes_are_one_message_and_status_1(folder: Path, command: str) -> None:
-    """Protects users from tracebacks: what is wrong is said on stderr, stdout stays empty, the status is 1."""
-    valid = "kernel @k(%x1: f32[N,2]) -> (nngp: %k) { %k = gram(%x1, %x1) : f32 cov[N,N] }"
-    done = run(folder, command, status=1, stdin=valid)
-    assert MISTAKES[command] in done.stderr
+@pytest.mark.parametrize("command", [*USAGE, *MISTAKES])
+def test_mistakes_are_one_message_and_a_status(folder: Path, command: str) -> None:
+    """Protects users from tracebacks: what is wrong is said on stderr, stdout stays empty, the status is 2 where it is
+    the command line, 1 where it is a model or data."""
+    np.save(folder / "first.npy", X1.transpose(0, 3, 1, 2))
+    np.save(folder / "flat.npy", X1.reshape(-1, 16))
+    (folder / "net.ir").write_text(show(load_graph(folder / "small.nt")))
+    (folder / "kernel.ir").write_text(KERNEL_GRAPH)
+    done = run(folder, command, status=2 if command in USAGE else 1, stdin=KERNEL_GRAPH)
+    assert (USAGE | MISTAKES)[command] in done.stderr
     assert done.stdout == ""
     assert not (folder / "a.ntc").exists()
 
@@ -254,3 +279,119 @@ def test_a_second_call_does_not_compile_again(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     run_process(tmp_path, "kernel net.nt --x1 x.npy -o third.npz")
+
+
+def test_standard_streams_are_files(folder: Path) -> None:
+    """Protects pipes: `-` is a model, a network as IR or JSON; `compile --emit tensor-ir | ntc opt` is what
+    `compile --emit kernel-ir` says; a text output to `-` is stdout."""
+    network = run(folder, "compile - --emit tensor-ir", stdin=MODEL).stdout
+    as_json = run(folder, "show - --json", stdin=network).stdout
+    lowered = run(folder, "compile small.nt --emit kernel-ir -o -").stdout
+    expected = re.sub(r" *//.*", "", lowered)  # without places in the model file
+    assert run(folder, "compile - --emit kernel-ir", stdin=as_json).stdout == expected
+    assert run(folder, "opt", stdin=network).stdout == expected
+    assert run(folder, "opt -", stdin=as_json).stdout == expected
+    assert run(folder, "show - --html -", stdin=network).stdout.startswith("<!doctype html>")
+    assert "<stdin>:4:" in run(folder, "show - -p width=0", status=1, stdin=MODEL).stderr
+
+
+def test_errors_are_json_where_results_are(folder: Path) -> None:
+    """Protects programs that call `ntc`: with --json an error is one line of JSON on stderr, with its place."""
+    data = json.loads(run(folder, "explain small.nt -p width=0 --json", status=1).stderr)
+    assert data["error"]["kind"] == "ParameterError"
+    assert (data["error"]["location"]["line"], data["status"]) == (4, 1)
+    assert json.loads(run(folder, "kernel small.nt --json", status=2).stderr)["error"]["kind"] == "UsageError"
+
+
+def test_a_defect_has_a_status_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects whoever watches for our mistakes: an exception that is not foreseen is status 70, and one line."""
+    monkeypatch.setattr("ntc.cli.show.Console", None)
+    shown = run(folder, "show small.nt", status=70).stderr
+    assert shown.startswith("error: internal error: TypeError")
+    assert "NTC_TRACEBACK=1" in shown
+
+
+def test_the_list_of_commands_loads_nothing() -> None:
+    """Protects the time of `ntc --version` and `ntc --help`: commands are imported when they are used."""
+    code = (
+        "import sys, ntc.cli.main\nsys.argv = ['ntc', '--help']\nassert ntc.cli.main.run() == 0\n"
+        "print({'numpy', 'scipy', 'jax', 'lark', 'pydantic', 'networkx'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_ctrl_c_at_any_moment_is_no_traceback(folder: Path) -> None:
+    """Protects whoever changes their mind within the first second, while modules are imported: the process ends."""
+    interrupted = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+module = sys.argv[1]
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["ntc", "kernel", "small.nt", "--x1", "x1.npy", "-o", "never.npz", "-p", "width=3"]
+from ntc.__main__ import main
+main()
+"""
+    for module in ("typer", "numpy", "jax"):
+        command = [sys.executable, "-c", interrupted, module]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        assert "Traceback" not in done.stderr
+        assert done.returncode in (130, -signal.SIGINT), done.stderr
+
+
+def test_tables_are_data_sets(folder: Path) -> None:
+    """Protects data as most have them: a .csv file with a header, classes with names, a column of labels by name."""
+    (folder / "pairs.nt").write_text("model m = input(2) |> dense(8) |> relu |> dense(1)")
+    rows = [f"{a},{b},{'even' if (a + b) % 2 == 0 else 'odd'}" for a in range(4) for b in range(4)]
+    (folder / "train.csv").write_text("\n".join(["first,second,parity", *rows]))
+    (folder / "test.csv").write_text("first,second\n0,1\n3,3\n")
+    command = "predict pairs.nt --label parity --dtype float64 --diag-reg 1e-3 -o table.npz"
+    assert json.loads(run(folder, f"{command} --train train.csv --test train.csv --json").stdout)["accuracy"] > 0.8
+    run(folder, f"{command} --train train.csv --test test.csv")
+    found = arrays(folder / "table.npz")
+    assert set(found["predicted"]) <= {"odd", "even"}
+    assert list(found["classes"]) == ["even", "odd"]
+    np.testing.assert_allclose(found["probabilities"].sum(1), 1)
+    run(folder, "kernel pairs.nt --x1 test.csv -o k.npz")
+    (folder / "gap.csv").write_text("first,second\n0,1\n\n3,\n")
+    assert (
+        "gap.csv, line 4, column second: a value is missing"
+        in run(folder, "kernel pairs.nt --x1 gap.csv -o k.npz", status=1).stderr
+    )
+
+
+def test_labels_of_other_types_are_the_same_classes(folder: Path) -> None:
+    """Protects scores: labels as a column, as real numbers that are whole, and -1 and +1 are compared as classes."""
+    np.savez(folder / "signs.npz", x=X1, y=np.array([-1, 1] * 3))
+    np.savez(folder / "real.npz", x=X1, y=np.array([-1.0, 1.0] * 3)[:, None])
+    scores = json.loads(run(folder, "predict small.nt --train signs.npz --test real.npz --json -o l.npz").stdout)
+    assert scores["accuracy"] == 1
+    assert 0 <= scores["log_loss"] < 0.7
+    assert list(arrays(folder / "l.npz")["predicted"]) == [-1, 1] * 3
+    np.savez(folder / "half.npz", x=X1, y=np.full(6, 0.5))
+    assert "has fractions" in run(folder, "predict small.nt --train signs.npz --test half.npz", status=1).stderr
+
+
+def test_masks_and_patterns_are_arrays(folder: Path) -> None:
+    """Protects --mask1, --mask2, --pattern1, --pattern2: what is written is what the program gives."""
+    (folder / "masked.nt").write_text(
+        "model m = input(5, 2) |> mask(-7) |> dense(8) |> relu |> global_avg_pool |> dense(1)"
+    )
+    (folder / "graph.nt").write_text(
+        "model m = input(5, 2) |> aggregate |> dense(8) |> relu |> global_avg_pool |> dense(1)"
+    )
+    random = np.random.default_rng(1)
+    x1, x2 = random.normal(size=(3, 5, 2)), random.normal(size=(2, 5, 2))
+    given = {"mask1": random.random((3, 5)) < 0.3, "mask2": random.random((2, 5)) < 0.3}
+    given |= {"pattern1": random.random((3, 5, 5)), "pattern2": random.random((2, 5, 5))}
+    for name, array in {"g1": x1, "g2": x2, **given}.items():
+        np.save(folder / f"{name}.npy", array)
+    for kind, model in (("mask", "masked.nt"), ("pattern", "graph.nt")):
+        both = f"--{kind}1 {kind}1.npy --{kind}2 {kind}2.npy"
+        run(folder, f"kernel {model} --x1 g1.npy --x2 g2.npy {both} -o given.npz")
+        keywords = {name: given[name] for name in (f"{kind}1", f"{kind}2")}
+        expected = build(load_graph(folder / model))(x1, x2, **keywords)
+        assert np.array_equal(arrays(folder / "given.npz")["ntk"], expected.ntk)

@@ -62,6 +62,6 @@ def test_command(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 4, 2)))
     assert "slope" in run(tmp_path, f"convergence m.nt {sizes} --x x.npy").stdout
     for bad in ("--widths 4,2", "--samples x", "--widths 0"):
-        assert "growing whole numbers" in run(tmp_path, f"convergence m.nt {bad}", status=1).stderr
+        assert "growing whole numbers" in run(tmp_path, f"convergence m.nt {bad}", status=2).stderr
     with pytest.raises(ParameterError):
         convergence(ntc.build(ntc.read_graph(MODEL)), np.zeros((2, 4, 2)), (0,), (1,), jax.random.key(0))

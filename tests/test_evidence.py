@@ -156,6 +156,12 @@ def test_probabilities_of_two_classes(seed: int, spread: float) -> None:
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
 
 
+def test_what_is_not_known_is_equally_probable() -> None:
+    """Protects examples at the origin, of which a network without biases says nothing: mean and variance are zero."""
+    found = predict.class_probabilities(predict.Posterior(np.zeros((1, 4)), np.zeros(1)))
+    np.testing.assert_allclose(found, 0.25)
+
+
 def test_probabilities_are_those_of_the_largest_output() -> None:
     """Protects class probabilities: of five classes they are counted."""
     random = np.random.default_rng(3)

@@ -25,7 +25,8 @@ from ntc.compiler import build, lower
 from ntc.errors import SelfTestError, ShapeError, UnsupportedError, VerifyError
 from ntc.frontend.layers import Network
 from ntc.ir import ops
-from ntc.ir.op import Activation, Array
+from ntc.ir.activation import Activation
+from ntc.ir.op import Array
 from ntc.ir.platform import PLATFORMS
 from ntc.ir.types import Between, Target
 from ntc.plan import Run, plan, text

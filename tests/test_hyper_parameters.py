@@ -38,6 +38,7 @@ class Case:
       tuned: values of its real parameters.
       given: its other parameters.
       before: layers directly below.
+      behind: layers directly above.
       pixels: of the images; one for those whose reference, and derivatives in reverse, are slow.
     """
 
@@ -45,6 +46,7 @@ class Case:
     tuned: dict[str, float]
     given: dict[str, Any] = field(default_factory=dict)
     before: tuple[Any, ...] = ()
+    behind: tuple[Any, ...] = ()
     pixels: int = 3
 
     @property
@@ -65,6 +67,7 @@ class Case:
             nn.input(self.pixels, 2)
             >> below
             >> own
+            >> nn.serial(*self.behind)
             >> nn.conv(4, 1, b_std=0.1)
             >> nn.relu()
             >> nn.flatten()
@@ -104,6 +107,18 @@ CASES = [
     Case("celu", {"alpha": 0.7}, pixels=1),
     Case("scale", {"factor": -0.7}),
     Case("dropout", {"keep": 0.6}, {}, (nn.relu(),)),
+    *(
+        Case("dense", WEIGHTS, {"features": 2, "axis": 0, "parameterization": kind}, behind=(nn.layer_norm(eps=0.1),))
+        for kind in ("ntk", "standard")
+    ),
+    Case("layer_scale", {"init": -0.6, "learning_rate": 0.7}),
+    *(
+        Case("bias", {"b_std": 0.6, "learning_rate": 0.7}, {"per_position": own, "parameterization": kind})
+        for own in (False, True)
+        for kind in ("ntk", "standard")
+    ),
+    Case("class_token", {"std": 0.6, "learning_rate": 0.7}),
+    Case("class_token", {"std": 0.6, "learning_rate": 0.7}, {"parameterization": "standard"}),
     Case("layer_norm", {"eps": 0.2}),
     Case("layer_norm", {"eps": 0.2}, {"spatial_axes": (0,)}),
     *(
@@ -234,10 +249,11 @@ def test_the_language_takes_them(case: Case, tmp_path: Path) -> None:
     given = {**case.given, **{name: f"hyper({0.5 * value})" for name, value in case.tuned.items()}}
     words = ", ".join(f"{name} = {'none' if value is None else str(value).lower()}" for name, value in given.items())
     before = "|> relu" if case.before else ""
+    behind = "|> layer_norm(eps = 0.1)" if case.behind else ""
     path = tmp_path / "m.nt"
     path.write_text(
         f"model m = input({case.pixels}, 2) |> conv(3, 1, w_std = 1.1, b_std = 0.2) {before} |> {case.op}({words})"
-        " |> conv(4, 1, b_std = 0.1) |> relu |> flatten |> dense(2)"
+        f" {behind} |> conv(4, 1, b_std = 0.1) |> relu |> flatten |> dense(2)"
     )
     assert load_graph(path).nodes == case.network(case.hypers).graph().nodes
 

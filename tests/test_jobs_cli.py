@@ -160,25 +160,28 @@ def test_predict_from_a_store(folder: Path) -> None:
     assert "is of 43 other examples than those given, 9" in run(folder, other, status=1).stderr
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("kernel net.nt --x1 a.npy", "neither -o nor --store"),
-        ("kernel net.nt --x1 a.npy -o k.npz --tile 3", "--tile needs --store"),
-        (f"{KERNEL} --memory 1", "--memory does not go with --store"),
-        (f"{KERNEL} -p width=4", "is the store of another job"),
-        (f"{KERNEL} --workers 2", "--workers needs an --engine that has workers"),
-        ("kernel net.nt --x1 a.npy --store net.nt", "is there, and is not a store"),
-        ("predict net.nt --train a.npy --test a.npy --solver cg", "--solver needs --store"),
-        ("predict net.nt --train a.npy --test a.npy --scratch .", "--scratch needs --store"),
-        ("predict net.nt --train a.npy --test a.npy --store k.zarr --fit", "--fit does not go with --store"),
-        ("job status nothing.zarr", "there is no store"),
-        ("job work k.zarr --share 4/3", "expected a part of all"),
-        ("job export k.zarr -o k.npy", "a .npy file has one array"),
-        ("job export k.zarr -o k.npz --kernel ntkgp", "has no ntkgp kernel"),
-        ("job plan k.zarr --device h100", "h100 is a device of cuda"),
-    ],
-)
-def test_mistakes_are_said(command: str, message: str, finished: Path) -> None:
-    """Protects the command line: a mistake ends with status 1 and a message."""
-    assert message in run(finished, command, status=1).stderr
+WRONG_USE = {
+    "kernel net.nt --x1 a.npy": "neither -o nor --store",
+    "kernel net.nt --x1 a.npy -o k.npz --tile 3": "--tile needs --store",
+    f"{KERNEL} --memory 1": "--memory does not go with --store",
+    f"{KERNEL} --workers 2": "--workers needs an --engine that has workers",
+    "predict net.nt --train a.npy --test a.npy --solver cg": "--solver needs --store",
+    "predict net.nt --train a.npy --test a.npy --scratch .": "--scratch needs --store",
+    "predict net.nt --train a.npy --test a.npy --store k.zarr --fit": "--fit does not go with --store",
+    "job work k.zarr --share 4/3": "expected a part of all",
+    "job export k.zarr -o k.npy": "a .npy file has one array",
+}
+WRONG_DATA = {
+    f"{KERNEL} -p width=4": "is the store of another job",
+    "kernel net.nt --x1 a.npy --store net.nt": "is there, and is not a store",
+    "job status nothing.zarr": "there is no store",
+    "job export k.zarr -o k.npz --kernel ntkgp": "has no ntkgp kernel",
+    "job plan k.zarr --device h100": "h100 is a device of cuda",
+}
+
+
+@pytest.mark.parametrize("command", [*WRONG_USE, *WRONG_DATA])
+def test_mistakes_are_said(command: str, finished: Path) -> None:
+    """Protects the command line: a mistake ends with a message and status 2, or 1 where it is in the files."""
+    found = run(finished, command, status=2 if command in WRONG_USE else 1)
+    assert (WRONG_USE | WRONG_DATA)[command] in found.stderr

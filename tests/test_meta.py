@@ -27,7 +27,7 @@ from ntc.ir.graph import Graph
 from ntc.ir.kernel import KERNEL_OPS
 from ntc.ir.ops import TENSOR_OPS, Elementwise, GivenActivation, Kinked, PowerLaw
 from ntc.passes.pipeline import PASSES
-from tests.strategies import JOINS, ONE_DEEP, families, graphs_of_step, tensor_graphs
+from tests.strategies import FINITE, JOINS, ONE_DEEP, families, graphs_of_step, tensor_graphs
 from tools import mutate
 
 PACKAGE = Path(ntc.__file__).parent
@@ -40,11 +40,12 @@ LONGEST_FUNCTION = 60
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "files": {"errors"},
     "ir": {"errors", "ir"},
-    "frontend": {"errors", "ir", "frontend"},
+    "frontend": {"errors", "files", "ir", "frontend"},
     "passes": {"errors", "ir", "passes"},
     "plan": {"errors", "ir", "plan"},
-    "price": {"errors", "ir", "plan", "price"},
+    "price": {"errors", "files", "ir", "plan", "price"},
     "backends": {"errors", "ir", "plan", "price", "backends"},
 }
 """Rooms that import from few others. Those not named here, such as `compiler`, stand above and may use all."""
@@ -67,7 +68,8 @@ def test_layers_give_formula_and_source(op: type[Any]) -> None:
     """Protects readers: every layer says what it computes, its rule, and where that is from."""
     text = documentation(op)
     assert "Source:" in text
-    assert "K'" in text or issubclass(op, Elementwise)  # for those, Elementwise has the rule, they the integrals
+    ruled = not issubclass(op, Elementwise)  # for those, Elementwise has the rule, they the integrals
+    assert ("Finite networks alone" if op in FINITE else "K'") in text or not ruled
     if issubclass(op, Elementwise):
         assert "E[phi phi]" in text
         assert "phi(x) =" in text
@@ -128,8 +130,12 @@ def test_names_are_those_of_the_classes() -> None:
 def test_random_networks_hold_every_op(extreme: bool) -> None:
     """Protects the random tests: every layer is among those that a step of a random network, of those that are computed
     or those that are only written, is drawn from, and fits into a network there; but for `aggregate`, whose patterns
-    belong to the inputs: `tests/test_aggregate.py` has those."""
-    wanted = {op for op in TENSOR_OPS.values() if extreme or not issubclass(op, ONE_DEEP)} - {ops.Aggregate, ops.Mask}
+    belong to the inputs: `tests/test_aggregate.py` has those; and for layers without a rule."""
+    wanted = {op for op in TENSOR_OPS.values() if extreme or not issubclass(op, ONE_DEEP)} - {
+        ops.Aggregate,
+        ops.Mask,
+        *FINITE,
+    }
     drawn = [(kind, op) for kind, classes in families(extreme).items() for op in classes]
     assert {op for _, op in drawn} == wanted
     for kind, op in drawn:

@@ -104,6 +104,8 @@ ONE_NONLINEAR_LAYER: dict[str, Network] = {
     >> nn.relu()
     >> nn.conv(2, 2, 2, w_std=1.4, parameterization="standard")
     >> nn.global_sum_pool(),
+    "dense_axis": LINE >> conv() >> nn.relu() >> nn.dense(4, 1.3, 0.2, axis=0),
+    "dense_axis_standard": IMAGE >> nn.dense(5, 1.2, 0.3, "standard", axis=1) >> nn.flatten() >> top(),
     "dropout": DENSE >> hidden() >> nn.relu() >> nn.dropout(0.7) >> top(),
     "dropout_no_readout": LINE >> nn.dense(W, 1.2) >> nn.dropout(0.4),
     "dropout_twice_pool": LINE

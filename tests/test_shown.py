@@ -13,9 +13,11 @@ from sklearn.datasets import load_digits
 
 import ntc.calibrate
 from benchmarks.__main__ import BENCHMARKS, ELSEWHERE
+from ntc.ir.ops import TENSOR_OPS
 from tests import command_line, shown
 from tests.shown import ROOT
 from tests.test_docs import LANGUAGE, indented
+from tools.site import error_pages, formulas, layer_pages
 
 SKIPPED = {
     "make setup": "installs; `make test` begins with it",
@@ -49,6 +51,11 @@ SKIPPED = {
     "python -m tools.layers": "writes docs/layers.md; test_docs compares it",
     "python -m tools.activation_errors": "writes docs/activations.md; test_activations compares it",
     "python tools/mutate.py": "takes hours; test_meta looks at its mutations",
+    "pip install neural_tangent_compiler-*.whl": "installs; `make dist` does so",
+    'pip install "neural_tangent_compiler-0.1.0-py3-none-any.whl[demo]"': "installs; `make dist` does so",
+    'pip install ".[demo]"': "installs; `make test-jax` does so",
+    "make docs": "builds the site, in an environment of its own; .ci/run runs it",
+    "make dist": "builds distributions; .ci/run runs it",
 }
 """Commands that do not run here, and why. Their targets exist, and those of Python answer `--help`."""
 
@@ -99,6 +106,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "pixels.npy", np.random.default_rng(0).normal(size=(2, 784)).astype(np.float32))
     np.savez(folder / "train.npz", x=images[:30], y=labels[:30])
     np.savez(folder / "test.npz", x=images[30:40], y=labels[30:40])
+    command_line.run(folder, "example hour")
     program = ntc.build(ntc.load_graph(ROOT / "examples" / "digits_fc.nt"))
     ntc.jobs.create(program, images[:3], store=folder / "k.zarr").run()
     return folder
@@ -115,13 +123,14 @@ def unwritten() -> Iterator[None]:
 @again
 @pytest.mark.usefixtures("unwritten")
 @pytest.mark.parametrize("command", RUN)
-def test_commands_of_the_pages_run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_of_the_pages_run(command: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects what a reader types: every command of the pages, as it is there, or at a smaller size."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     few = ntc.calibrate.samples()[:2]
     monkeypatch.setattr(ntc.calibrate, "samples", lambda: few)
     more = [words for start, words in SMALLER.items() if command.startswith(start)]
-    shown.run(command, folder, *(more[0] if more else ()))
+    place = tmp_path if command.startswith("ntc example") else folder
+    shown.run(command, place, *(more[0] if more else ()))
 
 
 def test_what_is_skipped_is_there() -> None:
@@ -176,3 +185,38 @@ def test_models_of_the_examples_compute(path: Path, model: str, tmp_path: Path) 
     x = np.random.default_rng(0).normal(size=(1, *type_.spatial, type_.channels)).astype(np.float32)
     kernels = ntc.build(graph)(x)
     assert 0 < float(kernels.nngp[0, 0]) < float(kernels.ntk[0, 0]) < np.inf
+
+
+ELSEWHERE_TESTED = {"README.md", "finite.md", "migrating.md", "inference.md", "jobs.md"}
+"""Pages whose Python other tests run, and look at what comes out."""
+
+PYTHON_PAGES = [page for page in shown.PAGES if "```python" in page.read_text() and page.name not in ELSEWHERE_TESTED]
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.stem)
+def test_python_in_the_pages_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects a reader who copies: blocks of a page run one after the other, where its commands have run."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    exec("\n".join(blocks), {"__name__": page.stem})
+
+
+def test_every_page_has_a_place_in_the_site() -> None:
+    """Protects the contents of the site, which are written by hand: every page of docs/ is in them. Pages of layers and
+    errors are written from the code, and the example of every layer is a network."""
+    contents = (ROOT / "mkdocs.yml").read_text()
+    pages = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")]
+    pages += [path.relative_to(ROOT / "docs") for path in (ROOT / "docs" / "notebooks").glob("*.py")]
+    assert [str(page) for page in pages if f": {page}\n" not in contents] == []
+    assert "## NotGaussianError" in error_pages.page()
+    assert all(f"# {cls.name}" in layer_pages.page(cls) for cls in TENSOR_OPS.values())
+
+
+def test_formulas_are_typeset() -> None:
+    """Protects the pages of layers: Greek letters, roots, exponents and indices; what is code stays as it is."""
+    shown = formulas.page_text(
+        "phi(x) = w_std^2 `b_std` sqrt(pi).\n\nProse of phi. Source: someone (arXiv:1912.02803)."
+    )
+    assert "φ(<i>x</i>) = <i>w</i><sub>std</sub><sup>2</sup> <code>b_std</code> √(π)." in shown
+    assert '<strong>Source:</strong> someone (<a href="https://arxiv.org/abs/1912.02803">' in shown

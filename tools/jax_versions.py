@@ -4,22 +4,24 @@
     python tools/jax_versions.py all         # the lowest on Python 3.11, the newest on 3.12, 3.13 and 3.14
 
 Environments are .venv-jax-*, made by uv, which finds interpreters or fetches them. One that is not to be had is
-skipped, with a message. Each installs the package as users do, runs the README's Python in an empty folder, and a short
-suite.
+skipped, with a message. Each installs the package as users do, runs the README's Python and the first hour of the
+documentation in an empty folder, and a short suite.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import pages  # noqa: E402
+
 TOOL = ROOT / ".venv-uv"
 OLDEST, NEWEST = "3.11", ("3.14", "3.13", "3.12")
 TESTS = (
@@ -69,7 +71,8 @@ def tested(kind: str, version: str) -> bool | None:
     }  # optimised as for users, which `make test` is not
     command = [python, "-m", "pytest", "-n", "2", "--dist", "worksteal", *files]
     suite = subprocess.run(command, cwd=ROOT, env={**os.environ, **flags}, check=False)
-    return readme_runs(python) and suite.returncode == 0
+    shown = pages.runs(ROOT / "README.md", python, commands=False), pages.runs(ROOT / "docs" / "first-hour.md", python)
+    return all(shown) and suite.returncode == 0
 
 
 def environment(kind: str, version: str) -> Path | None:
@@ -103,13 +106,6 @@ def versions(python: Path) -> str:
     """Of what matters most in an environment."""
     code = "from importlib.metadata import version; print(*(f'{x} {version(x)}' for x in ('jax', 'numpy', 'scipy')))"
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def readme_runs(python: Path) -> bool:
-    """Whether the Python of the README runs where only the installed package is."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    with tempfile.TemporaryDirectory() as folder:
-        return subprocess.run([python, "-W", "error", "-c", code], cwd=folder, check=False).returncode == 0
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ nonlinearities are in [activations.md](activations.md), how to write a network i
   first axis of an image of {SIDE} x {SIDE} pixels; `*` are all. What is not read is not computed.
 * **masks**: whether it may follow `mask`.
 * **output**: what is known of one channel of the output after a Gaussian input: `gaussian`, as a nonlinearity needs;
-  `centered`, mean zero; `tensor`, nothing.
+  `centered`, mean zero; `tensor`, nothing; `finite`, nothing, as there are finite networks alone.
 """
 
 
@@ -68,20 +68,6 @@ MISSING = {
         "convolutions along time, or `self_attention`; of a recurrent cell as it is, `ntc.empirical_ntk_fn` at given "
         "parameters, or `ntc.monte_carlo_kernel_fn` over random ones",
     ),
-    "max pooling": (
-        "the largest of several correlated Gaussians has an integral in as many dimensions as a window has entries",
-        "`avg_pool`, or a convolution with a stride; `ntc.monte_carlo_kernel_fn` of a network that has it",
-    ),
-    "batch norm": (
-        "a kernel between two examples would depend on all others of the batch",
-        "`layer_norm`, over channels or over positions too; in `ntc.stax` over the axis of examples as well. Of fixed "
-        "statistics, at inference, a batch norm is `scale`",
-    ),
-    "softmax at the end": (
-        "what a network puts out is regressed, and a softmax mixes few outputs, not infinitely many",
-        "leave it out: `ntc.estimators.NTKClassifier` and `ntc predict` make probabilities of the posterior of the "
-        "logits. Within attention it is the `mechanism`",
-    ),
 }
 """Why, and what to do instead."""
 
@@ -90,7 +76,14 @@ def missing() -> str:
     """The section on what has no layer."""
     rows = [f"| {name} | {why} | {instead} |" for name, (why, instead) in MISSING.items()]
     head = "## What has no layer\n\n| wanted | why there is none | what to do |\n|---|---|---|\n"
-    return head + "\n".join(rows) + "\n\nOther functions of one number are formulas: `activation(x * sigmoid(x))`.\n"
+    estimated = (
+        "Kernels of layers with finite networks alone are estimated: `ntc kernel --monte-carlo 500` gives them with\n"
+        "standard errors. What is nearest to them and has a rule is `avg_pool` in place of max pooling, and\n"
+        "`layer_norm` in place of a batch norm in training. A softmax at the end is left out, as outputs are values:\n"
+        "`ntc.estimators.NTKClassifier` and `ntc predict` make probabilities of the posterior of the logits.\n"
+    )
+    formulas = "Other functions of one number are formulas: `activation(x * sigmoid(x))`.\n"
+    return "\n".join([head + "\n".join(rows) + "\n", estimated, formulas])
 
 
 def example(op: type[TensorOp]) -> TensorOp:
@@ -109,7 +102,9 @@ def network(op: TensorOp, spatial: tuple[int, ...] = (SIDE, SIDE)) -> Graph:
 
 
 def reads(op: TensorOp) -> str:
-    """The offsets of the operand that are read, along the first axis."""
+    """The offsets of the operand that are read, along the first axis; none where there are no kernels."""
+    if not op.closed_form:
+        return "-"
     graph = Translate(("nngp",))(network(op))
     graph = DeadCode()(Fold()(graph))
     first = next(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ntc.cli.console import stderr
+from ntc.cli.console import note
 from ntc.cli.price import duration, size
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ def announce(program: Program, x1: Examples, x2: Examples | None) -> None:
     if program.dtype == "f32" and any(array.dtype.name in _WIDE for array in arrays):
         name = next(array.dtype.name for array in arrays if array.dtype.name in _WIDE)
         text = f"{name} examples are computed with in float32; --dtype float64 keeps their digits"
-        stderr.print(text, markup=False, highlight=False)
+        note(text)
     n1, n2 = count(x1), None if x2 is None else count(x2)
     if n1 == 0 or n2 == 0:
         return  # refused by the program, or nothing to compute
     if program.is_long(n1, n2):
         cost = program.cost(n1, n2)
         kind = "" if cost.measured else "; `ntc calibrate` would make that better"
-        stderr.print(f"predicted: {duration(cost.seconds)}, {size(cost.memory)}{kind}", markup=False, highlight=False)
+        note(f"predicted: {duration(cost.seconds)}, {size(cost.memory)}{kind}")
 
 
 def count(x: Examples) -> int:

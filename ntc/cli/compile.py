@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,10 +11,12 @@ from ntc.artifact import save
 from ntc.cli import options
 from ntc.cli.console import reporting
 from ntc.compiler import build
-from ntc.errors import ParameterError
+from ntc.errors import UsageError
+from ntc.files import STANDARD, write_text
 from ntc.ir.printer import show
 from ntc.ir.types import Between
-from ntc.plan import plan, text
+from ntc.plan import plan
+from ntc.plan import text as plan_text
 from ntc.plan.explain import EXAMPLES
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ Emit = Literal["tensor-ir", "kernel-ir", "plan", "stablehlo", "artifact"]
 def compile_command(
     model_file: options.ModelPath,
     target: options.TargetOption = "cpu",
-    output: Annotated[
-        Path | None,
-        options.written("-o", "--output", help="Where to write; - or none is stdout."),
-    ] = None,
+    output: options.TextOutput = None,
     emit: Annotated[Emit, typer.Option("--emit", help="What to write.")] = "artifact",
     between: Annotated[
         Between,
@@ -56,12 +53,12 @@ def compile_command(
     as_json: options.Json = False,
 ) -> None:
     """Compile a model for a platform, which need not be the one it is compiled on."""
-    if emit == "artifact" and not check and output in (None, Path("-")):
-        raise ParameterError("an artifact is a binary file", hint="say where to write it: -o model.ntc")
+    if emit == "artifact" and not check and output in (None, STANDARD):
+        raise UsageError("an artifact is a binary file", hint="say where to write it: -o model.ntc")
     seen = options.observer(dump_ir_after, verify)
     network = options.open_network(model_file, model, param)
     if emit == "tensor-ir":
-        _write(output, show(network))
+        write_text(output, show(network))
         return
     program = build(network, target, options.chosen(kernel), dtype, seen, conv_lowering, form, kernel_path=kernel_path)
     if check:
@@ -74,13 +71,13 @@ def compile_command(
         summary = {"artifact": str(output), "bytes": output.stat().st_size, "target": target, "model": network.name}
         print(json.dumps(summary) if as_json else f"{output}: {network.name} for {target}, {summary['bytes']} bytes")
     elif emit == "kernel-ir":
-        _write(output, show(program.graphs[between]))
+        write_text(output, show(program.graphs[between]))
     elif emit == "plan":
-        _write(output, text.show(plan(program.graphs[between], target, n, n, kernel_path)))
+        write_text(output, plan_text.show(plan(program.graphs[between], target, n, n, kernel_path)))
     else:
         from ntc.backends.jax.run.export import stablehlo
 
-        _write(output, stablehlo(program, between))
+        write_text(output, stablehlo(program, between))
     if time_passes:
         options.print_times(seen)
 
@@ -109,11 +106,3 @@ def _check(program: Program, n: int, as_json: bool) -> None:
     memory = f"{found.temporary / 1e6:.3g} MB beside arguments and results{code}"
     text = f"compiles for {found.device}, {n} x {n} examples: {found.seconds:.2g} s, {memory}, {stages}"
     print(json.dumps(summary) if as_json else text)
-
-
-def _write(output: Path | None, text: str) -> None:
-    if output in (None, Path("-")):
-        sys.stdout.write(text)
-    else:
-        assert output is not None
-        output.write_text(text)

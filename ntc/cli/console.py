@@ -7,8 +7,14 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 stderr = Console(stderr=True)
+
+
+def note(text: str) -> None:
+    """Says something on stderr that is worth knowing and no mistake, on one line however long it is."""
+    stderr.print(Text.assemble(("note:", "bold yellow"), f" {text}"), soft_wrap=True)
 
 
 class Reporter:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ntc.cli import options, plot
+from ntc.cli import files, options
 from ntc.cli.console import reporting
-from ntc.errors import InputError, ParameterError, UnsupportedError
+from ntc.errors import InputError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
@@ -29,7 +29,7 @@ def convergence_command(
     widths: Annotated[str, typer.Option("--widths", help="Channels of hidden layers.")] = "8,16,32,64",
     samples: Annotated[str, typer.Option("--samples", help="Numbers of networks.")] = "1,2,4,8,16,32",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random networks.")] = 0,
-    plot_file: Annotated[Path | None, options.drawn("--plot", help="Where to draw the errors, .png.")] = None,
+    plot_file: Annotated[Path | None, files.drawn("--plot", help="Where to draw the errors, .png.")] = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
     as_json: options.Json = False,
@@ -37,17 +37,21 @@ def convergence_command(
     """Compare kernels of random finite networks with those of the infinite one, at several widths."""
     import jax
 
+    from ntc import plot
     from ntc.finite.convergence import convergence
+    from ntc.plot import canvas
 
     sizes, counts = _numbers("--widths", widths), _numbers("--samples", samples)
-    program = options.open_program(model_file, model, param, target=None, dtype=None, kernels=None, trust=False)
+    program = options.open_program(model_file, model, param)
     inputs = _inputs(program, x, n)
     with reporting() as report:
         key = jax.random.key(seed)
         found = convergence(program, inputs, sizes, counts, key, lambda done, total: report("widths", done, total))
     slopes = {kernel: found.slope(kernel) for kernel in found.errors}
     if plot_file:
-        plot.draw_convergence(plot_file, found, slopes)
+        figure, axes = canvas.blank(len(slopes))
+        plot.convergence(found, axes=axes)
+        canvas.save(figure, plot_file)
     if as_json:
         errors = {kernel: x.tolist() for kernel, x in found.errors.items()}
         print(json.dumps({"widths": sizes, "samples": counts, "errors": errors, "slopes": slopes}))
@@ -61,7 +65,7 @@ def _numbers(option: str, text: str) -> list[int]:
     except ValueError:
         found = []
     if not found or found != sorted(set(found)) or found[0] < 1:
-        raise ParameterError(f"{option} {text}: expected growing whole numbers from 1, as 8,16,32")
+        raise UsageError(f"{option} {text}: expected growing whole numbers from 1, as 8,16,32")
     return found
 
 
@@ -69,7 +73,7 @@ def _inputs(program: Program, path: Path | None, n: int) -> npt.NDArray[Any]:
     if len(program.inputs) > 1:
         raise UnsupportedError("convergence is for networks of one input; this one has several")
     if path is not None:
-        return options.read_array(path, "x", alone=True)[:n]
+        return files.read_array(path, "x", alone=True)[:n]
     type_ = program.network.tensor_of(program.inputs[0])
     shape = (*type_.spatial, type_.channels)
     if np.prod(shape) != 64:

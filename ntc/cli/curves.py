@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ntc.errors import InputError
+from ntc.errors import UsageError
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
@@ -43,13 +42,13 @@ class Curves:
 
 
 def read_times(text: str) -> Array:
-    """Times as written: numbers from 0, separated by commas. Raises InputError."""
+    """Times as written: numbers from 0, separated by commas. Raises UsageError."""
     try:
         times = np.array([float(part) for part in text.split(",")])
     except ValueError:
         times = np.array([np.nan])
     if not (times >= 0).all():
-        raise InputError(
+        raise UsageError(
             f"--times should be numbers from 0, separated by commas, got {text!r}", hint="--times 0,10,1e3"
         )
     return times
@@ -68,17 +67,3 @@ def curves(
         means.append(np.asarray(law.mean))
         variances.append(np.maximum(np.diagonal(law.covariance, axis1=1, axis2=2), 0))
     return Curves(times, np.concatenate(means, axis=1), np.concatenate(variances, axis=1))
-
-
-def draw(path: Path, times: Array, scores: dict[str, list[float]]) -> None:
-    """The score against time, logarithmic where all times are positive."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    order = np.argsort(times)
-    for name, values in scores.items():
-        axes.plot(times[order], np.array(values)[order], ".-", label=name)
-    axes.set(xlabel="time of training", xscale="log" if times.min() > 0 else "symlog")
-    axes.legend()
-    figure.savefig(path, dpi=150)

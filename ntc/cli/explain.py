@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -17,9 +18,6 @@ from ntc.cli.price import TARGETS, Question, answer, lines, platform_of
 from ntc.compiler import lower
 from ntc.plan.explain import EXAMPLES, Explanation, LayerCost, StageCost, explain
 from ntc.price import ACCELERATORS, known_rates
-
-_WIDTH = 170
-"""Columns of the tables; a terminal with fewer wraps lines, and nothing is cut."""
 
 
 def explain_command(
@@ -49,22 +47,40 @@ def explain_command(
         priced = {} if rates is None else answer(graph, rates, question)
         print(json.dumps({"model": network.name, **asdict(found), **totals, **priced}))
         return
-    console = Console(width=_WIDTH, highlight=False)
-    console.print(_table(network.name, found))
+    console = Console(highlight=False)
+    console.print(_tracked(network.name, found))
+    console.print(_costs(found))
     for line in _lines(found):
         console.print(line, markup=False)
     for line in () if rates is None else lines(graph, rates, question):
         console.print(line, markup=False)
 
 
-def _table(name: str, found: Explanation) -> Table:
-    table = Table(title=f"{name}: per pair of examples; naive is every pair of positions", title_justify="left")
-    for column in ("layer", "image", "offsets", "tracked", "layout"):
-        table.add_column(column)
+def _tracked(name: str, found: Explanation) -> Table:
+    table = _table(f"{name}: which covariances between positions are tracked", "image", "offsets", "tracked", "layout")
+    for layers in _alike(found.layers):
+        first = layers[0]
+        if first.spatial:
+            image, offsets = "x".join(map(str, first.spatial)), f"{first.tracked} of {first.all_offsets}"
+            table.add_row(_names(layers), image, offsets, first.offsets, first.layout)
+        else:
+            table.add_row(_names(layers), "-", "-", "-", first.layout)
+    return table
+
+
+def _costs(found: Explanation) -> Table:
+    table = _table("per pair of examples; naive is every pair of positions")
     for column in ("entries", "naive", "bytes", "operations", "naive"):
         table.add_column(column, justify="right")
     for layers in _alike(found.layers):
-        table.add_row(*_row(layers))
+        fields = ("entries", "naive_entries", "bytes", "operations", "naive_operations")
+        table.add_row(_names(layers), *(count(sum(getattr(x, field) for x in layers)) for field in fields))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table("layers", *columns, title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.columns[0].overflow = "fold"
     return table
 
 
@@ -74,21 +90,9 @@ def _alike(layers: tuple[LayerCost, ...]) -> Iterator[list[LayerCost]]:
         yield list(group)
 
 
-def _row(layers: list[LayerCost]) -> list[str]:
+def _names(layers: list[LayerCost]) -> str:
     first, last = layers[0], layers[-1]
-    names = first.layer if first is last else f"{first.layer} ... {last.layer} ({len(layers)})"
-    return [
-        names,
-        "x".join(map(str, first.spatial)) or "-",
-        f"{first.tracked} of {first.all_offsets}" if first.spatial else "-",
-        first.offsets or "-",
-        first.layout,
-        count(sum(x.entries for x in layers)),
-        count(sum(x.naive_entries for x in layers)),
-        count(sum(x.bytes for x in layers)),
-        count(sum(x.operations for x in layers)),
-        count(sum(x.naive_operations for x in layers)),
-    ]
+    return first.layer if first is last else f"{first.layer} ... {last.layer} ({len(layers)})"
 
 
 def count(number: float) -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from ntc.cli import options, stores
+from ntc.cli import files, options, stores
 from ntc.cli.compiled import keep_compiled
 from ntc.cli.console import reporting
 from ntc.cli.price import duration, size
-from ntc.errors import InputError, ParameterError
+from ntc.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from ntc.jobs import Job
@@ -132,7 +132,7 @@ def work(
 @app.command()
 def export(
     store: stores.StorePath,
-    output: Annotated[Path, options.written("-o", "--output", help="Where to: .npz, or .npy of one kernel.")],
+    output: Annotated[Path, files.written_binary("-o", "--output", help="Where to: .npz, or .npy of one kernel.")],
     kernel: Annotated[str | None, typer.Option("--kernel", help="Which one; a .npy file has one.")] = None,
     leading: Annotated[
         bool, typer.Option("--leading", help="What is whole: of a uniform sample, its indices too.")
@@ -144,13 +144,13 @@ def export(
     if leading:
         sample = {label: job.kernel(label).leading() for label in labels}
         rows, columns, _ = sample[labels[0]]
-        options.write_arrays(output, {"rows": rows, "columns": columns} | {x: found[2] for x, found in sample.items()})
+        files.write_arrays(output, {"rows": rows, "columns": columns} | {x: found[2] for x, found in sample.items()})
     elif output.suffix == ".npy":
         if len(labels) > 1:
-            raise ParameterError(f"{output}: a .npy file has one array", hint="--kernel nngp, or a name in .npz")
+            raise UsageError(f"{output}: a .npy file has one array", hint="--kernel nngp, or a name in .npz")
         job.kernel(labels[0]).write(output)
     else:
-        options.write_arrays(output, {label: np.asarray(job.kernel(label)) for label in labels})
+        files.write_arrays(output, {label: np.asarray(job.kernel(label)) for label in labels})
     print(f"{output}: {', '.join(labels)}")
 
 
@@ -161,10 +161,10 @@ def _opened(store: str) -> Job:
 
 
 def _share(text: str | None) -> tuple[int, int]:
-    """Which part, from zero, of how many, of `3/64`. Raises ParameterError."""
+    """Which part, from zero, of how many, of `3/64`. Raises UsageError."""
     if text is None:
         return 0, 1
     found = re.fullmatch(r"(\d+)/(\d+)", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise ParameterError(f"--share {text}: expected a part of all, as 1/64 up to 64/64")
+        raise UsageError(f"--share {text}: expected a part of all, as 1/64 up to 64/64")
     return int(found[1]) - 1, int(found[2])

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ntc.cli import options, stores
-from ntc.cli.announce import Examples, announce, profiled
+from ntc.cli import files, monte_carlo, options, stores
+from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
-from ntc.errors import ParameterError
+from ntc.errors import UsageError
 from ntc.ir.graph import RESULT, kernel_label
 from ntc.ir.types import Kernel
 
@@ -23,14 +23,26 @@ if TYPE_CHECKING:
     from ntc.backends.jax.result import Kernels
 
 
+Memory = Annotated[
+    float | None,
+    typer.Option("--memory", min=1e-6, help="GiB to use at a time; default: a quarter of the machine's."),
+]
+_MASK = "Where {} is missing, (n, ...) of true and false."
+_PATTERN = "Weights of edges of the graphs in {}, (n, vertices, vertices)."
+
+
 def kernel_command(
     model_file: options.ModelPath,
     x1: Annotated[Path, typer.Option("--x1", "--data", help="Examples (n1, ..., channels): .npy, cifar10:FOLDER, ...")],
     output: Annotated[
         Path | None,
-        options.written("-o", "--output", help="Where to write the matrices, .npz; needed without --store."),
+        files.written_binary("-o", "--output", help="Where to write the matrices, .npz; needed without --store."),
     ] = None,
     x2: Annotated[Path | None, typer.Option("--x2", help="Other examples (n2, ..., channels); default: x1.")] = None,
+    mask1: Annotated[Path | None, typer.Option("--mask1", help=_MASK.format("x1"))] = None,
+    mask2: Annotated[Path | None, typer.Option("--mask2", help=_MASK.format("x2"))] = None,
+    pattern1: Annotated[Path | None, typer.Option("--pattern1", help=_PATTERN.format("x1"))] = None,
+    pattern2: Annotated[Path | None, typer.Option("--pattern2", help=_PATTERN.format("x2"))] = None,
     kernel: options.RunKernels = None,
     model: options.ModelName = None,
     param: options.Parameters = None,
@@ -40,10 +52,7 @@ def kernel_command(
     dtype: options.RunDType = None,
     trust: options.Trust = False,
     kernel_path: options.KernelPathOption = "auto",
-    memory: Annotated[
-        float | None,
-        typer.Option("--memory", min=1e-6, help="GiB to use at a time; default: a quarter of the machine's."),
-    ] = None,
+    memory: Memory = None,
     as_json: options.Json = False,
     self_test: options.SelfTest = True,
     profile: options.Profile = None,
@@ -60,54 +69,87 @@ def kernel_command(
     accept_versions: stores.AcceptVersions = False,
     extend: stores.Extend = False,
     log: stores.Log = None,
+    networks: monte_carlo.Networks = None,
+    precision: monte_carlo.Precision = None,
+    seed: monte_carlo.Seed = None,
 ) -> None:
-    """Compute the NNGP and NTK matrices between examples, at once or, with --store, block by block."""
-    options.together("--store", store, {"--memory": memory, "--profile": profile, "--trust": trust}, allowed=False)
-    own = {"--engine": engine != "process", "--scheduler": scheduler, "--tile": tile, "--block": block, "--plan": plan}
-    options.together("--store", store, own | {"--log": log, "--force": force, "--gpus": gpus}, allowed=True)
-    if output is None and store is None:
-        raise ParameterError("where to? neither -o nor --store is given", hint="-o k.npz, or --store k.zarr")
+    """Compute the NNGP and NTK matrices between examples: at once, with --store block by block, or estimated."""
+    of_store: dict[str, Any] = {
+        "--engine": engine != "process",
+        "--scheduler": scheduler,
+        "--tile": tile,
+        "--block": block,
+    }
+    of_store |= {"--plan": plan, "--log": log, "--force": force, "--gpus": gpus}
+    others = {"--memory": memory, "--profile": profile, "--trust": trust}
+    paths = {"mask1": mask1, "mask2": mask2, "pattern1": pattern1, "pattern2": pattern2}
+    _check(output, (store, of_store), (networks, {"--precision": precision, "--seed": seed}), others, paths)
+    place = options.Place(target, dtype, trust, devices, kernel_path)
     wanted = options.chosen(kernel) if kernel else None
-    program = options.open_program(
-        model_file, model, param, target=target, dtype=dtype, kernels=wanted, trust=trust, devices=devices
-    )
-    program = program.with_kernel_path(kernel_path)
-    program = program.with_hyper(options.hyper_values(hyper))
-    first = options.read_examples(x1, program.inputs, store is not None)
-    second = None if x2 is None else options.read_examples(x2, program.inputs, store is not None)
-    if store is None:
-        checked = None if self_test else False
-        compute(program, (first, second), output, wanted or program.kernels, memory, checked, profile, as_json)
-        return
-    crew = stores.Crew(engine, scheduler, workers, gpus, devices or 1)
-    cut = stores.Cut(tile, block, device, force, accept_versions, extend)
-    stores.fill(program, (first, second), store, crew, cut, plan, log, output, as_json)
+    program = options.open_program(model_file, model, param, wanted, place).with_hyper(options.hyper_values(hyper))
+    arguments = _arguments(program, x1, x2, paths, store is not None)
+    if networks is not None:
+        monte_carlo.estimate(program, arguments, output, wanted, networks, precision, seed, as_json)
+    elif store is None:
+        compute(program, arguments, output, wanted or program.kernels, memory, self_test, profile, as_json)
+    else:
+        crew = stores.Crew(engine, scheduler, workers, gpus, devices or 1)
+        cut = stores.Cut(tile, block, device, force, accept_versions, extend)
+        stores.fill(program, arguments, store, crew, cut, plan, log, output, as_json)
+
+
+def _check(
+    output: Path | None,
+    store: tuple[Any, dict[str, Any]],
+    networks: tuple[int | None, dict[str, Any]],
+    others: dict[str, Any],
+    paths: dict[str, Path | None],
+) -> None:
+    """Raises UsageError where options do not go together: a store and random networks, each with the options that go
+    with it alone; and the options that go with neither."""
+    given = {f"--{name}": path for name, path in paths.items()}
+    options.together("--store", store[0], others, allowed=False)
+    options.together("--store", store[0], store[1], allowed=True)
+    options.together("--monte-carlo", networks[0], networks[1], allowed=True)
+    options.together("--monte-carlo", networks[0], {"--store": store[0]} | others | given, allowed=False)
+    if output is None and store[0] is None:
+        raise UsageError("where to? neither -o nor --store is given", hint="-o k.npz, or --store k.zarr")
+
+
+def _arguments(
+    program: Program, x1: Path, x2: Path | None, others: dict[str, Path | None], mapped: bool
+) -> dict[str, Any]:
+    """The arrays that a program is called with, by name."""
+    found: dict[str, Any] = {"x1": files.read_examples(x1, program.inputs, mapped)}
+    if x2 is not None:
+        found["x2"] = files.read_examples(x2, program.inputs, mapped)
+    return found | {name: files.read_array(path, mapped=mapped) for name, path in others.items() if path is not None}
 
 
 def compute(
     program: Program,
-    examples: tuple[Examples, Examples | None],
+    arguments: dict[str, Any],
     output: Path | None,
     wanted: tuple[Kernel, ...],
     memory: float | None,
-    self_test: bool | None,
+    self_test: bool,
     profile: Path | None,
     as_json: bool,
 ) -> None:
     """Computes the matrices at once, in `memory` GiB, and writes them."""
     assert output is not None
-    announce(program, *examples)
+    announce(program, arguments["x1"], arguments.get("x2"))
     start = time.perf_counter()
     with reporting() as report, profiled(profile):
         result = program(
-            *examples,
+            **arguments,
             progress=lambda done, total: report("kernel", done, total),
             memory=None if memory is None else int(memory * 2**30),
-            self_test=self_test,
+            self_test=None if self_test else False,
         )
     matrices = _matrices(result, wanted)
     seconds = time.perf_counter() - start
-    options.write_arrays(output, matrices)
+    files.write_arrays(output, matrices)
     shapes = {name: list(value.shape) for name, value in matrices.items()}
     if as_json:
         print(json.dumps({"output": str(output), "shapes": shapes, "seconds": seconds}))

@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ntc.cli import options
-from ntc.errors import InputError, LimitError
+from ntc.errors import UsageError
+from ntc.files import STANDARD, decode, name_of, read_bytes, write_text
+from ntc.ir.graph import Graph
+from ntc.ir.json import from_json
 from ntc.ir.parser import MAX_BYTES, parse_graph
 from ntc.ir.printer import show
 from ntc.ir.verify import verify as verify_graph
+from ntc.passes.base import Pass
 from ntc.passes.pipeline import OPTIMIZE, parse_pipeline, run
+from ntc.passes.translate import Translate
 
 _DEFAULT_PASSES = ", ".join(pass_.name for pass_ in OPTIMIZE)
 
 
 def opt(
-    file: Annotated[str, typer.Argument(help="IR text; - is stdin.")] = "-",
+    file: Annotated[Path, typer.Argument(metavar="GRAPH", help="IR text or JSON; - is stdin.")] = STANDARD,
     passes: Annotated[
-        str, typer.Option("--passes", help="Comma-separated, with options: translate{between=self}, cse.")
-    ] = _DEFAULT_PASSES,
+        str | None,
+        typer.Option(
+            "--passes",
+            help="Comma-separated, with options: translate{between=self}, cse. Default: for a network translate, "
+            f"then {_DEFAULT_PASSES}.",
+        ),
+    ] = None,
+    output: options.TextOutput = None,
     dump_ir_after: options.DumpAfter = None,
     verify: options.Verify = False,
     time_passes: options.TimePasses = False,
 ) -> None:
     """Read a graph as text, run passes on it, and print the result as text."""
     seen = options.observer(dump_ir_after, verify)
-    text, name = _read(file)
-    graph = run(verify_graph(parse_graph(text, name)), parse_pipeline(passes), seen)
-    sys.stdout.write(show(graph, locations=False))
+    graph = _read(file)
+    pipeline = _usual(graph) if passes is None else parse_pipeline(passes)
+    if graph.kind == "tensor" and pipeline and not isinstance(pipeline[0], Translate):
+        hint = f'--passes "translate, {passes}"'
+        raise UsageError(f"`{graph.name}` is a network, and passes are for kernel graphs", hint=hint)
+    write_text(output, show(run(graph, pipeline, seen), locations=False))
     if time_passes:
         options.print_times(seen)
 
 
-def _read(file: str) -> tuple[str, str]:
-    name = "<stdin>" if file == "-" else file
-    try:
-        if file == "-":
-            data = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with open(Path(file), "rb") as stream:
-                data = stream.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise LimitError(f"{name} is longer than {MAX_BYTES} bytes")
-        return data.decode(), name
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8 text ({error.reason} at byte {error.start})") from None
+def _usual(graph: Graph) -> list[Pass]:
+    """What compiling runs: a network is translated first."""
+    return [*([Translate()] if graph.kind == "tensor" else []), *OPTIMIZE]
+
+
+def _read(file: Path) -> Graph:
+    text = decode(read_bytes(file, MAX_BYTES), file)
+    return verify_graph(from_json(text) if text.lstrip().startswith("{") else parse_graph(text, name_of(file)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from ntc.errors import ParameterError
+from ntc.errors import UsageError
 from ntc.ir.graph import Graph
 from ntc.ir.types import Target
 from ntc.plan import machine
@@ -23,14 +23,14 @@ _ACCELERATOR_MEMORY = 16 * 2**30
 
 
 def platform_of(target: str) -> Target:
-    """The platform of one of `TARGETS`. Raises ParameterError."""
+    """The platform of one of `TARGETS`. Raises UsageError."""
     if target in ACCELERATORS:
         return ACCELERATORS[target].target
     platforms: tuple[Target, ...] = get_args(Target)
     for platform in platforms:
         if platform == target:
             return platform
-    raise ParameterError(f"--target {target}: expected {TARGETS}")
+    raise UsageError(f"--target {target}: expected {TARGETS}")
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Question:
     budget_time: float | None
 
     def check(self) -> None:
-        """Raises ParameterError for options that do not go together."""
+        """Raises UsageError for options that do not go together."""
         if self.n2 is not None and self.n is None:
-            raise ParameterError("--n2 is given without --n", hint="--n is the number of first examples")
+            raise UsageError("--n2 is given without --n", hint="--n is the number of first examples")
 
     @property
     def asked(self) -> bool:

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from ntc.cli import options
+from ntc.cli import files, options
 from ntc.cli.price import TARGETS
 from ntc.compiler import lower
-from ntc.errors import ParameterError
+from ntc.errors import UsageError
+from ntc.files import write_text
 from ntc.ir.graph import Graph, Input, Node
 from ntc.ir.json import to_json
 from ntc.ir.printer import brief
@@ -29,7 +30,7 @@ _WIDTH = 1000
 def show_command(
     model_file: options.ModelPath,
     dot: Annotated[bool, typer.Option("--dot", help="Print the graph for graphviz.")] = False,
-    html: Annotated[Path | None, options.written("--html", help="Write a page of the graphs for a browser.")] = None,
+    html: Annotated[Path | None, files.written("--html", help="Write a page of the graphs for a browser.")] = None,
     target: Annotated[str, typer.Option("--target", help=f"Of the page: {TARGETS}")] = "cpu",
     model: options.ModelName = None,
     param: options.Parameters = None,
@@ -37,11 +38,11 @@ def show_command(
 ) -> None:
     """Print the layers of a model, branches indented, with the shape of every value; or write a page."""
     if sum([dot, as_json, html is not None]) > 1:
-        raise ParameterError("--html, --dot and --json are different outputs: give one of them")
+        raise UsageError("--html, --dot and --json are different outputs: give one of them")
     network = options.open_network(model_file, model, param)
     if html is not None:
         kernels = lower(network)
-        html.write_text(page(network, kernels, known_rates(target)), encoding="utf-8")
+        write_text(html, page(network, kernels, known_rates(target)))
     elif as_json:
         print(to_json(network, indent=1))
     elif dot:

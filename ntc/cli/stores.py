@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ntc.cli import options
-from ntc.cli.announce import Examples, count
+from ntc.cli import files, options
+from ntc.cli.announce import count
 from ntc.cli.console import reporting, stderr
 from ntc.cli.price import duration, size
-from ntc.errors import ParameterError
+from ntc.errors import UsageError
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
@@ -91,15 +91,15 @@ class Crew:
         return self.engine in ("dask", "ray") and self.scheduler is None
 
     def check(self) -> None:
-        """Raises ParameterError for options that are not of the engine."""
+        """Raises UsageError for options that are not of the engine."""
         if self.engine == "process":
             given = {"--scheduler": self.scheduler, "--gpus": self.gpus, "--workers": self.workers > 1}
             options.together("an --engine that has workers", None, given, allowed=True)
         elif self.devices > 1:
-            raise ParameterError("--devices is for --engine process", hint="give every worker one device")
+            raise UsageError("--devices is for --engine process", hint="give every worker one device")
         if self.gpus and self.engine in ("dask", "beam"):
             hint = "begin every worker with CUDA_VISIBLE_DEVICES, see docs/jobs.md"
-            raise ParameterError(f"--engine {self.engine} gives out no GPUs", hint=hint)
+            raise UsageError(f"--engine {self.engine} gives out no GPUs", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Cut:
 
 def fill(
     program: Program,
-    examples: tuple[Examples, Examples | None],
+    arguments: dict[str, Any],
     store: str,
     crew: Crew,
     cut: Cut,
@@ -131,21 +131,20 @@ def fill(
     from ntc.jobs.create import planned
     from ntc.jobs.plan import Wish
 
-    first, second = examples
     if plan_alone:
-        n1, n2 = count(first), None if second is None else count(second)
+        n1, n2 = count(arguments["x1"]), count(arguments["x2"]) if "x2" in arguments else None
         found = planned(program, n1, n2, Wish(cut.tile, cut.block, crew.workers, crew.shared), cut.device)
         print(json.dumps(plan_facts(found, crew.workers)) if as_json else "\n".join(plan_lines(found, crew.workers)))
         return
     crew.check()
     start = time.perf_counter()
-    job = jobs.create(program, first, second, store=store, workers=crew.workers, **asdict(cut))
+    job = jobs.create(program, **arguments, store=store, workers=crew.workers, **asdict(cut))
     before = job.missing
     with crew.made(store) as engine, watching(log) as report:
         job.run(engine, report)
     seconds = time.perf_counter() - start
     if output is not None:
-        options.write_arrays(output, {label: np.asarray(job.kernel(label)) for label in job.manifest.kernels})
+        files.write_arrays(output, {label: np.asarray(job.kernel(label)) for label in job.manifest.kernels})
     blocks, shapes = job.manifest.blocks, {label: job.kernel(label).shape for label in job.manifest.kernels}
     facts = {"store": store, "shapes": shapes, "blocks": blocks.count, "computed": before, "seconds": seconds}
     listed = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ntc.errors import ElaborationError, Location, NtcError
@@ -45,7 +46,7 @@ def call(builtin: Builtin, given: Sequence[Given], site: Site) -> Value:
 
 def _fan(op: type[TensorOp], given: Sequence[Given], site: Site) -> Layer | Network:
     """A join of branches, which are its positional arguments: layers, or networks."""
-    branches = tuple(blamed(x, lambda value: branch(value, op.name)) for x in given if x.name is None)
+    branches = tuple(blamed(x, partial(branch, where=op.name, at=x.at)) for x in given if x.name is None)
     joined: Layer | Network = join(_op(op, [x for x in given if x.name]), branches, site.at, site.calls)
     return joined
 
@@ -134,7 +135,7 @@ _INPUT = 'input(32, 32, 3), or input(784, name = "left"): sizes, then channels'
 
 def _repeat(given: Sequence[Given], site: Site) -> Layer:
     count = blamed(given[0], lambda value: number(value, "repeat"))
-    body = blamed(given[1], lambda value: layer(value, "repeat"))
+    body = blamed(given[1], partial(layer, where="repeat", at=given[1].at))
     return Repeat(count, body, given[0].at)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from ntc.errors import ElaborationError, InputError, LimitError, Location, Source
+from ntc.errors import ElaborationError, Location, Source
+from ntc.files import decode, name_of, read_bytes
 from ntc.frontend import ast, formula
 from ntc.frontend.builtins import BUILTINS
 from ntc.frontend.evaluate import Evaluator, signature
@@ -17,19 +18,12 @@ from ntc.ir.graph import Graph
 
 
 def load_graph(path: str | Path, model: str | None = None, parameters: Mapping[str, str] | None = None) -> Graph:
-    """The tensor graph of a model file (UTF-8, at most 1 MiB). See `read_network`.
+    """The tensor graph of a model file (UTF-8, at most 1 MiB); `-` is standard input. See `read_network`.
 
     Raises also InputError if the file is not text, OSError if it cannot be read.
     """
-    with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise LimitError(f"{path} is longer than {MAX_BYTES} bytes")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    return read_graph(text, str(path), model, parameters)
+    text = decode(read_bytes(path, MAX_BYTES), path)
+    return read_graph(text, name_of(path), model, parameters)
 
 
 def read_graph(

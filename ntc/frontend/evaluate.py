@@ -107,9 +107,7 @@ class Evaluator:
         layers = []
         for part in expression.parts[1:]:
             value = yield part, scope
-            if not isinstance(value, Layer):
-                raise ElaborationError(f"`|>` needs a layer on its right, got {describe(value)}", part.at)
-            layers.append(value)
+            layers.append(_right(value, part.at))
         rest = Serial(tuple(layers))
         return first >> rest  # type: ignore[operator]  # a network or a layer
 
@@ -141,6 +139,8 @@ class Evaluator:
 
     def _call(self, expression: ast.Call, scope: Scope) -> Steps:
         target = yield from self._look_up(expression.name, scope)
+        if isinstance(target, str) and target == expression.name:
+            target = BUILTINS.get(target, target)  # a word that names a layer as well
         if not isinstance(target, Function | Builtin):
             if not expression.arguments and expression.name in self._definitions:
                 return target
@@ -212,6 +212,14 @@ _VISITORS: Mapping[type[ast.Expression], Callable[[Evaluator, Any, Scope], Steps
     ast.Name: Evaluator._name,
     ast.Call: Evaluator._call,
 }
+
+
+def _right(value: Value, at: Location) -> Layer:
+    """What stands right of `|>`, which must be a layer."""
+    try:
+        return layer(value, "`|>`", at)
+    except ElaborationError:
+        raise ElaborationError(f"`|>` needs a layer on its right, got {describe(value)}", at) from None
 
 
 def _called(name: str, value: Value) -> Value:

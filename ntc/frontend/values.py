@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from ntc.errors import ElaborationError, LimitError
+from ntc.errors import ElaborationError, LimitError, Location
 from ntc.frontend.ast import Definition
-from ntc.frontend.layers import Layer, Network
+from ntc.frontend.layers import Apply, Layer, Network
 from ntc.frontend.parse import MAX_INTEGER
-from ntc.ir.construct import did_you_mean, literal, parameters
+from ntc.ir.construct import construct, did_you_mean, literal, parameters
 from ntc.ir.hyper import Hyper
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import TENSOR_OPS
@@ -103,16 +103,18 @@ def truth(value: Value, where: str) -> bool:
     return value
 
 
-def layer(value: Value, where: str) -> Layer:
-    """`value`, which must be a layer. Raises ElaborationError."""
+def layer(value: Value, where: str, at: Location | None = None) -> Layer:
+    """`value`, which must be a layer; of a word that names one as well, as `softmax`, that. Raises ElaborationError."""
+    if isinstance(value, str) and value in CONSTANTS and value in TENSOR_OPS:
+        return Apply(construct(TENSOR_OPS[value], (), {}), at)
     if not isinstance(value, Layer):
         raise ElaborationError(f"{where} needs a layer, got {describe(value)}")
     return value
 
 
-def branch(value: Value, where: str) -> Layer | Network:
+def branch(value: Value, where: str, at: Location | None = None) -> Layer | Network:
     """`value`, which must be a layer or a network. Raises ElaborationError."""
-    return value if isinstance(value, Network) else layer(value, where)
+    return value if isinstance(value, Network) else layer(value, where, at)
 
 
 def text(value: Value, where: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ntc.importing.scales import Scale
 from ntc.ir.construct import attributes, literal
 from ntc.ir.op import TensorOp
+from ntc.ir.ops import LayerScale
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,15 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         """As text: where, which parameter, which layer, its scale, how that was found."""
-        named = "" if self.scale is None else f"{'b' if self.bias else 'w'}_std = {self.scale.value:.6g}"
+        kind = "b_std" if self.bias else "init" if isinstance(self.op, LayerScale) else "w_std"
+        named = "" if self.scale is None else f"{kind} = {self.scale.value:.6g}"
         how = "" if self.scale is None else self.scale.how
         return self.place, self.parameter, f"{self.value} = {shown(self.op)}", named, how
 
 
 def shown(op: TensorOp) -> str:
     """A layer without its scales, which have columns of their own."""
-    hidden = ("w_std", "b_std", "parameterization", "bias")
+    hidden = ("w_std", "b_std", "init", "parameterization", "bias")
     given = ", ".join(f"{k}={literal(v)}" for k, v in attributes(op).items() if k not in hidden)
     return f"{op.name}({given})" if given else op.name
 

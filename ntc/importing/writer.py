@@ -18,7 +18,7 @@ from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph
 from ntc.ir.op import TensorOp
 from ntc.ir import ops
-from ntc.ir.ops import AffineLayer, AvgPool, Dense, Gain, GlobalAvgPool, GlobalSumPool, SumPool
+from ntc.ir.ops import AffineLayer, AvgPool, Bias, Dense, GlobalAvgPool, GlobalSumPool, LayerScale, SumPool
 from ntc.ir.schema import Parameterization
 from ntc.ir.types import Spatial, TensorType
 
@@ -161,50 +161,53 @@ class Writer:
                 self._read.setdefault(path, []).append((numbers, place))
 
     def _stepped(self, data: Data, steps: list[Shift | Stretch]) -> Data:
-        """Writes one step, or several that are one op."""
+        """Writes one step: a number that is the same for all channels, or what is learnt for each."""
         step = steps.pop(0)
-        place, value = step.place, data.value
-        assert value is not None
         if isinstance(step, Stretch):
             factor = _uniform(step)
             if factor is not None:
-                return data if factor == 1 else self.append(ops.Scale(factor), (value,), place)
-            following = steps[0] if steps and isinstance(steps[0], Shift) else None
-            joins = following is not None and following.source.trained == step.source.trained
-            return self._gain(data, step, steps.pop(0) if joins else None, place)
+                return data if factor == 1 else self.append(ops.Scale(factor), (str(data.value),), step.place)
+            return self._layer_scale(data, step)
         if not step.source.trained and not step.source.values.any():
             return data
-        return self._gain(data, None, step, place)
+        return self._bias(data, step)
 
-    def _gain(self, data: Data, step: Stretch | None, shift: Any, place: Place) -> Data:
-        """Writes a learnt scale and shift of channels, or a constant one."""
-        ones = Source(_ones(data.channels), lambda x: x)
-        weights = {"w": ones if step is None else _inverted(step)}
-        if shift is not None:
-            weights["b"] = _signed(shift)
-        mean, spread, how = self._scales.gain(weights["w"].node, weights["w"].arranged)
-        trained = [x.trained for key, x in weights.items() if x is not ones]
-        if any(trained) and step is None:
+    def _layer_scale(self, data: Data, step: Stretch) -> Data:
+        """Writes what channels are multiplied by, which is learnt."""
+        source = step.source if not step.inverse else Source(step.source.node, lambda x: 1 / step.source.arranged(x))
+        mean, spread, how = self._scales.gain(source.node, source.arranged)
+        if spread:
             raise Unrecognised(
-                "a learnt shift of channels that is no bias",
-                "it is not behind a layer with weights, nor beside a learnt scale",
-                "a layer with a bias",
+                "channels that are multiplied by different numbers",
+                "channels of different variances have no common limit behind a nonlinearity",
+                "scales and statistics that are the same for all channels, as training begins with",
             )
-        bias = self._scales.bias(weights["b"].node, 1) if "b" in weights else None
-        op = Gain(mean, spread, "b" in weights, 0.0 if bias is None else bias.value, float(any(trained)))
-        self._check_weights(weights, place)
-        assert data.value is not None
-        done = self.append(op, (data.value,), place)
+        return self._learnt(data, LayerScale(mean), {"g": source}, step, Scale(mean, how))
+
+    def _bias(self, data: Data, step: Shift) -> Data:
+        """Writes what is added to channels and is learnt, behind what has no weights."""
+        source = _signed(step)
+        scale = self._scales.bias(source.node, 1)
+        rate = 1.0 if source.trained else 0.0
+        op = Bias(scale.value, parameterization=self._parameterization, learning_rate=rate)
+        if self._parameterization == "ntk" and scale.value == 0 and source.trained:
+            op = replace(op, parameterization="standard")
+        return self._learnt(data, op, {"b": source}, step, scale)
+
+    def _learnt(self, data: Data, op: TensorOp, weights: dict[str, Source], step: Any, scale: Scale) -> Data:
+        self._check_weights(weights, step.place)
+        done = self.append(op, (str(data.value),), step.place)
         assert done.value is not None
         self.weights[done.value] = weights
-        self.rows[-1] = Row(str(place), done.value, op, _paths(weights["w"]), Scale(mean, how), False)
+        (source,) = weights.values()
+        self.rows[-1] = replace(self.rows[-1], parameter=_paths(source), scale=scale, bias=isinstance(op, Bias))
         return done
 
     def finish(self, name: str, output: Data) -> Graph:
         """The network, with one initialiser where several agree with what was measured."""
         assert output.value is not None
         graph = self.builder.finish(name, output.value)
-        self._scales.favourite = favourite([row.scale for row in self.rows if row.scale and not row.bias])
+        self._scales.favourite = favourite([row.scale for row in self.rows if row.scale and row.value in self._layers and not row.bias])
         found = {value: self._scaled(op, x, self.weights[value]) for value, (op, x) in self._layers.items()}
         self.rows = [_renewed(row, *found[row.value]) if row.value in found else row for row in self.rows]
         nodes = tuple(replace(x, op=found[x.name][0]) if x.name in found else x for x in graph.nodes)
@@ -226,11 +229,6 @@ def _uniform(step: Stretch) -> float | None:
 
 def _ones(channels: int) -> Node:
     return Node("constant", (), "constant", (channels,), array=np.ones(channels))
-
-
-def _inverted(step: Stretch) -> Source:
-    source = step.source
-    return Source(source.node, lambda x: 1 / source.arranged(x)) if step.inverse else source
 
 
 def _signed(step: Shift) -> Source:

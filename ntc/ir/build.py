@@ -17,6 +17,7 @@ from ntc.errors import (
     ShapeError,
     UnsupportedError,
 )
+from ntc.ir.common import Common, Operand
 from ntc.ir.graph import MAX_OPS, RESULT, Graph, Input, Node, Output
 from ntc.ir.hyper import Hyper, hypers_of, joined
 from ntc.ir.op import TensorOp
@@ -52,6 +53,8 @@ class TensorGraphBuilder:
         self._origins: dict[str, str] = {}  # the value that a chain of identities passes on
         self._nonlinear: set[str] = set()  # values of nonlinearities
         self._alike: set[str] = set()  # values whose channels are independent and of one law
+        self._common: dict[str, Common] = {}  # values whose channels have a random part in common
+        self._learnt: dict[str, float] = {}  # values whose NTK has a part that belongs to a channel: `Pair.learnt`
         self._nodes: list[Node] = []
         self._locations: dict[str, Location | None] = {}
         self._counter: Counter[str] = Counter()
@@ -118,9 +121,12 @@ class TensorGraphBuilder:
             self._hypers = joined(self._hypers, hypers_of(op))
             distinct = self._distinct(op, operands)
             type_ = self._result(op, distinct)
-            self._check_independence(op, distinct)
-            self._check_width(op, operands)
-            self._check_mean(op, operands)
+            common = None
+            if type_.distribution is not Distribution.FINITE:  # else rules do not matter, as there are none
+                self._check_independence(op, distinct)
+                self._check_width(op, operands)
+                self._check_mean(op, operands)
+                common = op.common_after(*(self._operand(x) for x in distinct))
             self._check_mask(op, operands)
             self._check_pattern(op, operands)
             visible = self._visible_after(op, operands)
@@ -131,6 +137,7 @@ class TensorGraphBuilder:
         name = name or self._unique(op)
         self._nodes.append(Node(name, op, tuple(operands), type_, location))
         self._types[name] = type_
+        self._learnt[name] = op.learnt_after(self._learnt.get(operands[0], 0.0), self._types[operands[0]].distribution)
         if type_.distribution is Distribution.GAUSSIAN or (
             op.keeps_channels_alike and self._alike.issuperset(operands)
         ):
@@ -141,6 +148,8 @@ class TensorGraphBuilder:
         self._origins[name] = self._origins[operands[0]] if isinstance(op, Identity) else name
         if visible is not None:
             self._visible[name] = visible
+        if common is not None:
+            self._common[name] = common
         self._sources[name] = self._source_bits(op, name, operands)
         return name
 
@@ -174,7 +183,12 @@ class TensorGraphBuilder:
         return list({self._origins[x]: x for x in operands}.values()) if op.adds_operands else operands
 
     def _result(self, op: TensorOp, operands: Sequence[str]) -> TensorType:
-        type_ = op.result(*(self._types[x] for x in operands))
+        types = [self._types[x] for x in operands]
+        if any(x.distribution is Distribution.FINITE for x in types):
+            return TensorType(*op.shape(*types), Distribution.FINITE)
+        if isinstance(op, Elementwise) and self._learnt.get(operands[0]) and op.by_slope is not None:
+            types = [replace(types[0], distribution=Distribution.GAUSSIAN)]
+        type_ = op.result(*types)
         if op.needs_channels_alike and not self._alike.issuperset(operands):
             return replace(type_, distribution=Distribution.CENTERED)
         return type_
@@ -268,7 +282,8 @@ class TensorGraphBuilder:
 
     def _check_mean(self, op: TensorOp, operands: Sequence[str]) -> None:
         """The mean of a nonlinearity of a Gaussian value is an integral; means of other values are not tracked."""
-        if not op.needs_mean or all(self._types[x].distribution.centered for x in operands):
+        known = (self._types[x].distribution.centered or self.has_data_channels(x) for x in operands)
+        if not op.needs_mean or all(known):
             return
         if not self._nonlinear.issuperset(self._origins[x] for x in operands):
             raise UnsupportedError(
@@ -276,6 +291,9 @@ class TensorGraphBuilder:
                 "after a nonlinearity",
                 hint="put it after dense or conv, or directly after the nonlinearity",
             )
+
+    def _operand(self, name: str) -> Operand:
+        return Operand(self._types[name], self._common.get(name), self._origins[name] in self._nonlinear)
 
     def _describe(self, name: str) -> str:
         where = self._locations[name]

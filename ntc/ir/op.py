@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.errors import UnsupportedError, VerifyError
+from ntc.ir.activation import Activation
+from ntc.ir.common import Common, Operand, refuse
 from ntc.ir.hyper import Hyper
 from ntc.ir.offsets import Offsets
 from ntc.ir.sliding import Sliding, Strided
@@ -207,9 +209,11 @@ class Pair:
       v1: NNGP covariance of the first example with itself.
       v2: NNGP covariance of the second example with itself.
       mask, mask1, mask2: which pairs of positions are not masked, as 1 and 0, for k, v1 and v2; None without a mask.
-      arrays: the input arrays of the examples.
-      gram: of an input, the op that reads it in these arrays; None of other values.
+      arrays: the input arrays of the examples; gram: of an input, the op that reads it in them, else None.
       function: of a value phi(x), phi and what is known of x; None of other values.
+      learnt: of a value g_c x_c with learnt g, the part of its NTK by x_c x_c', which belongs to a channel, over K.
+      law: that channels have a random part in common (`ntc.ir.common`), and
+      common: the covariances of two channels, as `k`, `t`, `v1` and `v2` are those of one; None without such a part.
     """
 
     type: TensorType
@@ -223,6 +227,14 @@ class Pair:
     arrays: tuple[Value, ...] = ()
     function: tuple[Activation, Pair] | None = None
     gram: KernelOp | None = None
+    law: Common | None = None
+    common: Pair | None = None
+    learnt: float = 0.0
+
+    @property
+    def operand(self) -> Operand:
+        """What a layer may know of the value."""
+        return Operand(self.type, self.law, self.function is not None)
 
 
 class Emit(Protocol):
@@ -233,11 +245,11 @@ class Emit(Protocol):
 
 @dataclass(frozen=True)
 class Weight:
-    """A parameter array of a finite network: its shape, and the standard deviation and mean of its entries.
+    """A parameter array of a finite network: its shape, and the standard deviation of its entries.
 
     `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in the
     multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020). Gradient descent
-    moves it with `learning_rate` times the rate of the network. A hyperparameter scales it as well, when `read` says.
+    moves it with `learning_rate` times the rate of the network; a hyperparameter scales it, when `read` says.
     """
 
     shape: tuple[int, ...]
@@ -261,15 +273,18 @@ class TensorOp(Op):
     adds_operands: ClassVar[bool] = False
     """Whether the rules hold as well where several operands are one value, which then count once for independence."""
 
-    needs_mean: ClassVar[bool] = False
-    """Whether the rules need the mean of the operand: zero, or that of a nonlinearity just below."""
-
     independent_operands: ClassVar[bool] = False
     """Whether the rules hold only if no two operands share random weights."""
 
     @property
     def needs_width(self) -> bool:
         """Whether the rules hold only for inputs of infinitely many channels: those that end in random layers."""
+        return False
+
+    @property
+    def needs_mean(self) -> bool:
+        """Whether the rules need the mean of the operand: zero, or that of a nonlinearity just below. Channels of the
+        data have none that is known, and are left alone."""
         return False
 
     @property
@@ -297,6 +312,20 @@ class TensorOp(Op):
     @abstractmethod
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         """Emits the NTK of the output, whose NNGP covariance is `y`."""
+
+    def common_after(self, *xs: Operand) -> Common | None:
+        """Whether channels of the output have a random part in common. Raises UnsupportedError where those of an
+        operand have, and the rules do not hold for that."""
+        refuse(self.name, xs)
+        return None
+
+    def common_nngp(self, emit: Emit, *xs: Pair) -> Value:
+        """Emits the covariance of two channels of the output, where `common_after` says that there is one."""
+        return self.nngp(emit, *(x.common for x in xs if x.common is not None))
+
+    def common_ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        """Emits the NTK of two channels of the output, whose covariance is `y`."""
+        return self.ntk(emit, y, *(x.common for x in xs if x.common is not None))
 
     def weights(self, x: TensorType) -> dict[str, Weight]:
         """Random parameters of the finite layer on the input `x`."""
@@ -338,42 +367,14 @@ class TensorOp(Op):
         are not, the rules give second moments, and nothing more is known of the output than that its mean is zero."""
         return False
 
+    def learnt_after(self, below: float, law: Distribution) -> float:
+        """`Pair.learnt` of the output, of an operand of this law of which it is `below`."""
+        return 0.0
+
     def result(self, *xs: TensorType) -> TensorType:
         """Type of the output."""
         spatial, channels = self.shape(*xs)
         return TensorType(spatial, channels, self.distribution(*xs))
-
-
-class Activation(ABC):
-    """A function phi of one real variable, by its Gaussian integrals.
-
-    With (u, v) Gaussian of mean zero, variances v1 and v2 and covariance k, all arrays that broadcast:
-    """
-
-    elementary: ClassVar[bool] = False
-    """Whether a backend computes the integrals of an entry by arithmetic, roots and exponentials of the covariance and
-    of one number for each marginal, so that they fit into a kernel that computes whole layers."""
-
-    @property
-    def jump(self) -> int | None:
-        """The order of the derivative of phi that jumps: 0 for phi itself, 1 for its slope; None if neither does.
-
-        E[f(u) f(v)] of what jumps has an infinite slope at correlation one: an error of eps in k is one of sqrt(eps).
-        """
-        return None
-
-    @property
-    def slopes(self) -> tuple[float, float] | None:
-        """(a, b) where phi(x) = a min(x, 0) + b max(x, 0), whose integrals have a form in distances; else None."""
-        return None
-
-    @abstractmethod
-    def dual(self, k: Array, v1: Array, v2: Array) -> Array:
-        """E[phi(u) phi(v)]."""
-
-    @abstractmethod
-    def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
-        """E[phi'(u) phi'(v)]."""
 
 
 def covariance(value: Type) -> CovarianceType:
@@ -395,6 +396,5 @@ def same_type(operands: tuple[Type, ...]) -> CovarianceType:
     """The dense type that all operands share."""
     types = {CovarianceType.dense(x.dtype, x.batch, x.spatial) for x in map(covariance, operands)}
     if len(types) != 1:
-        given = ", ".join(map(str, operands))
-        raise VerifyError(f"expected one or more covariances of one shape, got ({given})")
+        raise VerifyError(f"expected one or more covariances of one shape, got ({', '.join(map(str, operands))})")
     return types.pop()

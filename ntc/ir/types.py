@@ -29,16 +29,18 @@ class Distribution(StrEnum):
     """What is known of the joint law of one channel of a value over the random weights.
 
     GAUSSIAN: channels are independent, identically distributed, Gaussian, of mean zero; a nonlinearity
-      may follow. CENTERED: mean zero. GENERAL: nothing.
+      may follow. CENTERED: mean zero. GENERAL: nothing. FINITE: nothing, and a layer on the way has no rule, so that
+      the value is one of finite networks alone.
     """
 
     GAUSSIAN = "gaussian"
     CENTERED = "centered"
     GENERAL = "tensor"
+    FINITE = "finite"
 
     @property
     def centered(self) -> bool:
-        return self is not Distribution.GENERAL
+        return self in (Distribution.GAUSSIAN, Distribution.CENTERED)
 
 
 @frozen

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ntc.errors import InputError
+from ntc.files import replacing
 from ntc.ir.kernel.readout import transposed
 from ntc.jobs.blocks import Blocks, Present, Task, shuffled
 from ntc.jobs.manifest import Manifest
@@ -114,14 +115,10 @@ class StoredKernel:
     def write(self, path: Path) -> None:
         """Writes all of it as a .npy file, with examples as they were given, which appears whole or not at all; memory
         is that of a block. InputError where blocks are missing."""
-        partial = path.with_name(path.name + ".partial")
-        try:
+        with replacing(path) as partial:
             found = np.lib.format.open_memmap(partial, "w+", self.dtype, self.shape)
             self._fill(found, self.order1, self.order2, max(self.blocks.rows, self.blocks.columns))
             found.flush()
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _fill(self, found: Array, rows: Order, columns: Order, count: int) -> None:
         """Writes the first blocks, of which the k-th row goes to rows[k]."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from ntc.errors import Location, NtcError, ParameterError
 from ntc.ir.graph import Graph, Input, Node, Output, kernel_label, tensor_op
 from ntc.ir.kernel import Constant, Mirror, Mul, Positive, Window
-from ntc.ir.op import Emit, KernelOp, Pair, Value, covariance
+from ntc.ir.op import Emit, KernelOp, Pair, TensorOp, Value, covariance
 from ntc.ir.ops import Elementwise, Identity, Mask
 from ntc.ir.ops.given import Given
 from ntc.ir.packing import Packing
@@ -105,14 +107,27 @@ def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pa
     k = v1 if alone else nngp("k", mask, *xs)
     t = finish("t", op.ntk(writer.scope(node.name, node.location, "t"), k, *xs), mask)
     function = (op, xs[0]) if isinstance(op, Elementwise) else xs[0].function if isinstance(op, Identity) else None
-    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays, function)
+    law = op.common_after(*(x.operand for x in xs))
+    common = None if law is None else _common(op, partial(writer.scope, node.name, node.location), type_, xs)
+    learnt = op.learnt_after(xs[0].learnt, xs[0].type.distribution)
+    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays, function, law=law, common=common, learnt=learnt)
+
+
+def _common(op: TensorOp, scope: Callable[[str], Emit], type_: TensorType, xs: list[Pair]) -> Pair:
+    """The covariances of two channels of one layer's output."""
+    first, second = [_own(x, 0) for x in xs], [_own(x, 1) for x in xs]
+    v1 = op.common_nngp(scope("common"), *first)
+    v2 = v1 if all(x.v1 == x.v2 for x in xs) else op.common_nngp(scope("common"), *second)
+    k = v1 if all(x.k == x.v1 for x in xs) else op.common_nngp(scope("common"), *xs)
+    return Pair(type_, k, op.common_ntk(scope("common_t"), k, *xs), v1, v2)
 
 
 def _own(x: Pair, index: int) -> Pair:
     """A pair of one example, the first or the second, with itself."""
     v, mask, arrays = (x.v1, x.mask1, x.arrays[:1]) if index == 0 else (x.v2, x.mask2, x.arrays[-1:])
     function = None if x.function is None else (x.function[0], replace(_own(x.function[1], index), function=None))
-    return Pair(x.type, v, v, v, v, mask, mask, mask, arrays, function, x.gram)
+    common = None if x.common is None else _own(x.common, index)
+    return Pair(x.type, v, v, v, v, mask, mask, mask, arrays, function, x.gram, x.law, common)
 
 
 class _Writer:

@@ -30,7 +30,7 @@ def class_probabilities(posterior: Posterior) -> Array:
     mean = posterior.mean
     if mean.ndim != 2 or mean.shape[1] < 2:
         raise InputError(f"class probabilities need outputs (n, classes) of two classes or more, got {mean.shape}")
-    deviation = np.sqrt(np.maximum(posterior.variance, (1e-12 * np.abs(mean).max(axis=1) + 1e-300) ** 2))
+    deviation = np.maximum(np.sqrt(posterior.variance), 1e-12 * np.abs(mean).max(axis=1) + 1e-150)
     scaled = mean / deviation[:, None]
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     log_weights = np.log(weights / weights.sum())

@@ -10,6 +10,7 @@ from platformdirs import user_cache_path
 from pydantic import TypeAdapter, ValidationError
 
 from ntc.errors import InputError, ParameterError
+from ntc.files import write_text
 from ntc.ir.types import Target
 from ntc.price.rates import ACCELERATORS, CORE, Rates
 
@@ -29,9 +30,7 @@ def write_rates(rates: Rates) -> Path:
     """Writes rates that were measured here; the file appears whole or not at all."""
     path = rates_path(rates.target)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"version": VERSION, "rates": asdict(rates)}, indent=1))
-    partial.replace(path)
+    write_text(path, json.dumps({"version": VERSION, "rates": asdict(rates)}, indent=1))
     return path
 
 

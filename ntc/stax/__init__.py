@@ -42,7 +42,18 @@ from ntc.stax.elementwise import (
     Sin,
 )
 from ntc.stax.enums import AggregateImplementation, AttentionMechanism, Padding, PositionalEmbedding
-from ntc.stax.pooling import AvgPool, Dropout, GlobalAvgPool, GlobalSumPool, LayerNorm, SumPool
+from ntc.stax.pooling import (
+    AvgPool,
+    BatchNorm,
+    Dropout,
+    GlobalAvgPool,
+    GlobalSumPool,
+    LayerNorm,
+    LogSoftmax,
+    MaxPool,
+    Softmax,
+    SumPool,
+)
 from ntc.stax.requirements import Bool, Diagonal
 from ntc.stax.shapes import Aggregate, Flatten, ImageResize, Index, Slice
 
@@ -53,6 +64,7 @@ __all__ = [
     "AggregateImplementation",
     "AttentionMechanism",
     "AvgPool",
+    "BatchNorm",
     "Bool",
     "Conv",
     "ConvLocal",
@@ -84,7 +96,9 @@ __all__ = [
     "Index",
     "LayerNorm",
     "LeakyRelu",
+    "LogSoftmax",
     "MaskedArray",
+    "MaxPool",
     "Monomial",
     "Padding",
     "Polynomial",
@@ -96,6 +110,7 @@ __all__ = [
     "Sign",
     "Sin",
     "Slice",
+    "Softmax",
     "SumPool",
     "layer",
     "parallel",

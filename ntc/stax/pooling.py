@@ -49,6 +49,43 @@ def SumPool(  # noqa: N802
 
 
 @constructor
+def MaxPool(  # noqa: N802
+    window_shape: Sequence[int],
+    strides: Extent = None,
+    padding: str | Padding = "VALID",
+    batch_axis: int = 0,
+    channel_axis: int = -1,
+) -> Layer:
+    """Largest of windows; strides are 1 unless given. Finite networks alone. See `ntc.ir.ops.MaxPool`."""
+    pool = nn.max_pool(_extent(window_shape), _extent(strides), _padding(padding))
+    return single("MaxPool", pool, (batch_axis, channel_axis))
+
+
+@constructor
+def Softmax(batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
+    """Of channels. Finite networks alone. See `ntc.ir.ops.Softmax`."""
+    return single("Softmax", nn.softmax(), (batch_axis, channel_axis))
+
+
+@constructor
+def LogSoftmax(batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
+    """Of channels. Finite networks alone. See `ntc.ir.ops.LogSoftmax`."""
+    return single("LogSoftmax", nn.log_softmax(), (batch_axis, channel_axis))
+
+
+@constructor
+def BatchNorm(  # noqa: N802
+    mode: str = "train", variance: float = 1.0, eps: float = 1e-5, batch_axis: int = 0, channel_axis: int = -1
+) -> Layer:
+    """Over all examples and positions; `mode` is train, of finite networks alone, or test. See `ntc.ir.ops.BatchNorm`.
+
+    It has no learnt scale and shift.
+    """
+    norm = nn.batch_norm(mode, float(variance), float(eps))  # type: ignore[arg-type]
+    return single("BatchNorm", norm, (batch_axis, channel_axis))
+
+
+@constructor
 def GlobalAvgPool(batch_axis: int = 0, channel_axis: int = -1) -> Layer:  # noqa: N802
     """Mean over all positions. See `ntc.ir.ops.GlobalAvgPool`."""
     return single("GlobalAvgPool", nn.global_avg_pool(), (batch_axis, channel_axis))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from ntc.ir.graph import Graph, kernel_op
 from ntc.ir.kernel import Gram, Unmasked
 from ntc.ir.kernel.inputs import markers
 from ntc.ir.ops import Aggregate, Mask
+from ntc.ir.packing import Packing
 from ntc.ir.schema import Masked
+from ntc.ir.types import ArrayType, Between, DType
 
 Given = npt.ArrayLike | jax.Array
 Examples = Given | Sequence[Given] | Mapping[str, Given]
@@ -97,7 +100,7 @@ class Inputs:
     def _check(self, name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
         if len(shape) != len(expected) + 1 or shape[1:] != expected:
             wanted = ", ".join(map(str, ("n", *expected)))
-            raise InputError(f"{name} should have shape ({wanted}), got {shape}")
+            raise InputError(f"{name} should have shape ({wanted}), got {shape}", hint=_reshaping(shape, expected))
 
     def _masked(self, x: Any, mask: Given) -> Any:
         value = next((node.op.value for node in self.network.nodes if isinstance(node.op, Mask)), None)
@@ -131,6 +134,19 @@ class Inputs:
         sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]
         rows = self.numpy.broadcast_to(rows.reshape(x.shape[0], *sizes, outputs), (*x.shape[:-1], outputs))
         return self.numpy.concatenate([x, rows], axis=-1)
+
+
+def _reshaping(shape: tuple[int, ...], expected: tuple[int, ...]) -> str | None:
+    """What would make an array fit, if it looks like one that is only arranged otherwise."""
+    *spatial, channels = expected
+    if shape == expected:
+        return "the first axis is that of examples: x[None] is one of them"
+    if shape[1:] == (channels, *spatial) and spatial:
+        axes = ", ".join(map(str, (0, *range(2, len(expected) + 1), 1)))
+        return f"channels come last: x.transpose({axes})"
+    if shape and math.prod(shape[1:]) == math.prod(expected):
+        return f"x.reshape({', '.join(map(str, (-1, *expected)))})"
+    return None
 
 
 def adjacency(edges: npt.ArrayLike, size: int) -> npt.NDArray[np.float64]:
@@ -171,3 +187,13 @@ def grams(graph: Graph) -> list[Gram]:
     """The different ways in which a kernel graph reads examples."""
     found: Any = dict.fromkeys(gram for node in graph.nodes if (gram := kernel_op(node).reading))
     return list(found)
+
+
+def array_type(network: Graph, graphs: Mapping[Between, Graph], dtype: DType | None) -> ArrayType:
+    """The type of the array of examples: that of the kernel graph, or, given a type of its numbers, of the network, of
+    which there need be no kernel graph."""
+    if dtype is not None:
+        return Packing.of(network).array(dtype, "N")
+    type_ = graphs["cross"].inputs[0].type
+    assert isinstance(type_, ArrayType)
+    return type_

@@ -22,9 +22,12 @@ class Portable(ABC):
     def __reduce__(self) -> tuple[Any, ...]:
         """Graphs and options. What is compiled is made again where it is unpickled, on as many devices."""
         program: Any = self
-        options = program.target, program.devices, program.kernel_path, program.tested
+        options = program.target, program.devices, program.kernel_path, program.given_dtype, program.tested
         return _made, (type(self), program.network, program.graphs, *options)
 
 
-def _made(class_: Any, network: Any, graphs: Any, target: Any, devices: int, path: Any, tested: bool | None) -> Any:
-    return class_(network, graphs, target, devices=devices, kernel_path=path).with_self_test(tested)
+def _made(
+    class_: Any, network: Any, graphs: Any, target: Any, devices: int, path: Any, dtype: Any, tested: bool | None
+) -> Any:
+    made = class_(network, graphs, target, devices=devices, kernel_path=path, dtype=dtype)
+    return made.with_self_test(tested)

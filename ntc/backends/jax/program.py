@@ -18,7 +18,7 @@ from ntc.backends.jax import finite
 from ntc.backends.jax.concrete import is_traced
 from ntc.backends.jax.emit.stages import emit
 from ntc.backends.jax.hyper import known_values, values_of
-from ntc.backends.jax.inputs import Examples, Inputs
+from ntc.backends.jax.inputs import Examples, Inputs, array_type
 from ntc.backends.jax.integrals import has_series
 from ntc.backends.jax.pickling import Portable
 from ntc.backends.jax.precision import precision, require
@@ -67,10 +67,9 @@ class Program(Portable):
         functions: Mapping[Between, Any] | None = None,
         devices: int | Mesh = 1,
         kernel_path: KernelPath = "auto",
+        dtype: DType | None = None,
     ) -> None:
-        self.network = network
-        self.graphs = graphs
-        self.target = target
+        self.network, self.graphs, self.target, self.given_dtype = network, graphs, target, dtype
         self.devices = devices.size if isinstance(devices, Mesh) else devices
         self._devices = devices
         self.tested: bool | None = None
@@ -81,9 +80,7 @@ class Program(Portable):
 
     @cached_property
     def _input(self) -> ArrayType:
-        type_ = self.graphs["cross"].inputs[0].type
-        assert isinstance(type_, ArrayType)
-        return type_
+        return array_type(self.network, self.graphs, self.given_dtype)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -257,7 +254,8 @@ class Program(Portable):
         numbers = known_values(self.network.hypers, values)
         changed = copy(self)
         changed.network = self.network.with_hypers(numbers)
-        changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
+        if self.given_dtype is None:  # else there are no kernel graphs
+            changed.graphs = {between: graph.with_hypers(numbers) for between, graph in self.graphs.items()}
         return changed
 
     def with_self_test(self, wanted: bool | None) -> Program:

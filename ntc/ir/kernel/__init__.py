@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from ntc.ir.kernel.attention import Attend, AttentionWeights, EmbedPositions, Spread
-from ntc.ir.kernel.diagonal import DiagonalMean, DiagScale
+from ntc.ir.kernel.diagonal import AxisMean, DiagonalMean, DiagScale
 from ntc.ir.kernel.distance import Covariance
 from ntc.ir.kernel.edges import EdgeSum
 from ntc.ir.kernel.inputs import Constant, Given, Gram, Unmasked
 from ntc.ir.kernel.linear import Contract, Dilate, Interpolate, Linear
 from ntc.ir.kernel.mix import MixPositions
-from ntc.ir.kernel.pointwise import Add, Affine, Div, Dual, DualDot, DualMean, GaussianIntegral, Mul, Positive
+from ntc.ir.kernel.pointwise import (
+    Add,
+    Affine,
+    Div,
+    Dual,
+    DualApart,
+    DualDot,
+    DualDotApart,
+    DualMean,
+    GaussianIntegral,
+    Mul,
+    Positive,
+)
 from ntc.ir.kernel.positions import OnDiagonal, Permute
 from ntc.ir.kernel.readout import Mirror, Reduce, Select
 from ntc.ir.kernel.windows import Window, Window2
@@ -31,6 +43,8 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         DualDot,
         Covariance,
         DualMean,
+        DualApart,
+        DualDotApart,
         Window,
         Window2,
         Reduce,
@@ -45,6 +59,7 @@ KERNEL_OPS: dict[str, type[KernelOp]] = {
         OnDiagonal,
         DiagScale,
         DiagonalMean,
+        AxisMean,
         AttentionWeights,
         Attend,
         EmbedPositions,
@@ -58,6 +73,7 @@ __all__ = [
     "Affine",
     "Attend",
     "AttentionWeights",
+    "AxisMean",
     "Constant",
     "Contract",
     "Covariance",
@@ -66,7 +82,9 @@ __all__ = [
     "Dilate",
     "Div",
     "Dual",
+    "DualApart",
     "DualDot",
+    "DualDotApart",
     "DualMean",
     "EdgeSum",
     "EmbedPositions",

@@ -12,7 +12,7 @@ from ntc.ir.hyper import TunableShare
 from ntc.ir.kernel.families import Entrywise, Mixing
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import Array, OffsetsPerAxis, covariance
-from ntc.ir.schema import frozen
+from ntc.ir.schema import AxisNumber, Count, frozen
 from ntc.ir.types import MAX_SPATIAL_AXES, CovarianceType, Type
 
 SpatialAxes = tuple[Annotated[int, Field(ge=0, le=MAX_SPATIAL_AXES - 1)], ...]
@@ -78,3 +78,43 @@ class DiagonalMean(Mixing):
             mean = np.diagonal(v, axis1=first, axis2=first + 1).mean(-1)
             v = np.broadcast_to(np.expand_dims(mean, (first, first + 1)), v.shape)
         return v
+
+
+@frozen
+class AxisMean(Mixing):
+    """Along one axis, which gets `size` positions: the mean over q of K[q, q] where p' = p, zero elsewhere.
+
+    Outputs of one random matrix along the axis. Source: E[(W x)[p] (W x')[p']] for independent entries of W.
+    """
+
+    name: ClassVar[str] = "axis_mean"
+    axis: AxisNumber
+    size: Count
+
+    def fold(self, *numbers: float | None) -> float | None:
+        return 0.0 if numbers[0] == 0.0 else None
+
+    def result(self, *operands: Type) -> CovarianceType:
+        (k,) = map(covariance, operands)
+        if self.axis >= len(k.spatial):
+            raise VerifyError(f"axis_mean: {self.axis} is no axis of {k}")
+        spatial = (*k.spatial[: self.axis], self.size, *k.spatial[self.axis + 1 :])
+        return CovarianceType.dense(k.dtype, k.batch, spatial)
+
+    @property
+    def linear_in_distances(self) -> bool:
+        return True
+
+    def operations(self, *operands: Type) -> int:
+        return 2
+
+    def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
+        return (tuple(DIAGONAL if axis == self.axis else own for axis, own in enumerate(offsets)),)
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        (k,) = operands
+        first = len(result.batch) + 2 * self.axis
+        mean = np.expand_dims(np.diagonal(k, axis1=first, axis2=first + 1).mean(-1), (first, first + 1))
+        shape = [1] * k.ndim
+        shape[first] = shape[first + 1] = self.size
+        return np.where(np.eye(self.size, dtype=bool).reshape(shape), mean, 0.0)

@@ -11,11 +11,12 @@ import numpy as np
 from pydantic import InstanceOf
 
 from ntc.errors import VerifyError
+from ntc.ir.activation import Activation
 from ntc.ir.hyper import TunableReal
 from ntc.ir.kernel.dense import bias, spread_variance, turned
 from ntc.ir.kernel.families import Uniform
 from ntc.ir.offsets import DIAGONAL
-from ntc.ir.op import MANY, Activation, Array, KernelOp, OffsetsPerAxis, covariance, same_type
+from ntc.ir.op import MANY, Array, KernelOp, OffsetsPerAxis, covariance, same_type
 from ntc.ir.schema import frozen
 from ntc.ir.types import CovarianceType, Form, Type
 from ntc.ir.work import Work
@@ -243,3 +244,37 @@ class DualMean(GaussianIntegral):
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         return self.phi.dual(np.zeros_like(operands[0]), *spread_variance(result, *operands[1:]))
+
+
+class ApartIntegral(GaussianIntegral):
+    """An integral over pre-activations of two channels, whose covariance K is that of what they have in common: no
+    entry is one of a channel with itself, so none is of correlation one because of where it is."""
+
+    phi: InstanceOf[Activation]
+
+    @property
+    def steep(self) -> bool:
+        return False
+
+
+@frozen
+class DualApart(ApartIntegral):
+    """E[phi(u) phi(v)], u and v of covariance K in two channels. Source: Novak et al. 2020, Table 1 (the map T)."""
+
+    name: ClassVar[str] = "dual_apart"
+    phi: InstanceOf[Activation]
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        return self.phi.dual(*self.arguments(result, *operands))
+
+
+@frozen
+class DualDotApart(ApartIntegral):
+    """E[phi'(u) phi'(v)], u and v of covariance K in two channels. Source: Novak et al. 2020, Table 1."""
+
+    name: ClassVar[str] = "dual_dot_apart"
+    derivative: ClassVar[bool] = True
+    phi: InstanceOf[Activation]
+
+    def reference(self, result: CovarianceType, *operands: Array) -> Array:
+        return self.phi.dual_dot(*self.arguments(result, *operands))

@@ -12,7 +12,7 @@ from ntc.ir.kernel.linear import SpatialAxis
 from ntc.ir.offsets import DIAGONAL
 from ntc.ir.op import Array, OffsetsPerAxis, covariance
 from ntc.ir.schema import frozen
-from ntc.ir.types import CovarianceType, Type
+from ntc.ir.types import CovarianceType, Spatial, Type
 
 
 @frozen
@@ -42,12 +42,23 @@ class Permute(Mixing):
 
 @frozen
 class OnDiagonal(Entrywise):
-    """K[p, p'] where p' = p, zero elsewhere: positions of independent weights.
+    """K[p, p'] where p' = p along `axes` (none for all), zero elsewhere: positions of independent weights.
 
     Source: Novak et al. 2019 (arXiv:1810.05148), section 5.1: locally connected networks.
     """
 
     name: ClassVar[str] = "on_diagonal"
+    axes: tuple[SpatialAxis, ...] | None = None
+
+    def among(self, spatial: Spatial) -> tuple[int, ...]:
+        """Numbers of the axes along which p' = p."""
+        return tuple(range(len(spatial))) if self.axes is None else self.axes
+
+    def result(self, *operands: Type) -> CovarianceType:
+        k = super().result(*operands)
+        if any(axis >= len(k.spatial) for axis in self.among(k.spatial)):
+            raise VerifyError(f"on_diagonal: {self.axes} are not axes of {k}")
+        return k
 
     def fold(self, *numbers: float | None) -> float | None:
         return 0.0 if numbers[0] == 0.0 else None
@@ -56,11 +67,13 @@ class OnDiagonal(Entrywise):
         return 0
 
     def demand(self, offsets: OffsetsPerAxis, *operands: CovarianceType) -> tuple[OffsetsPerAxis, ...]:
-        return ((DIAGONAL,) * len(offsets),)
+        own = self.among(operands[0].spatial)
+        return (tuple(DIAGONAL if axis in own else wanted for axis, wanted in enumerate(offsets)),)
 
     def reference(self, result: CovarianceType, *operands: Array) -> Array:
         (k,) = operands
-        for axis in range(len(result.batch), k.ndim, 2):
+        for number in self.among(result.spatial):
+            axis = len(result.batch) + 2 * number
             shape = [1] * k.ndim
             shape[axis], shape[axis + 1] = k.shape[axis], k.shape[axis + 1]
             k = np.where(np.eye(k.shape[axis], dtype=bool).reshape(shape), k, 0.0)

@@ -18,12 +18,13 @@ from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
 from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
-from ntc.ir.ops.gain import Gain
+from ntc.ir.ops.finite_only import BatchNorm, FiniteOnly, LogSoftmax, MaxPool, Softmax
 from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
 from ntc.ir.ops.kinked import HardSwish, Kinked
 from ntc.ir.ops.layer_norm import LayerNorm
+from ntc.ir.ops.learnt import Bias, ClassToken, LayerScale
 from ntc.ir.ops.linear import Matrix, Mix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
 from ntc.ir.ops.periodic import Cos, Gabor, Rbf, Sin, Sinusoid
@@ -104,7 +105,13 @@ TENSOR_OPS: dict[str, type[TensorOp]] = {
         Scale,
         Dropout,
         LayerNorm,
-        Gain,
+        LayerScale,
+        Bias,
+        ClassToken,
+        MaxPool,
+        Softmax,
+        LogSoftmax,
+        BatchNorm,
         SelfAttention,
     )
 }
@@ -117,7 +124,10 @@ __all__ = [
     "Aggregate",
     "Analytic",
     "AvgPool",
+    "BatchNorm",
+    "Bias",
     "Celu",
+    "ClassToken",
     "Concat",
     "ConcatSpatial",
     "Conv",
@@ -136,9 +146,9 @@ __all__ = [
     "Exp",
     "ExpNormalized",
     "ExponentialLinear",
+    "FiniteOnly",
     "Flatten",
     "Gabor",
-    "Gain",
     "Gaussian",
     "Gelu",
     "GeluTanh",
@@ -154,9 +164,12 @@ __all__ = [
     "Index",
     "Kinked",
     "LayerNorm",
+    "LayerScale",
     "LeakyRelu",
+    "LogSoftmax",
     "Mask",
     "Matrix",
+    "MaxPool",
     "Mish",
     "Mix",
     "Monomial",
@@ -181,6 +194,7 @@ __all__ = [
     "Sin",
     "Sinusoid",
     "Slice",
+    "Softmax",
     "Softplus",
     "SquaredRelu",
     "Sum",

@@ -9,9 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from ntc.errors import NotGaussianError
+from ntc.ir.activation import Activation
+from ntc.ir.common import Common, Operand
 from ntc.ir.hyper import TunableReal
-from ntc.ir.kernel import Dual, DualDot, Mul
-from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
+from ntc.ir.kernel import Add, Dual, DualApart, DualDot, DualDotApart, Mul
+from ntc.ir.op import Array, Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
@@ -28,6 +30,11 @@ class Elementwise(TensorOp, Activation):
     def odd(self) -> bool:
         """Whether phi(-x) = -phi(x), so that the mean stays zero."""
         return False
+
+    @property
+    def by_slope(self) -> Elementwise | None:
+        """x phi'(x), whose integrals say what a learnt scale before phi adds to the NTK; None if they are not known."""
+        return self if self.slopes is not None else None
 
     @property
     def largest_variance(self) -> float:
@@ -49,13 +56,35 @@ class Elementwise(TensorOp, Activation):
     def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
         return Strided.every(x.spatial)
 
+    def common_after(self, *xs: Operand) -> Common | None:
+        """Directly after a matrix along positions, entries are Gaussian over channels and these positions together."""
+        (x,) = xs
+        if x.common is not None and x.common.added and x.common.axis is not None:
+            return Common(x.common.axis, added=False)
+        return super().common_after(*xs)
+
+    def common_nngp(self, emit: Emit, *xs: Pair) -> Value:
+        (x,) = xs
+        assert x.common is not None
+        return emit(DualApart(self), x.common.k, x.v1, x.v2)
+
+    def common_ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
+        (x,) = xs
+        assert x.common is not None
+        return emit(Mul(), x.common.t, emit(DualDotApart(self), x.common.k, x.v1, x.v2, name="d"))
+
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         (x,) = xs
         return emit(Dual(self), x.k, x.v1, x.v2)
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         (x,) = xs
-        return emit(Mul(), x.t, emit(DualDot(self), x.k, x.v1, x.v2, name="d"))
+        slope = emit(DualDot(self), x.k, x.v1, x.v2, name="d")
+        psi = self.by_slope
+        if not x.learnt or psi is None:
+            return emit(Mul(), x.t, slope)
+        rest = emit(Mul(), emit(Add((1.0, -x.learnt)), x.t, x.k, name="rest"), slope, name="rest")
+        return emit(Add((1.0, x.learnt)), rest, emit(Dual(psi), x.k, x.v1, x.v2, name="own"))
 
 
 class PiecewiseLinear(Elementwise):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from ntc.errors import ShapeError, UnsupportedError
+from ntc.ir.common import Common, Operand
 from ntc.ir.kernel import Add, Mul
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
@@ -63,6 +64,10 @@ class Sum(Uncorrelated):
 
     name: ClassVar[str] = "sum"
     adds_operands: ClassVar[bool] = True
+
+    def common_after(self, *xs: Operand) -> Common | None:
+        found = [x.common for x in xs if x.common is not None]
+        return Common() if found and all(x.added for x in found) else super().common_after(*xs)
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return self._sum(emit, xs, lambda x: x.k)

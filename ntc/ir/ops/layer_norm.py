@@ -8,10 +8,12 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ntc.errors import ShapeError, UnsupportedError
+from ntc.ir.activation import Activation
+from ntc.ir.common import Operand
 from ntc.ir.hyper import Tunable
 from ntc.ir.kernel import Add, DiagonalMean, Dual, DualDot, DualMean, Mul
 from ntc.ir.kernel.diagonal import SpatialAxes
-from ntc.ir.op import Activation, Array, Emit, Pair, TensorOp, Value
+from ntc.ir.op import Array, Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
@@ -24,7 +26,9 @@ class LayerNorm(TensorOp, Activation):
     K' = K / sqrt((V1 + eps) (V2 + eps)),  T' = T / sqrt((V1 + eps) (V2 + eps)),  V1[p] = v1[p, p], V2[p'] = v2[p', p'],
     each averaged over `spatial_axes`: over infinitely many channels of mean zero, the mean is zero and the variance
     is that of one channel. Directly after a nonlinearity phi of u, K - E[phi(u)] E[phi(v)] takes the place of K, and so
-    of v1 and v2, as all channels have the mean E[phi(u)]. Other channels of a mean that is not zero are refused.
+    of v1 and v2, as all channels have the mean E[phi(u)]. Other channels of a mean that is not zero are refused. Where
+    channels have a random part in common, as after a dense layer along positions, the covariance of two channels is
+    taken off, of K and of T.
     Source: Ba et al. 2016 (arXiv:1607.06450), eq. 3; Hron et al. 2020 (arXiv:2006.10540).
 
     Parameters: spatial_axes (`all`, or numbers of axes from 0), eps.
@@ -32,13 +36,22 @@ class LayerNorm(TensorOp, Activation):
 
     name: ClassVar[str] = "layer_norm"
     fills_masked: ClassVar[bool] = False
-    needs_mean: ClassVar[bool] = True
     spatial_axes: Literal["all"] | SpatialAxes | None = None
     eps: Tunable = 1e-12
 
     @property
     def needs_width(self) -> bool:
         return True
+
+    @property
+    def needs_mean(self) -> bool:
+        return True
+
+    def common_after(self, *xs: Operand) -> None:
+        """The mean over channels is what they have in common, and is taken off."""
+        (x,) = xs
+        if x.common is not None and (not x.common.added or self.axes(x.type.spatial)):
+            super().common_after(*xs)
 
     def axes(self, spatial: Spatial) -> tuple[int, ...]:
         """The spatial axes, in order, over which is normalised. Raises ShapeError."""
@@ -94,6 +107,8 @@ class LayerNorm(TensorOp, Activation):
 
     def _centered(self, emit: Emit, x: Pair) -> Pair:
         """What is known of the input without its mean."""
+        if x.common is not None:
+            return self._without_common(emit, x, x.common)
         if x.type.distribution.centered:
             return x
         assert x.function is not None  # the builder has seen to it
@@ -107,6 +122,17 @@ class LayerNorm(TensorOp, Activation):
         v2 = v1 if x.v1 == x.v2 else without_mean(x.v2, below.v2, below.v2, below.v2)
         k = v1 if x.k == x.v1 else without_mean(x.k, below.k, below.v1, below.v2)
         return replace(x, k=k, v1=v1, v2=v2)
+
+    def _without_common(self, emit: Emit, x: Pair, common: Pair) -> Pair:
+        """Where channels have a random part in common: what is left of everything without it."""
+
+        def left(value: Value, part: Value) -> Value:
+            return emit(Add((1.0, -1.0)), value, part, name="centered")
+
+        v1 = left(x.v1, common.v1)
+        v2 = v1 if x.v1 == x.v2 else left(x.v2, common.v2)
+        k = v1 if x.k == x.v1 else left(x.k, common.k)
+        return replace(x, k=k, t=left(x.t, common.t), v1=v1, v2=v2)
 
     @property
     def _pointwise(self) -> LayerNorm:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ntc.errors import LimitError, ShapeError
 from ntc.ir import kernel
+from ntc.ir.common import Common, Operand
 from ntc.ir.hyper import TunableReal
 from ntc.ir.kernel import Affine, Contract, Interpolate, Permute, Window
 from ntc.ir.kernel.linear import Rows, SpatialAxis
@@ -294,6 +295,9 @@ class Scale(FixedLinear):
 
     def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
         return Strided.every(x.spatial)
+
+    def common_after(self, *xs: Operand) -> Common | None:
+        return xs[0].common
 
     def kernel_op(self, spatial: Spatial) -> KernelOp:
         return Affine(self.factor)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ntc.errors import ShapeError
+from ntc.ir.common import Common, Operand
 from ntc.ir.kernel import Reduce, Select
 from ntc.ir.op import Emit, Pair, TensorOp, Value
 from ntc.ir.schema import MAX_EXTENT, frozen
@@ -32,8 +33,14 @@ class Identity(TensorOp):
     def distribution(self, *xs: TensorType) -> Distribution:
         return xs[0].distribution
 
+    def learnt_after(self, below: float, law: Distribution) -> float:
+        return below
+
     def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
         return Strided.every(x.spatial)
+
+    def common_after(self, *xs: Operand) -> Common | None:
+        return xs[0].common
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return xs[0].k
@@ -68,6 +75,9 @@ class Flatten(TensorOp):
 
     def visible(self, x: TensorType) -> None:
         return None
+
+    def common_after(self, *xs: Operand) -> None:
+        """What channels have in common, independent between positions, averages out over positions."""
 
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
         return emit(Reduce("trace"), xs[0].k)

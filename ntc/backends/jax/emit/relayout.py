@@ -196,6 +196,17 @@ def filtered_anywhere(block: Block, geometry: tuple[Sliding, ...], result: Covar
 
 def diagonal_mean(block: Block, axes: tuple[int, ...], result: CovarianceType) -> jax.Array:
     """Means over the positions of some axes of the entries with p' = p, the same for all entries of these axes."""
+    return merged(_averaged(block, axes, result), block.rank)
+
+
+def axis_mean(block: Block, axis: int, result: CovarianceType) -> jax.Array:
+    """Means over the positions of one axis of the entries with p' = p, at these entries of the axis; zero elsewhere."""
+    x, target = _averaged(block, (axis,), result), axes_of(result)[axis]
+    own = np.broadcast_to(target.partners == target.positions, target.partners.shape)
+    return merged(jnp.where(_view(block.rank, axis).mask(own, x.ndim), x, 0), block.rank)
+
+
+def _averaged(block: Block, axes: tuple[int, ...], result: CovarianceType) -> jax.Array:
     x = split(block)
     for i, (source, target) in enumerate(zip(axes_of(block.type), axes_of(result), strict=True)):
         view, own = _view(block.rank, i), target.positions[:, 0]
@@ -207,7 +218,7 @@ def diagonal_mean(block: Block, axes: tuple[int, ...], result: CovarianceType) -
             x = jnp.broadcast_to(mean, shape)
         elif source != target:
             x = _pairs(x, view, source, target, own, own)
-    return merged(x, block.rank)
+    return x
 
 
 def relaid(block: Block, result: CovarianceType) -> jax.Array:

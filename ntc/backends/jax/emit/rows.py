@@ -18,6 +18,7 @@ from ntc.backends.jax.emit.context import Entries
 from ntc.backends.jax.emit.lane_array import Block, layout_of, live_mask, repeat_columns
 from ntc.backends.jax.emit.linear import applied, permuted
 from ntc.backends.jax.emit.relayout import (
+    axis_mean,
     diagonal_mean,
     filtered_anywhere,
     from_dense,
@@ -147,6 +148,14 @@ def _dual_mean(scope: Entries, node: Node, type_: CovarianceType, operands: list
     return jnp.broadcast_to(mean, k.shape)
 
 
+def _integral_apart(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    integrals = family(op.phi, scope.context.series_alone)
+    k = _aligned(operands[0], type_)
+    found = (integrals.dual_dot if op.derivative else integrals.dual)(op.phi, k, *scope.marginals(node), None)
+    return jnp.broadcast_to(found, k.shape)
+
+
 def _covariance(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     x = _aligned(operands[0], type_)
     return distance.covariance(x, *scope.marginals(node), distances.own_entries(scope, type_))
@@ -228,8 +237,10 @@ def _positive(scope: Entries, node: Node, type_: CovarianceType, operands: list[
 
 
 def _diagonal_only(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
     x = _aligned(operands[0], type_)
-    return jnp.where(repeat_columns(scope.lanes(type_).on_diagonal(), scope.columns), x, 0)
+    own = (scope.lanes(type_).residues_of(op.among(type_.spatial)) == 0).all(0)
+    return jnp.where(repeat_columns(own, scope.columns), x, 0)
 
 
 def _mirror(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
@@ -284,6 +295,11 @@ def _diagonal_mean(scope: Entries, node: Node, type_: CovarianceType, operands: 
     return diagonal_mean(operands[0], op.axes, type_)
 
 
+def _axis_mean(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
+    op: Any = node.op
+    return axis_mean(operands[0], op.axis, type_)
+
+
 def _attention_weights(scope: Entries, node: Node, type_: CovarianceType, operands: list[Block]) -> jax.Array:
     op: Any = node.op
     v, *mask = map(to_dense, operands)
@@ -321,6 +337,8 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Entries, Node, CovarianceType, list[
     kernel.DualDot: _integral,
     kernel.Covariance: _covariance,
     kernel.DualMean: _dual_mean,
+    kernel.DualApart: _integral_apart,
+    kernel.DualDotApart: _integral_apart,
     kernel.Window: _window,
     kernel.Window2: _window2,
     kernel.Reduce: _reduce,
@@ -335,6 +353,7 @@ EMITTERS: Mapping[type[KernelOp], Callable[[Entries, Node, CovarianceType, list[
     kernel.OnDiagonal: _diagonal_only,
     kernel.DiagScale: _diag_scale,
     kernel.DiagonalMean: _diagonal_mean,
+    kernel.AxisMean: _axis_mean,
     kernel.AttentionWeights: _attention_weights,
     kernel.Attend: _attend,
     kernel.EmbedPositions: _embed_positions,

@@ -14,7 +14,9 @@ from ntc.backends.jax.finite import (
     affine,
     attention,
     convolutions,
+    finite_only,
     joins,
+    learnt,
     linear,
     masking,
     normalize,
@@ -39,6 +41,8 @@ FORWARD: Mapping[type[Any], Callable[..., jax.Array]] = {
     **convolutions.ROWS,
     **positions.ROWS,
     **normalize.ROWS,
+    **learnt.ROWS,
+    **finite_only.ROWS,
     **attention.ROWS,
 }
 """(op, scaled weights, inputs) to output, by the class of the op or one it inherits from. Ops that draw random numbers
@@ -58,7 +62,7 @@ def init(graph: Graph, key: jax.Array, dtype: Any = None, hyper: Values | None =
         if weights:
             keys = jax.random.split(jax.random.fold_in(key, index), len(weights))
             params[node.name] = {
-                name: weight.mean + _scale(weight, "init", scales) * jax.random.normal(k, weight.shape, dtype)
+                name: _scale(weight, "init", scales) * jax.random.normal(k, weight.shape, dtype) + _mean(weight, scales)
                 for k, (name, weight) in zip(keys, weights.items(), strict=True)
             }
     return params
@@ -125,6 +129,11 @@ def _scale(weight: Weight, read: str, hyper: Values) -> Any:
     """What an array is scaled by when it is drawn ("init"), or in the forward pass ("apply")."""
     constant = weight.std if read == "init" else weight.multiplier
     return constant * hyper[weight.hyper.name] if weight.hyper and weight.read == read else constant
+
+
+def _mean(weight: Weight, hyper: Values) -> Any:
+    """The mean of what an array is drawn from."""
+    return weight.mean * hyper[weight.hyper.name] if weight.hyper and weight.read == "init" else weight.mean
 
 
 def _key_of(node: Node, index: int, key: jax.Array | None) -> jax.Array:

@@ -13,8 +13,18 @@ from ntc.ir import ops
 
 
 def _dense(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
-    y: jax.Array = jnp.einsum("...i,ij->...j", x, weights["w"], precision=lax.Precision.HIGHEST)
+    y: jax.Array
+    if op.axis is not None:
+        return _dense_along(op, weights, x)
+    y = jnp.einsum("...i,ij->...j", x, weights["w"], precision=lax.Precision.HIGHEST)
     return y + weights["b"] if op.bias else y
+
+
+def _dense_along(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
+    """Over positions along one axis, the same for all channels."""
+    y = jnp.tensordot(x, weights["w"], (1 + op.axis, 0), precision=lax.Precision.HIGHEST)
+    y = y + weights["b"] if op.bias else y
+    return jnp.moveaxis(y, -1, 1 + op.axis)
 
 
 def _conv(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:

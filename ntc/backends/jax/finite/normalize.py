@@ -1,4 +1,4 @@
-"""Forward passes of dropout, normalisation, and the learnt numbers behind it."""
+"""Forward passes of dropout and normalisation."""
 
 from __future__ import annotations
 
@@ -24,13 +24,7 @@ def _layer_norm(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.
     return y
 
 
-def _gain(op: Any, weights: Mapping[str, jax.Array], x: jax.Array) -> jax.Array:
-    y: jax.Array = x * weights["w"]
-    return y + weights["b"] if op.bias else y
-
-
 ROWS: Mapping[type[Any], Callable[..., jax.Array]] = {
     ops.Dropout: _dropout,
     ops.LayerNorm: _layer_norm,
-    ops.Gain: _gain,
 }

@@ -27,7 +27,7 @@ from ntc.backends.jax.integrals import (
 )
 from ntc.backends.jax.integrals.family import Family
 from ntc.ir import ops
-from ntc.ir.op import Activation
+from ntc.ir.activation import Activation
 
 FAMILIES: Mapping[type[Any], Family] = {
     ops.PiecewiseLinear: relu.FAMILY,

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 
 from ntc.backends.jax.integrals.angle import excess, overlap
 from ntc.backends.jax.integrals.family import root
+from ntc.ir.activation import Activation
 from ntc.ir.hyper import is_known, is_number
-from ntc.ir.op import Activation
 from ntc.ir.types import Form
 
 Own = Any

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import jax
@@ -52,12 +52,20 @@ class Computations:
     interpret: bool = False
 
     def __post_init__(self) -> None:
-        self.executables = Executables(self.target, positions_of(self.graphs["cross"]) == 1)
+        self._made: Executables | None = None  # of a network without kernels, none
         self._functions: dict[Hashable, Any] = dict(self.stored.items())
-        self._lock = Lock()
+        self._lock = RLock()
         self._compared: set[Between] = set()
         self._planned: dict[Hashable, bool] = {}
         self._refused = bool(self.stored) or self.path == "xla" or PLATFORMS[self.target].fast is None
+
+    @property
+    def executables(self) -> Executables:
+        """The executables, of all threads."""
+        with self._lock:
+            if self._made is None:
+                self._made = Executables(self.target, positions_of(self.graphs["cross"]) == 1)
+            return self._made
 
     @cached_property
     def device(self) -> jax.Device:
