@@ -152,8 +152,8 @@ class TorchBlock(torch.nn.Module):
 
 
 class TorchResNet18(torch.nn.Module):
-    """ResNet-18 with the stem of torchvision: pooling by averages and blocks of order two (`first`), or by maxima and the
-    blocks of torchvision."""
+    """ResNet-18 with the stem of torchvision: pooling by averages and blocks of order two (`first`), or by maxima and
+    the blocks of torchvision."""
 
     def __init__(self, first: bool = True, widths: tuple[int, ...] = (8, 16, 32, 64)) -> None:
         super().__init__()

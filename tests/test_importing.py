@@ -27,7 +27,9 @@ def drawing(**shapes: tuple[int, ...]) -> Draw:
     """A function that draws weights of He et al., biases (names with b) of standard deviation 0.1."""
 
     def draw(key: Any) -> Any:
-        scales = {k: 0.1 if "b" in k else (2 / np.prod(s[1:2] if len(s) == 3 else s[:-1])) ** 0.5 for k, s in shapes.items()}
+        scales = {
+            k: 0.1 if "b" in k else (2 / np.prod(s[1:2] if len(s) == 3 else s[:-1])) ** 0.5 for k, s in shapes.items()
+        }
         if is_traced(key):
             keys = dict(zip(shapes, jax.random.split(key, len(shapes)), strict=True))
             return {k: scales[k] * jax.random.normal(keys[k], s) for k, s in shapes.items()}
@@ -52,7 +54,9 @@ def mlp(p: Any, x: Any) -> Any:
 
 def cnn(p: Any, x: Any) -> Any:
     x = jax.nn.relu(normalized(convolution(x, p["w1"]) + p["b1"]))
-    x = convolution(lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID") / 4, p["w2"], 2, ((1, 1), (1, 1)))
+    x = convolution(
+        lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID") / 4, p["w2"], 2, ((1, 1), (1, 1))
+    )
     return jax.nn.gelu(x + p["b2"]).mean((1, 2)) @ p["w3"]
 
 
@@ -163,7 +167,7 @@ def test_kernels_are_those_of_wide_copies(name: str) -> None:
     found = ntc.from_jax(function, draw, x)
     assert isinstance(found, Imported)
     kernels = found.kernels(x)
-    empirical = ntc.empirical_kernel_fn(lambda params, x: function(params, x))
+    empirical = ntc.empirical_kernel_fn(function)
     x = jnp.asarray(x, jnp.float32)
 
     def sample(key: Any) -> Any:
@@ -271,7 +275,7 @@ def test_all_places_are_listed() -> None:
 def test_what_has_no_limit_is_estimated() -> None:
     """Protects on_missing = monte_carlo: means over random networks of the function, with standard errors."""
     function, draw, x, _ = NO_LIMIT["two nonlinearities"]
-    found = ntc.from_jax(function, lambda key: draw(key), x, on_missing="monte_carlo")
+    found = ntc.from_jax(function, draw, x, on_missing="monte_carlo")
     assert isinstance(found, Estimated)
     assert "not Gaussian" in found.reasons[0]
     estimate = found.kernels(jnp.asarray(x, jnp.float32), n_samples=20)
@@ -300,8 +304,10 @@ def test_wrong_arguments_are_said() -> None:
 
 def test_scales_are_measured_or_given() -> None:
     """Protects scales: of values without a name, as given, and in the ntk parameterization with the same kernel."""
+
     def draw(key: Any) -> Any:
         return {"w1": 0.37 * np.random.default_rng(int(jax.random.key_data(key)[1])).normal(size=(5, 4000))}
+
     (measured,) = ntc.from_jax(dense, draw, ROWS).table.rows  # type: ignore[union-attr]
     assert measured.scale is not None
     assert abs(measured.scale.value / (0.37 * 5**0.5) - 1) < 0.01

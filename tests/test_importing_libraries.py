@@ -60,7 +60,7 @@ NAMES = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_modules_of_jax_have_their_values(name: str) -> None:
-    """Protects the correspondence of parameters: the output of the module, for other parameters than those of imports."""
+    """Protects the correspondence of parameters: the output of the module, for other parameters than the first."""
     function, draw, x = linen_models()[name]
     found = ntc.from_jax(function, draw, x)
     assert isinstance(found, Imported)
@@ -95,7 +95,9 @@ def test_kernels_of_modules_of_jax_are_those_of_wide_copies(name: str) -> None:
     assert isinstance(found, Imported)
     kernels = found.kernels(x)
     kernel_fn = jax.jit(ntc.empirical_kernel_fn(function), static_argnums=2)
-    samples = [kernel_fn(jnp.asarray(x, jnp.float32), None, ("nngp", "ntk"), draw(jax.random.key(i))) for i in range(count)]
+    samples = [
+        kernel_fn(jnp.asarray(x, jnp.float32), None, ("nngp", "ntk"), draw(jax.random.key(i))) for i in range(count)
+    ]
     assert_unbiased([np.asarray(sample.nngp) for sample in samples], kernels.nngp)
     assert_unbiased([np.asarray(sample.ntk) for sample in samples], kernels.ntk)
 
@@ -141,7 +143,7 @@ def test_kernels_of_torch_are_those_of_wide_copies() -> None:
 
 
 def test_the_resnet_of_torchvision_says_what_has_no_limit() -> None:
-    """Protects from wrong numbers: maxima, and nonlinearities on sums with other nonlinearities, each with its module."""
+    """Protects from wrong numbers: maxima, and nonlinearities on sums with others, each with its module."""
     torch = pytest.importorskip("torch")
     from tests import importing_models as models
 

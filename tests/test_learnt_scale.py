@@ -39,14 +39,20 @@ def test_a_nonlinearity_behind_a_learnt_scale(layer: Any) -> None:
 
     samples = jax.lax.map(one, jax.random.split(jax.random.key(1), 100))
     assert_unbiased(samples, expected)
-    plain = ntc.build(nn.input(5) >> nn.dense(2000, 1.5, learning_rate=0.0) >> nn.scale(0.8) >> layer >> nn.dense(1, 1.2))
+    plain = ntc.build(
+        nn.input(5) >> nn.dense(2000, 1.5, learning_rate=0.0) >> nn.scale(0.8) >> layer >> nn.dense(1, 1.2)
+    )
     assert np.abs(plain(X).nngp - program(X).nngp).max() < 1e-5
 
 
 def test_other_layers_between_are_refused() -> None:
     """Protects from the rule where it does not hold: the slope then depends on more than the scaled value."""
     x = nn.input(5) >> nn.dense(8)
-    for between in (nn.bias(0.5), nn.sum(nn.identity(), nn.dense(8)), nn.dense(8) >> nn.layer_scale() >> nn.layer_scale()):
+    for between in (
+        nn.bias(0.5),
+        nn.sum(nn.identity(), nn.dense(8)),
+        nn.dense(8) >> nn.layer_scale() >> nn.layer_scale(),
+    ):
         with pytest.raises(NotGaussianError):
             (x >> nn.layer_scale() >> between >> nn.relu()).graph()
     with pytest.raises(NotGaussianError):

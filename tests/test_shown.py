@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from tools.site import error_pages, formulas, layer_pages
 
 import ntc.calibrate
 from benchmarks.__main__ import BENCHMARKS, ELSEWHERE
@@ -17,7 +18,6 @@ from ntc.ir.ops import TENSOR_OPS
 from tests import command_line, shown
 from tests.shown import ROOT
 from tests.test_docs import LANGUAGE, indented
-from tools.site import error_pages, formulas, layer_pages
 
 SKIPPED = {
     "make setup": "installs; `make test` begins with it",

@@ -12,7 +12,9 @@ from ntc.cli.console import stderr
 
 
 def import_command(
-    model: Annotated[str, typer.Argument(help="Python code and a name in it: model.py:build_model.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(help="Python code and a name in it: model.py:build_model.", show_default=False)
+    ],
     output: Annotated[
         Path | None, options.written("-o", "--output", help="The model file, .nt; default: standard output.")
     ] = None,

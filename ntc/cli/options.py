@@ -38,7 +38,7 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A model file (.nt), model.py:build_model, an artifact (.ntc), or a network as IR text or JSON; - is stdin.",
+        help="A model file (.nt), model.py:build_model, an artifact (.ntc), or IR as text or JSON; - is stdin.",
         show_default=False,
     ),
 ]

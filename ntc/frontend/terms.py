@@ -92,8 +92,8 @@ def with_leaves(call: Call, values: Iterator[Any]) -> Call:
 
 
 def abstracted(name: str, alike: Sequence[Call], defaults: Mapping[str, Any]) -> tuple[Definition, dict[Call, Call]]:
-    """A definition of which calls with one skeleton are cases, and what each of them becomes. `defaults` are values that
-    a parameter of the definition may leave out."""
+    """A definition of which calls with one skeleton are cases, and what each of them becomes. `defaults` are values
+    that a parameter of the definition may leave out."""
     columns = list(zip(*(leaves(call) for call in alike), strict=True))
     names: dict[tuple[Any, ...], str] = {}
     body: list[Any] = []
@@ -104,14 +104,14 @@ def abstracted(name: str, alike: Sequence[Call], defaults: Mapping[str, Any]) ->
             continue
         wanted = column[0][0]
         taken = set(names.values())
-        own = next(x for x in (wanted, *(f"{wanted}{i}" for i in range(2, 100))) if x not in taken or names.get(values) == x)
+        own = next(
+            x for x in (wanted, *(f"{wanted}{i}" for i in range(2, 100))) if x not in taken or names.get(values) == x
+        )
         body.append(Variable(names.setdefault(values, own)))
     parameters = {
         x: defaults.get(x, REQUIRED) if defaults.get(x, REQUIRED) in values else REQUIRED for values, x in names.items()
     }
     parameters = dict(sorted(parameters.items(), key=lambda x: x[1] is not REQUIRED))
     by_name = {x: values for values, x in names.items()}
-    replaced = {
-        call: Call(name, tuple((x, by_name[x][i]) for x in parameters)) for i, call in enumerate(alike)
-    }
+    replaced = {call: Call(name, tuple((x, by_name[x][i]) for x in parameters)) for i, call in enumerate(alike)}
     return Definition(name, parameters, with_leaves(alike[0], iter(body))), replaced

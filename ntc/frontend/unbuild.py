@@ -59,7 +59,9 @@ def series(graph: Graph) -> Series:
     return repeated(found)
 
 
-def _between(graph: Graph, above: Mapping[str, str], first: str, last: str, known: dict[tuple[str, str], Series]) -> Series:
+def _between(
+    graph: Graph, above: Mapping[str, str], first: str, last: str, known: dict[tuple[str, str], Series]
+) -> Series:
     """The layers after the value `first` up to the value `last`."""
     tasks = [(first, last)]
     while tasks:
@@ -103,9 +105,7 @@ def _count(items: Series) -> int:
 
 def repeated(items: Series) -> Series:
     """The same with what occurs several times in a row written once."""
-    done = tuple(
-        Branches(x.op, tuple(map(repeated, x.branches))) if isinstance(x, Branches) else x for x in items
-    )
+    done = tuple(Branches(x.op, tuple(map(repeated, x.branches))) if isinstance(x, Branches) else x for x in items)
     found: list[Item] = []
     position = 0
     while position < len(done):

@@ -9,7 +9,18 @@ from typing import Any
 
 from ntc.errors import UnsupportedError
 from ntc.frontend.elaborate import read_graph
-from ntc.frontend.terms import REQUIRED, Call, Definition, Series, Variable, abstracted, calls, is_pipe, mapped, skeleton
+from ntc.frontend.terms import (
+    REQUIRED,
+    Call,
+    Definition,
+    Series,
+    Variable,
+    abstracted,
+    calls,
+    is_pipe,
+    mapped,
+    skeleton,
+)
 from ntc.frontend.unbuild import Branches, Item, One, canonical, repeated, series
 from ntc.ir.construct import literal, parameters, required
 from ntc.ir.graph import Graph
@@ -49,7 +60,9 @@ def _terms(items: Sequence[Item]) -> Series:
     found = []
     for item in items:
         if isinstance(item, One):
-            found.append(Call(item.op.name, tuple((p.name, getattr(item.op, p.name)) for p in parameters(type(item.op)))))
+            found.append(
+                Call(item.op.name, tuple((p.name, getattr(item.op, p.name)) for p in parameters(type(item.op))))
+            )
         elif isinstance(item, Branches):
             own = tuple((p.name, getattr(item.op, p.name)) for p in parameters(type(item.op)))
             found.append(Call(item.op.name, (*(("", _terms(x)) for x in item.branches), *own)))
@@ -74,7 +87,7 @@ def _with_names(layers: Series, kinds: Sequence[str], least: int, definitions: l
             groups.setdefault(skeleton(call), []).append(call)
     for alike in groups.values():
         distinct = list(dict.fromkeys(alike))
-        if len(alike) < least or len(distinct) < 2 and len(alike) < least:
+        if len(alike) < least or (len(distinct) < 2 and len(alike) < least):
             continue
         own = {p.name: p.default for op in TENSOR_OPS.values() for p in parameters(op) if not required(p)}
         defaults = {k: v for k, v in own.items() if k in ("stride", "padding", "dilation", "bias")}

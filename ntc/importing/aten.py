@@ -1,8 +1,9 @@
-"""ATen operators as functions of JAX: the table of what is read of PyTorch. NCHW is as it is: layouts are found later."""
+"""ATen operators as functions of JAX: what is read of PyTorch. Axes stay in its order; layouts are found later."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -55,13 +56,25 @@ def _kept_batch_norm(x: Any, w: Any, b: Any, mean: Any, variance: Any, momentum:
 
 
 def _batch_norm(
-    x: Any, w: Any, b: Any, mean: Any = None, variance: Any = None, training: bool = True, momentum: float = 0.1,
+    x: Any,
+    w: Any,
+    b: Any,
+    mean: Any = None,
+    variance: Any = None,
+    training: bool = True,
+    momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> tuple[Any, ...]:
     if not training and mean is not None:
         return _kept_batch_norm(x, w, b, mean, variance, momentum, eps)
     axes = tuple(i for i in range(x.ndim) if i != 1)
-    return _scaled(_normalized(x, axes, eps), w, b, lambda z: _channels_second(z, x.ndim)), mean, variance, mean, variance
+    return (
+        _scaled(_normalized(x, axes, eps), w, b, lambda z: _channels_second(z, x.ndim)),
+        mean,
+        variance,
+        mean,
+        variance,
+    )
 
 
 def _normalized(x: Any, axes: Sequence[int], eps: float) -> Any:
@@ -107,7 +120,9 @@ def _window(x: Any, size: Any, stride: Any, padding: Any, dilation: Any = 1) -> 
     return (*lead, *sizes), (*lead, *strides), pads, (*lead, *_pair(dilation, axes))
 
 
-def _max_pool(x: Any, size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False) -> tuple[Any]:
+def _max_pool(
+    x: Any, size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
+) -> tuple[Any]:
     window, strides, pads, dilations = _window(x, size, stride, padding, dilation)
     return (lax.reduce_window(x, -jnp.inf, lax.max, window, strides, pads, None, dilations),)
 
@@ -167,7 +182,7 @@ def _select(x: Any, axis: int, index: int) -> Any:
 def _split(x: Any, size: Any, axis: int = 0) -> list[Any]:
     sizes = [size] * (x.shape[axis] // size) if isinstance(size, int) else size
     ends = np.cumsum([0, *sizes])
-    return [lax.slice_in_dim(x, int(a), int(b), 1, axis) for a, b in zip(ends, ends[1:], strict=False)]
+    return [lax.slice_in_dim(x, int(a), int(b), 1, axis) for a, b in pairwise(ends)]
 
 
 def _pad(x: Any, pads: Sequence[int], value: float = 0.0) -> Any:
@@ -265,7 +280,7 @@ ATEN: Mapping[str, Callable[..., Any]] = {
     "_unsafe_view": lambda x, sizes: x.reshape(sizes),
     "reshape": lambda x, sizes: x.reshape(sizes),
     "permute": lambda x, axes: jnp.transpose(x, [a % x.ndim for a in axes]),
-    "transpose": lambda x, a, b: jnp.swapaxes(x, a, b),
+    "transpose": jnp.swapaxes,
     "t": lambda x: x.T,
     "expand": _expand,
     "unsqueeze": jnp.expand_dims,

@@ -26,7 +26,14 @@ class Estimated:
     reasons: tuple[str, ...]
 
     def kernels(
-        self, x1: Any, x2: Any = None, *, key: Any = None, n_samples: int = 100, get: Any = ("nngp", "ntk"), **options: Any
+        self,
+        x1: Any,
+        x2: Any = None,
+        *,
+        key: Any = None,
+        n_samples: int = 100,
+        get: Any = ("nngp", "ntk"),
+        **options: Any,
     ) -> MonteCarloEstimate:
         """Means of empirical kernels over random networks of the function, and their standard errors, of the widths
         that the function has. `options` are those of `ntc.monte_carlo_kernel_fn`: precision, batch_size, progress."""

@@ -46,13 +46,13 @@ def from_jax(
 ) -> Imported | Estimated:
     """The network of a JAX function f(params, x), such as `module.apply` of Flax.
 
-    The function is traced, not run on `x`. Products and convolutions with parameters become layers, what is between them
-    nonlinearities, means, normalisations and sums of branches; docs/importing.md has the table of what is recognised.
+    The function is traced, not run on `x`. Products and convolutions with parameters become layers, what is between
+    them nonlinearities, means, normalisations and sums of branches; docs/importing.md has what is recognised.
 
     Args:
       function: f(params, x), which returns one array whose first axis is that of the examples.
-      params: any tree of arrays as an initialiser draws them; or the function that draws them, of a key: scales are then
-        measured of several draws. Entries under `batch_stats` are constants, not trained.
+      params: any tree of arrays as an initialiser draws them; or the function that draws them, of a key: scales are
+        then measured of several draws. Entries under `batch_stats` are constants, not trained.
       x: one or more examples, (N, ...), of which the shape matters alone.
       channel_axis: the axis of x that has the channels; those between it and the first are spatial.
       parameterization: `standard`, as libraries of layers draw their weights, or `ntk`.
@@ -61,7 +61,7 @@ def from_jax(
       named_scales: whether a measured scale that agrees with that of LeCun, He, Glorot or PyTorch within chance is
         taken to be that.
       on_missing: `error` raises NoLimitError, with all places that have no limit; `monte_carlo` then gives an
-        `Estimated` in place of a network, whose kernels are means over random networks; it needs the function that draws.
+        `Estimated` in place of a network, whose kernels are means over random networks; it needs a function that draws.
       name: of the network.
       place_of: where equations were written, if that is not what JAX says.
 
@@ -87,7 +87,15 @@ def from_jax(
         raise error
     graph = reader.writer.finish(name, data)
     channel = channel_axis % example.ndim
-    return Imported(graph, Table(tuple(reader.writer.rows)), channel, reader.writer.weights, drawn[0], data.layout, traced.output.shape)
+    return Imported(
+        graph,
+        Table(tuple(reader.writer.rows)),
+        channel,
+        reader.writer.weights,
+        drawn[0],
+        data.layout,
+        traced.output.shape,
+    )
 
 
 def _read(
@@ -173,5 +181,3 @@ def _drawing(params: Any, error: Exception) -> Callable[[Any], Any]:
         ) from error
     drawing: Callable[[Any], Any] = params
     return drawing
-
-

@@ -11,7 +11,17 @@ from ntc.importing.equations import evaluate
 from ntc.importing.graph import Array, Node, above
 
 MOVES = frozenset(
-    {"broadcast_in_dim", "convert_element_type", "copy", "expand_dims", "reshape", "rev", "slice", "squeeze", "transpose"}
+    {
+        "broadcast_in_dim",
+        "convert_element_type",
+        "copy",
+        "expand_dims",
+        "reshape",
+        "rev",
+        "slice",
+        "squeeze",
+        "transpose",
+    }
 )
 """Primitives that only move entries about."""
 

@@ -75,7 +75,9 @@ def reshaped(layout: Layout, old: Sequence[int], new: Sequence[int]) -> Layout |
             if left % count:
                 if count % left:
                     return None
-                pieces.insert(0, count // left if isinstance(piece, int) else Atom(piece.axis, count // left, piece.stride))
+                pieces.insert(
+                    0, count // left if isinstance(piece, int) else Atom(piece.axis, count // left, piece.stride)
+                )
                 piece = left if isinstance(piece, int) else Atom(piece.axis, left, piece.stride * (count // left))
                 count = left
             left //= count

@@ -32,8 +32,8 @@ def from_torch(
     """The network of a PyTorch module, through the operators of `torch.export`. Needs `torch`.
 
     Args:
-      module: in the mode in which it is to be read: `module.eval()` for kept statistics and no dropout; or a function of
-        nothing that makes such modules, of which scales are then measured of several.
+      module: in the mode in which it is to be read: `module.eval()` for kept statistics and no dropout; or a function
+        of nothing that makes such modules, of which scales are then measured of several.
       x: one or more examples, a tensor or an array, of which the shape matters alone.
       channel_axis: the axis of x that has the channels, in PyTorch the second, but for tokens (N, positions, channels).
       others: as for `from_jax`; paths of parameters are PyTorch's names, as `layer1.0.conv1.weight`.
@@ -84,8 +84,8 @@ def _torch() -> Any:
 
 
 def function_of(module: torch.nn.Module, x: Any) -> TorchFunction:
-    """The module as a function of JAX: f(params, x), `params` arrays by the names of its parameters. Raises InputError if
-    it cannot be exported."""
+    """The module as a function of JAX: f(params, x), `params` arrays by the names of its parameters. Raises InputError
+    if it cannot be exported."""
     torch = _torch()
     example = x if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
     first = next(module.parameters(), None)
@@ -108,5 +108,3 @@ KEPT = ("linear", "softplus", "silu", "hardswish", "hardsigmoid", "elu", "scaled
 
 def _parameters(module: Any) -> dict[str, Any]:
     return {name: array_of(x) for name, x in module.named_parameters()}
-
-

@@ -22,7 +22,7 @@ class Problem:
         return f"{self.place}: {self.what}: {self.why}; instead: {self.instead}"
 
 
-class Unrecognised(Exception):
+class NotRecognisedError(Exception):
     """Leaves a rule with the problem that it found."""
 
     def __init__(self, what: str, why: str, instead: str, lost: bool = False) -> None:
@@ -35,16 +35,16 @@ class Unrecognised(Exception):
         return Problem(place, self.what, self.why, self.instead)
 
 
-class Lost(Exception):
+class LostError(Exception):
     """Leaves a rule that reads a value of which nothing is known, as a problem before it has been noted."""
 
 
 def error_of(problems: Sequence[Problem]) -> NoLimitError:
     """One error that lists all."""
     places = tuple(dict.fromkeys(map(str, problems)))
-    count = "one place" if len(places) == 1 else f"{len(places)} places"
+    has = "one place has" if len(places) == 1 else f"{len(places)} places have"
     return NoLimitError(
-        f"{count} of the function have no infinite-width limit" if len(places) > 1 else f"{count} of the function has no infinite-width limit",
+        f"the function has no network of infinite width: {has} no limit, or none that is known",
         places,
         hint='change these, or estimate the kernel from random networks: on_missing="monte_carlo"',
     )

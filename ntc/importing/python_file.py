@@ -20,8 +20,8 @@ from ntc.importing.result import Imported
 from ntc.ir.graph import Graph
 
 WANTED = (
-    "it should return an ntc network, what ntc.from_jax or ntc.from_torch gives, (f, params, x) for from_jax, or (module, x) "
-    "for from_torch"
+    "it should return an ntc network, what ntc.from_jax or ntc.from_torch gives, (f, params, x) for from_jax, or "
+    "(module, x) for from_torch"
 )
 
 

@@ -1,8 +1,8 @@
 """From a traced function to a network: which values are values of the network, and by which ops.
 
-Products with weights, windows and joins are hard: a rule writes an op for each. Everything in between is soft: arithmetic
-of entries, sums over axes and rearrangements of one hard value. What soft steps are together is decided when a hard one
-reads them: a nonlinearity, a mean, a normalisation.
+Products with weights, windows and joins are hard: a rule writes an op for each. Everything in between is soft:
+arithmetic of entries, sums over axes and rearrangements of one hard value. What soft steps are together is decided when
+a hard one reads them: a nonlinearity, a mean, a normalisation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ntc.backends.jax.formulas.scalar_program import ENTRYWISE
 from ntc.errors import NtcError
 from ntc.importing.graph import Node, Place, Traced, above
 from ntc.importing.layout import Atoms, Layout, combined, flat, is_full, joined, reshaped, whole
-from ntc.importing.problems import Lost, Problem, Unrecognised
+from ntc.importing.problems import LostError, NotRecognisedError, Problem
 from ntc.importing.values import Data
 from ntc.importing.writer import Writer
 
@@ -81,10 +81,10 @@ class Recogniser:
         """What a rule finds, or a placeholder and one more problem."""
         try:
             found = rule()
-        except Lost:
+        except LostError:
             self._lost.add(node)
             return None
-        except Unrecognised as problem:
+        except NotRecognisedError as problem:
             self._read_all(node)
             self.problems.append(problem.at(node.place))
             found = None if problem.lost else self._placeholder(node)
@@ -103,7 +103,7 @@ class Recogniser:
             if not x.known and x not in self._lost and x not in self.data and x in self.anchors:
                 try:
                     self.settled(x)
-                except Lost:
+                except LostError:
                     self._lost.add(x)
 
     def _placeholder(self, node: Node) -> Data | None:
@@ -129,7 +129,7 @@ class Recogniser:
         operands = [x for x in node.operands if not x.known]
         layout = combined([self._aligned(x, node) for x in operands])
         if layout is None:
-            raise Unrecognised(
+            raise NotRecognisedError(
                 node.name, "it combines axes that are not the same axis of the network", "values of one shape"
             )
         anchors = {self.anchors[x] for x in operands}
@@ -157,7 +157,7 @@ class Recogniser:
                 return self._rule("positions", node)
         layout = moved(node, self.layouts[x], x.shape)
         if layout is None:
-            raise Unrecognised(node.name, f"it cuts axes of {x.shape} into parts of {node.shape}", "other patches")
+            raise NotRecognisedError(node.name, f"it cuts axes of {x.shape} into {node.shape}", "other patches")
         if x in self.data and node.name in MOVES and self.is_full(x, layout):
             return self.data[x].with_layout(layout)
         self.anchors[node], self.layouts[node] = self.anchors[x], layout
@@ -180,11 +180,11 @@ class Recogniser:
             return found if node.uses == 1 else self.settled(node)
         try:
             made = self._soft_value(node)
-        except Unrecognised as problem:
+        except NotRecognisedError as problem:
             self.problems.append(problem.at(node.place))
             placeholder = self._placeholder(node)
             if placeholder is None:
-                raise Lost from None
+                raise LostError from None
             made = placeholder
         self.data[node], self.layouts[node] = made, made.layout
         return made if node.uses == 1 else self.settled(node)
@@ -194,7 +194,7 @@ class Recogniser:
             made = rule(self, node)
             if made is not None:
                 return made
-        raise Unrecognised(
+        raise NotRecognisedError(
             f"{node.name} of {node.shape}",
             "its steps are no nonlinearity, mean or normalisation that is known",
             "layers of the table of what is recognised",
@@ -251,10 +251,10 @@ def moved(node: Node, layout: Layout, shape: tuple[int, ...]) -> Layout | None:
 
 
 def _check_groups(atoms: Atoms, data: Data) -> None:
-    """Raises Unrecognised for a statistic of a part of the channels."""
+    """Raises NotRecognisedError for a statistic of a part of the channels."""
     own = tuple(atom for atom in atoms if atom.axis == "channels")
     if own and joined(own) != whole("channels", data.channels):
-        raise Unrecognised(
+        raise NotRecognisedError(
             "a statistic of groups of channels, as of group norm",
             "it is exact for one group alone: other groups are of as many channels as there are in one",
             "layer norm, or group norm with one group",

@@ -1,4 +1,4 @@
-"""What importing a function gives: its network, the correspondence, and the function's own parameters in the network."""
+"""What importing a function gives: its network, the correspondence, and its own parameters in the network."""
 
 from __future__ import annotations
 

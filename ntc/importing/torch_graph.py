@@ -1,4 +1,4 @@
-"""Graphs of ATen operators, as `torch.export` makes them, run by JAX: what they compute is then traced like any function."""
+"""Graphs of ATen operators, as `torch.export` makes them, run by JAX, and so traced like any function."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TorchFunction:
         def value(argument: Any) -> Any:
             if isinstance(argument, list | tuple):
                 return [value(item) for item in argument]
-            return known[argument] if argument in known else argument
+            return known.get(argument, argument)
 
         for index, node in enumerate(self._nodes):
             if node.op == "placeholder":
@@ -56,7 +56,7 @@ class TorchFunction:
     def _placeholder(self, name: str, params: Mapping[str, Any], x: Any) -> Any:
         if name in self._parameters:
             return params[self._parameters[name]]
-        return self._constants[name] if name in self._constants else x
+        return self._constants.get(name, x)
 
     def place_of(self, equation: Any, scope: str, around: Place) -> Place:
         """The module of torch, and the line, of what an operator was translated to."""

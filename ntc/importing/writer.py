@@ -10,14 +10,14 @@ import numpy as np
 from ntc.errors import NotGaussianError, NtcError
 from ntc.importing.graph import Array, Node, Place
 from ntc.importing.known import entries
-from ntc.importing.problems import Unrecognised
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.scales import Scale, Scales, favourite
 from ntc.importing.table import Row
 from ntc.importing.values import Data, Draft, Shift, Source, Stretch, plain
+from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph
 from ntc.ir.op import TensorOp
-from ntc.ir import ops
 from ntc.ir.ops import AffineLayer, AvgPool, Bias, Dense, GlobalAvgPool, GlobalSumPool, LayerScale, SumPool
 from ntc.ir.schema import Parameterization
 from ntc.ir.types import Spatial, TensorType
@@ -40,11 +40,11 @@ class Writer:
         self._read: dict[str, list[tuple[Array, Place]]] = {}
 
     def append(self, op: TensorOp, operands: tuple[str, ...], place: Place) -> Data:
-        """Writes an op. Raises Unrecognised where the builder refuses it."""
+        """Writes an op. Raises NotRecognisedError where the builder refuses it."""
         try:
             name = self.builder.append(op, operands)
         except NotGaussianError as error:
-            raise Unrecognised(
+            raise NotRecognisedError(
                 f"{op.name} on values that are not Gaussian in the limit",
                 "they are sums with what another nonlinearity has put out, or parts of layers that are not alike; its "
                 "kernel is an integral over all of these",
@@ -52,7 +52,7 @@ class Writer:
                 "2016, arXiv:1603.05027), whose sums no nonlinearity reads",
             ) from error
         except NtcError as error:
-            raise Unrecognised(op.name, error.message, error.hint or "another layer") from error
+            raise NotRecognisedError(op.name, error.message, error.hint or "another layer") from error
         type_ = self.builder.tensor_of(name)
         if not isinstance(op, AffineLayer):
             self.rows.append(Row(str(place), name, op))
@@ -129,7 +129,11 @@ class Writer:
         fan_out = int(np.prod(shape)) // max(1, shape[-2])
         scale = self._scales.weight(weights["w"].node, fan_in, fan_out)
         bias = self._scales.bias(weights["b"].node, fan_in, scale) if "b" in weights else None
-        changes: dict[str, Any] = {"w_std": scale.value, "parameterization": self._parameterization, "bias": "b" in weights}
+        changes: dict[str, Any] = {
+            "w_std": scale.value,
+            "parameterization": self._parameterization,
+            "bias": "b" in weights,
+        }
         if bias is not None:
             changes["b_std"] = bias.value
         if not weights["w"].trained:
@@ -145,7 +149,7 @@ class Writer:
                 continue
             read = entries(source.node)
             if read is None:
-                raise Unrecognised(
+                raise NotRecognisedError(
                     "weights that are computed from parameters",
                     "their derivative is that of what they are computed from, and they may depend on each other",
                     "parameters that are the weights; a factor goes on the output of the layer",
@@ -153,7 +157,7 @@ class Writer:
             for path, numbers in read.items():
                 for earlier, where in self._read.get(path, ()):
                     if np.isin(numbers, earlier).any():
-                        raise Unrecognised(
+                        raise NotRecognisedError(
                             f"{path} is used again, after {where}",
                             "weights that are shared make outputs dependent: covariances between all uses are needed",
                             "layers with weights of their own",
@@ -177,7 +181,7 @@ class Writer:
         source = step.source if not step.inverse else Source(step.source.node, lambda x: 1 / step.source.arranged(x))
         mean, spread, how = self._scales.gain(source.node, source.arranged)
         if spread:
-            raise Unrecognised(
+            raise NotRecognisedError(
                 "channels that are multiplied by different numbers",
                 "channels of different variances have no common limit behind a nonlinearity",
                 "scales and statistics that are the same for all channels, as training begins with",
@@ -207,7 +211,9 @@ class Writer:
         """The network, with one initialiser where several agree with what was measured."""
         assert output.value is not None
         graph = self.builder.finish(name, output.value)
-        self._scales.favourite = favourite([row.scale for row in self.rows if row.scale and row.value in self._layers and not row.bias])
+        self._scales.favourite = favourite(
+            [row.scale for row in self.rows if row.scale and row.value in self._layers and not row.bias]
+        )
         found = {value: self._scaled(op, x, self.weights[value]) for value, (op, x) in self._layers.items()}
         self.rows = [_renewed(row, *found[row.value]) if row.value in found else row for row in self.rows]
         nodes = tuple(replace(x, op=found[x.name][0]) if x.name in found else x for x in graph.nodes)

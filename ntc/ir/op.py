@@ -248,8 +248,8 @@ class Weight:
     """A parameter array of a finite network: its shape, and the standard deviation of its entries.
 
     `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in the
-    multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020). Gradient descent
-    moves it with `learning_rate` times the rate of the network; a hyperparameter scales it, when `read` says.
+    multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020). Training moves
+    it with `learning_rate` times the rate of the network; a hyperparameter scales it, when `read` says.
     """
 
     shape: tuple[int, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ntc.importing.recogniser import Rule
 from ntc.importing.recognise.conv import conv
 from ntc.importing.recognise.dense import dot
 from ntc.importing.recognise.join import concatenate, join
@@ -13,6 +12,7 @@ from ntc.importing.recognise.norm import norm, softmax, total
 from ntc.importing.recognise.pooling import reduction, window_max, window_sum
 from ntc.importing.recognise.shape import pad, rearranged, slice_, split, stopped
 from ntc.importing.recognise.steps import step
+from ntc.importing.recogniser import Rule
 
 HARD: Mapping[str, Rule] = {
     "dot_general": dot,

@@ -7,7 +7,7 @@ from typing import Any
 
 from ntc.importing.graph import Array, Node
 from ntc.importing.layout import Layout, whole
-from ntc.importing.problems import Unrecognised
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data, Draft, Source
 from ntc.ir.ops import Conv, DepthwiseConv, GroupedConv, Pad
@@ -21,9 +21,9 @@ def conv(recogniser: Recogniser, node: Node) -> Data:
     x, w = node.operands
     options, numbers = node.options, node.options["dimension_numbers"]
     if not w.known or x.known:
-        raise Unrecognised("a filter that is computed from examples", "it is no random weight", "weights")
+        raise NotRecognisedError("a filter that is computed", "it is no random weight", "weights")
     if set(options["lhs_dilation"]) != {1} or options["batch_group_count"] != 1:
-        raise Unrecognised(
+        raise NotRecognisedError(
             "a transposed convolution",
             "its positions are read differently here",
             "a convolution and a resize, or `conv_transpose` of ntc.nn",
@@ -74,7 +74,7 @@ def _op(groups: int, inputs: int, outputs: int, geometry: tuple[Any, ...]) -> An
 
 
 def spatial_axes(data: Data, spec: tuple[int, ...]) -> list[int]:
-    """The spatial axis of the tensor for every axis of the array that a window slides along. Raises Unrecognised."""
+    """The spatial axis of the tensor for every axis that a window slides along. Raises NotRecognisedError."""
     layout: Layout = data.layout
     axes: list[int] = []
     units = [i for i, size in enumerate(data.spatial) if size == 1]
@@ -89,8 +89,8 @@ def spatial_axes(data: Data, spec: tuple[int, ...]) -> list[int]:
     return axes
 
 
-def _other_axes() -> Unrecognised:
-    return Unrecognised(
+def _other_axes() -> NotRecognisedError:
+    return NotRecognisedError(
         "a window over other axes than those of the network",
         "it slides along examples, channels or parts of an axis, or not along all spatial axes",
         "windows over the spatial axes; tell which axis of x has the channels with channel_axis",
@@ -116,7 +116,7 @@ def padded(
         if tuple(x.pads for x in sliding) == given and [x.outputs for x in sliding] == sizes:
             return data, padding
     if min(x for pair in pads for x in pair) < 0:
-        raise Unrecognised("a padding that cuts", "a window begins inside of the image", "a slice before it")
+        raise NotRecognisedError("a padding that cuts", "a window begins inside the image", "a slice before it")
     low, high = tuple(a for a, _ in pads), tuple(b for _, b in pads)
     op = Pad(one_number(low), one_number(high)) if prod(low) or prod(high) or any(low) or any(high) else Pad()
     return recogniser.writer.append(op, (data.value,), node.place), "valid"  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ import numpy as np
 
 from ntc.importing.graph import Array, Node
 from ntc.importing.layout import Atom, Atoms, Layout, joined, order, whole
-from ntc.importing.problems import Unrecognised
-from ntc.importing.recogniser import Recogniser
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recognise.conv import one_number
+from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data, Draft, Source, plain
 from ntc.ir.ops import Conv, Dense, Flatten
 
@@ -27,7 +27,7 @@ def dot(recogniser: Recogniser, node: Node) -> Data:
     contracting, batch = node.options["dimension_numbers"]
     x, w = node.operands[side], node.operands[1 - side]
     if batch[side]:
-        raise Unrecognised(
+        raise NotRecognisedError(
             "weights that differ along an axis of the value",
             "every position, or every part of the channels, has weights of its own",
             "one matrix for all positions, or a convolution with weights of its own at every position (conv_local)",
@@ -36,7 +36,7 @@ def dot(recogniser: Recogniser, node: Node) -> Data:
     summed, kept = tuple(contracting[side]), [a for a in range(len(x.shape)) if a not in contracting[side]]
     free = [a for a in range(len(w.shape)) if a not in contracting[1 - side]]
     if prod(x.shape[a] for a in summed) != prod(atom.size for a in summed for atom in data.layout[a]):
-        raise Unrecognised("a product over copies", "a value that is repeated is summed", "the value once")
+        raise NotRecognisedError("a product over copies", "a value that is repeated is summed", "the value once")
     atoms = tuple(data.layout[a] for a in summed)
     made = _product(recogniser, node, data, atoms, Source(w, _arranged(atoms, tuple(contracting[1 - side]), free)))
     rows: Layout = tuple(_left(data.layout[a], atoms, data) for a in kept)
@@ -46,7 +46,7 @@ def dot(recogniser: Recogniser, node: Node) -> Data:
 
 
 def _arranged(atoms: Layout, summed: tuple[int, ...], free: list[int]) -> Any:
-    """The function that brings weights into the order (spatial axes, channels, outputs) of what they are summed over."""
+    """The function that brings weights into the order (spatial axes, channels, outputs) of what they sum."""
     pieces = tuple(atom for axis in atoms for atom in axis)
 
     def arranged(w: Array) -> Array:
@@ -62,7 +62,7 @@ def _product(recogniser: Recogniser, node: Node, data: Data, atoms: Layout, sour
     pieces = tuple(atom for axis in atoms for atom in axis)
     summed = {axis: joined(tuple(x for x in _sorted(pieces) if x.axis == axis)) for axis in {x.axis for x in pieces}}
     if "examples" in summed:
-        raise Unrecognised("a product over examples", "a kernel is of two examples, whatever others there are", "none")
+        raise NotRecognisedError("a product over examples", "a kernel is of two examples", "none")
     features = int(np.prod(source.values.shape)) // max(1, prod(x.size for x in pieces))
     spatial = {axis for axis in summed if axis != "channels"}
     if data.channels > 1 and summed.get("channels") != whole("channels", data.channels):
@@ -81,7 +81,7 @@ def _product(recogniser: Recogniser, node: Node, data: Data, atoms: Layout, sour
     kernel = tuple(prod(x.size for x in summed.get(i, ())) for i in range(len(data.spatial)))
     for i, size in enumerate(kernel):
         if size > 1 and summed[i] != (Atom(i, size, 1),):
-            raise Unrecognised(
+            raise NotRecognisedError(
                 "a product over every so-manieth position", "the parts of a patch are not neighbours", "patches"
             )
     op = Conv(features, one_number(kernel), one_number(kernel), "valid")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ntc.importing.graph import Node
 from ntc.importing.layout import whole
-from ntc.importing.problems import Unrecognised
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data
 from ntc.ir.op import TensorOp
@@ -15,7 +15,7 @@ def join(recogniser: Recogniser, node: Node) -> Data:
     """Arithmetic of two values of the network that are functions of different layers."""
     values = [x for x in node.operands if not x.known]
     if len({recogniser.layouts[x] for x in values}) > 1:
-        raise Unrecognised(
+        raise NotRecognisedError(
             "arithmetic of a value and a statistic of it, or of values that lie differently",
             "a number that is the same for all positions of a channel is random, as in instance norm or a gate",
             "layer norm; values of one shape",
@@ -29,7 +29,7 @@ def join(recogniser: Recogniser, node: Node) -> Data:
         return _joined(recogniser, Sum(), node, (written(recogniser, first), minus.value), first)  # type: ignore[arg-type]
     if node.name == "mul":
         return together(recogniser, Product(), node, node.operands)
-    raise Unrecognised(
+    raise NotRecognisedError(
         f"{node.name} of several values",
         "only sums and products of different layers have a rule",
         "a sum or a product",
@@ -58,7 +58,7 @@ def concatenate(recogniser: Recogniser, node: Node) -> Data:
     """`concatenate` along channels or along a spatial axis."""
     axis = node.options["dimension"]
     if any(x.known for x in node.operands):
-        raise Unrecognised(
+        raise NotRecognisedError(
             "a constant beside values of the network",
             "a learnt position or channel is a constant of which the law is not known",
             "a mean over positions in place of a class token; zeros are a padding",
@@ -66,15 +66,15 @@ def concatenate(recogniser: Recogniser, node: Node) -> Data:
     datas = [recogniser.settled(x) for x in node.operands]
     kinds = {atoms[0].axis for x in datas for atoms in [x.layout[axis]] if atoms}
     if len(kinds) != 1:
-        raise Unrecognised("concatenate", "the values lie along different axes of the network", "one axis")
+        raise NotRecognisedError("concatenate", "the values lie along different axes of the network", "one axis")
     (kind,) = kinds
     if kind == "examples":
-        raise Unrecognised("concatenate along examples", "a kernel is of two examples", "one batch")
+        raise NotRecognisedError("concatenate along examples", "a kernel is of two examples", "one batch")
     op = Concat() if kind == "channels" else ConcatSpatial(int(kind))
     made = together(recogniser, op, node, node.operands)
     layout = list(datas[0].layout)
     size = made.channels if kind == "channels" else made.spatial[int(kind)]
     layout[axis] = whole(kind, size)
     if any(x.layout[:axis] != datas[0].layout[:axis] for x in datas):
-        raise Unrecognised("concatenate", "the values lie along different axes of the network", "one order of axes")
+        raise NotRecognisedError("concatenate", "the values lie along different axes", "one order of axes")
     return made.with_layout(tuple(layout))

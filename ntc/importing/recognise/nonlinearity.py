@@ -9,7 +9,7 @@ import numpy as np
 from ntc.backends.jax.formulas.scalar_program import ENTRYWISE, entry
 from ntc.errors import NtcError
 from ntc.importing.graph import Node
-from ntc.importing.problems import Unrecognised
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data, Source, Stretch
 from ntc.ir.construct import construct
@@ -77,23 +77,23 @@ def _entry(node: Node, operands: list[Expression | float]) -> Expression | float
     try:
         found = entry(node.step[0], operands)
     except NtcError as error:
-        raise Unrecognised(
+        raise NotRecognisedError(
             f"{node.name} of every entry", error.message.removeprefix("activation: "), error.hint or "a nonlinearity"
         ) from error
     return found.value if found.constant else found
 
 
 def _named(expression: Expression) -> TensorOp:
-    """The layer that a function is. Raises Unrecognised for what has no integrals."""
+    """The layer that a function is. Raises NotRecognisedError for what has no integrals."""
     if expression.constant:
-        raise Unrecognised("a constant in place of a value", "no example changes it", "a function that depends on x")
+        raise NotRecognisedError("a constant in place of a value", "no example changes it", "a function of x")
     if expression == X:
         return Identity()
     try:
         op = construct(CustomActivation, (show(expression),), {})
         form = op.form
     except NtcError as error:
-        raise Unrecognised(
+        raise NotRecognisedError(
             f"activation({show(expression)[:60]})", error.message.removeprefix("activation: "), "another nonlinearity"
         ) from error
     return form if type(form) in TENSOR_OPS.values() else op

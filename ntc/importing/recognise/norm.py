@@ -10,9 +10,9 @@ import numpy as np
 from ntc.importing.equations import evaluate
 from ntc.importing.graph import Array, Node, above
 from ntc.importing.layout import Atoms, flat, whole
-from ntc.importing.problems import Unrecognised
-from ntc.importing.recogniser import Recogniser
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recognise.steps import stretched
+from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data
 from ntc.ir.ops import LayerNorm
 
@@ -126,16 +126,16 @@ def _summed(recogniser: Recogniser, reductions: list[Node]) -> Atoms:
 
 
 def _check_statistics(atoms: Atoms, data: Data) -> None:
-    """Raises Unrecognised unless statistics are those of all channels of an example, at positions or over all."""
+    """Raises NotRecognisedError unless statistics are those of all channels of an example, at positions or over all."""
     kinds = {x.axis for x in atoms}
     if "examples" in kinds:
-        raise Unrecognised(
+        raise NotRecognisedError(
             "batch norm in training mode",
             "a kernel of two examples would depend on all others of the batch",
             "inference mode, with kept statistics, or layer norm",
         )
     if not set(whole("channels", data.channels)) <= set(atoms):
-        raise Unrecognised(
+        raise NotRecognisedError(
             "a normalisation of single channels or of groups of them",
             "its statistics are random numbers where infinitely many channels would have a limit",
             "layer norm, which is group norm with one group",
@@ -143,7 +143,7 @@ def _check_statistics(atoms: Atoms, data: Data) -> None:
 
 
 def softmax(recogniser: Recogniser, node: Node) -> Data | None:
-    """Raises Unrecognised for a softmax, or its logarithm, over channels."""
+    """Raises NotRecognisedError for a softmax, or its logarithm, over channels."""
     anchor = recogniser.anchors[node]
     region = [x for x in above(node, [anchor]) if not x.known]
     exponentials = [x for x in region if x.name in ("exp", "exp2")]
@@ -155,7 +155,7 @@ def softmax(recogniser: Recogniser, node: Node) -> Data | None:
     plain = np.exp(x) / np.exp(x).sum(axes, keepdims=True)
     found = computed(node, anchor, x)
     if any(np.allclose(found, y, CLOSE, CLOSE) for y in (plain, np.log(plain))):
-        raise Unrecognised(
+        raise NotRecognisedError(
             "softmax outputs" if np.allclose(found, plain, CLOSE, CLOSE) else "log-softmax outputs",
             "it mixes as many channels as there are outputs, not infinitely many",
             "the logits: kernels regress them, and predictions become probabilities of the posterior",

@@ -7,16 +7,16 @@ from math import prod
 
 from ntc.importing.graph import Node
 from ntc.importing.layout import Layout, flat, whole
-from ntc.importing.problems import Unrecognised
-from ntc.importing.recogniser import Recogniser
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recognise.conv import one_number, padded, spatial_axes
+from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data, Draft
 from ntc.ir.ops import GlobalSumPool, Mix, SumPool
 
 
-def max_pooling() -> Unrecognised:
+def max_pooling() -> NotRecognisedError:
     """Max pooling, over a window or an image."""
-    return Unrecognised(
+    return NotRecognisedError(
         "max pooling",
         "the largest of several correlated Gaussians has an integral in as many dimensions as a window has entries",
         "average pooling, or a convolution with a stride",
@@ -27,7 +27,7 @@ def window_sum(recogniser: Recogniser, node: Node) -> Data:
     """`reduce_window_sum`: sum pooling, or average pooling if it is divided by the size of the window."""
     options = node.options
     if set(options["base_dilation"]) != {1} or set(options["window_dilation"]) != {1}:
-        raise Unrecognised("a dilated pooling", "there is no such layer", "a pooling without dilation")
+        raise NotRecognisedError("a dilated pooling", "there is no such layer", "a pooling without dilation")
     (x,) = node.operands
     data = recogniser.settled(x)
     window = options["window_dimensions"]
@@ -68,15 +68,15 @@ def reduction(recogniser: Recogniser, node: Node) -> Data | None:
     summed = flat(tuple(recogniser.layouts[x][axis] for axis in node.options["axes"]))
     kinds = {atom.axis for atom in summed}
     if not kinds:
-        raise Unrecognised("a sum of copies", "it is a factor", "the factor")
+        raise NotRecognisedError("a sum of copies", "it is a factor", "the factor")
     if "examples" in kinds:
-        raise Unrecognised(
+        raise NotRecognisedError(
             "a statistic of the batch, as of batch norm in training mode",
             "a kernel of two examples would depend on all others of the batch",
             "inference mode, with kept statistics, or layer norm",
         )
     if "channels" in kinds:
-        raise Unrecognised(
+        raise NotRecognisedError(
             "a sum or maximum over channels",
             "it is one random number where the next layer needs infinitely many channels",
             "a dense layer",
@@ -97,7 +97,7 @@ def _numbered(atoms):  # type: ignore[no-untyped-def]
 def _partial(recogniser: Recogniser, node: Node, data: Data, layout: Layout, axes: list[int]) -> Data:
     """A sum over some of the spatial axes."""
     if any(whole(i, data.spatial[i]) not in recogniser.layouts[node.operands[0]] for i in axes):
-        raise Unrecognised("a sum over parts of an axis", "there is no such layer", "a pooling over windows")
+        raise NotRecognisedError("a sum over parts of an axis", "there is no such layer", "a pooling over windows")
     positions = prod(data.spatial[i] for i in axes)
     op = Mix(tuple(sorted(axes)), (), ((1.0,) * positions,))
     made = recogniser.writer.append(op, (data.value,), node.place)  # type: ignore[arg-type]

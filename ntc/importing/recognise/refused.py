@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ntc.importing.graph import Node
-from ntc.importing.problems import Unrecognised
+from ntc.importing.problems import NotRecognisedError
 
 _LOOP = (
     "a loop",
@@ -56,8 +56,8 @@ REASONS: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def reason(node: Node) -> Unrecognised:
+def reason(node: Node) -> NotRecognisedError:
     """What is said of a primitive that no rule reads."""
     if node.name in REASONS:
-        return Unrecognised(*REASONS[node.name])
-    return Unrecognised(f"the operation `{node.name}`", "it is not recognised", "layers of the table in the docs")
+        return NotRecognisedError(*REASONS[node.name])
+    return NotRecognisedError(f"the operation `{node.name}`", "it is not recognised", "layers of the table in the docs")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ntc.importing.graph import Node
 from ntc.importing.layout import Atom, whole
-from ntc.importing.problems import Unrecognised
-from ntc.importing.recogniser import MOVES, Recogniser
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recognise.refused import reason
+from ntc.importing.recogniser import MOVES, Recogniser
 from ntc.importing.values import Data
 from ntc.ir.ops import Index, Pad, Slice
 from ntc.ir.sliding import compact
@@ -63,23 +63,23 @@ def split(recogniser: Recogniser, node: Node) -> Data:
 
 
 def stopped(recogniser: Recogniser, node: Node) -> Data | None:
-    """Raises Unrecognised for a gradient that is stopped."""
+    """Raises NotRecognisedError for a gradient that is stopped."""
     if node.name == "stop_gradient":
         raise reason(node)
     return None
 
 
 def _axis(atoms: tuple[Atom, ...], data: Data) -> int:
-    """The spatial axis that an axis of the array is. Raises Unrecognised."""
+    """The spatial axis that an axis of the array is. Raises NotRecognisedError."""
     axis = atoms[0].axis if len(atoms) == 1 else None
     if axis == "channels":
-        raise Unrecognised(
+        raise NotRecognisedError(
             "a part of the channels",
             "channels of one layer are alike, and parts of them are dependent where they meet again",
             "a dense layer for each part",
         )
     if not isinstance(axis, int) or atoms != whole(axis, data.spatial[axis]):
-        raise Unrecognised("a part of the examples", "a kernel is of two examples", "the whole batch")
+        raise NotRecognisedError("a part of the examples", "a kernel is of two examples", "the whole batch")
     return axis
 
 
@@ -90,12 +90,12 @@ def pad(recogniser: Recogniser, node: Node) -> Data:
     low, high = [0] * len(data.spatial), [0] * len(data.spatial)
     layout = list(data.layout)
     if value.number != 0:
-        raise Unrecognised("a padding with other numbers than zero", "it has no layer", "zeros")
+        raise NotRecognisedError("a padding with other numbers than zero", "it has no layer", "zeros")
     for i, (before, after, between) in enumerate(node.options["padding_config"]):
         if before or after or between:
             axis = _axis(data.layout[i], data)
             if min(before, after) < 0 or between:
-                raise Unrecognised("a padding within or that cuts", "it has no layer", "a slice, or zeros around")
+                raise NotRecognisedError("a padding within or that cuts", "it has no layer", "a slice, or zeros around")
             low[axis], high[axis], layout[i] = before, after, whole(axis, node.shape[i])
     made = recogniser.writer.append(Pad(tuple(low), tuple(high)), (data.value,), node.place)  # type: ignore[arg-type]
     return made.with_layout(tuple(layout))

@@ -9,7 +9,7 @@ import numpy as np
 from ntc.importing.graph import Array, Node
 from ntc.importing.known import varying
 from ntc.importing.layout import order, whole
-from ntc.importing.problems import Unrecognised
+from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data, Shift, Source, Stretch
 
@@ -19,14 +19,14 @@ def step(recogniser: Recogniser, node: Node) -> Data:
     values = [x for x in node.operands if not x.known]
     arrays = [x for x in node.operands if x.known and x.number is None]
     if node.name not in ("add", "add_any", "sub", "mul", "div") or len(values) != 1 or len(arrays) != 1:
-        raise Unrecognised(
+        raise NotRecognisedError(
             f"{node.name} with an array",
             "every channel or position has a function of its own",
             "one nonlinearity for all, whose numbers are no parameters",
         )
     (x,), (array,) = values, arrays
     if node.name == "div" and array is node.operands[0]:
-        raise Unrecognised("a division by a value", "its moments need not exist", "a nonlinearity without a pole")
+        raise NotRecognisedError("a division by a value", "its moments need not exist", "a nonlinearity without a pole")
     data = recogniser.read(x)
     data = replace(data, layout=recogniser.layouts[x])
     source = Source(array, _per_channel(data, node, array))
@@ -62,13 +62,13 @@ def _one(array: Node) -> Node:
 
 
 def _per_channel(data: Data, node: Node, array: Node):  # type: ignore[no-untyped-def]
-    """The function that takes one number for every channel from an array. Raises Unrecognised."""
+    """The function that takes one number for every channel from an array. Raises NotRecognisedError."""
     lead = len(node.shape) - len(array.shape)
     axes = {lead + axis for axis in varying(array)}
     own = {i for i, atoms in enumerate(data.layout) if any(x.axis == "channels" for x in atoms)}
     if not axes <= own or any(x.axis != "channels" for i in axes for x in data.layout[i]):
         kind = "examples" if any(x.axis == "examples" for i in axes for x in data.layout[i]) else "positions"
-        raise Unrecognised(
+        raise NotRecognisedError(
             f"an array that differs between {kind}",
             "learnt embeddings and masks of positions are constants of which the law is not known"
             if kind == "positions"

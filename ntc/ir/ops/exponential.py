@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, pi
+from math import inf, pi, sqrt
 from typing import ClassVar
 
 import numpy as np
@@ -118,7 +118,7 @@ class Gelu(Elementwise):
     def by_slope(self) -> Elementwise | None:
         from ntc.ir.ops.custom import of_formula  # which is made of this
 
-        return of_formula(parse("x * (1 + erf(x / 1.4142135623730951)) / 2 + x ** 2 * exp(-x ** 2 / 2) / 2.5066282746310002"))
+        return of_formula(parse(f"x * (1 + erf(x / {sqrt(2)})) / 2 + x ** 2 * exp(-x ** 2 / 2) / {sqrt(2 * pi)}"))
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         both = (1 + v1) * (1 + v2)
