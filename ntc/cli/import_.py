@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ntc.cli import options
+from ntc.cli import files, options
 from ntc.cli.console import stderr
 
 
@@ -16,7 +16,7 @@ def import_command(
         str, typer.Argument(help="Python code and a name in it: model.py:build_model.", show_default=False)
     ],
     output: Annotated[
-        Path | None, options.written("-o", "--output", help="The model file, .nt; default: standard output.")
+        Path | None, files.written("-o", "--output", help="The model file, .nt; default: standard output.")
     ] = None,
     param: options.Parameters = None,
     name: Annotated[str | None, typer.Option("--name", help="Of the model; default: that of the function.")] = None,

@@ -30,22 +30,22 @@ Pipe = tuple[Call, ...]
 """Calls in series."""
 
 
+class Series(tuple[Call, ...]):
+    """Calls in series, told from tuples of numbers."""
+
+
 @dataclass(frozen=True)
 class Definition:
     """`let name(parameters) = body`: a default is the value of a parameter that is left out."""
 
     name: str
     parameters: Mapping[str, Any]
-    body: Call
+    body: Call | Series
 
 
 def is_pipe(value: Any) -> bool:
     """Whether a value is calls in series, also of none."""
     return isinstance(value, Series)
-
-
-class Series(tuple[Call, ...]):
-    """Calls in series, told from tuples of numbers."""
 
 
 def calls(pipe: Sequence[Call]) -> Iterator[Call]:
@@ -63,6 +63,30 @@ def mapped(pipe: Sequence[Call], function: Callable[[Call], Call]) -> Series:
         function(Call(c.name, tuple((n, mapped(v, function) if is_pipe(v) else v) for n, v in c.arguments)))
         for c in pipe
     )
+
+
+def rows(pipe: Series) -> Iterator[Series]:
+    """All calls in series, outer ones first."""
+    yield pipe
+    for call in pipe:
+        for _, value in call.arguments:
+            if is_pipe(value):
+                yield from rows(value)
+
+
+def with_row(pipe: Series, row: Series, name: str) -> Series:
+    """The calls with every occurrence of some in a row replaced by one call."""
+    found: list[Call] = []
+    i = 0
+    while i < len(pipe):
+        if pipe[i : i + len(row)] == tuple(row):
+            found.append(Call(name))
+            i += len(row)
+        else:
+            arguments = tuple((n, with_row(v, row, name) if is_pipe(v) else v) for n, v in pipe[i].arguments)
+            found.append(Call(pipe[i].name, arguments))
+            i += 1
+    return Series(found)
 
 
 def skeleton(call: Call) -> Any:

@@ -51,7 +51,7 @@ def series(graph: Graph) -> Series:
     view = graph.networkx().subgraph([start, *(node.name for node in graph.live)])
     above = nx.immediate_dominators(view, start)
     found = _between(graph, above, start, end, {})
-    if _count(found) != len(graph.live):
+    if _count(found) != sum(not isinstance(node.op, Identity) for node in graph.live):
         raise UnsupportedError(
             "a value is read by several branches that do not begin at it: the language has no name for it",
             hint="save the graph as an artifact: ntc compile",
@@ -78,7 +78,7 @@ def _between(
             tasks += missing
             continue
         tasks.pop()
-        known[start, end] = tuple(_item(node, above, known) for node in path)
+        known[start, end] = tuple(_item(x, above, known) for x in path if not isinstance(x.op, Identity))
     return known[first, last]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import sqrt
@@ -19,7 +20,9 @@ from ntc.frontend.terms import (
     calls,
     is_pipe,
     mapped,
+    rows,
     skeleton,
+    with_row,
 )
 from ntc.frontend.unbuild import Branches, Item, One, canonical, repeated, series
 from ntc.ir.construct import literal, parameters, required
@@ -74,10 +77,34 @@ def _terms(items: Sequence[Item]) -> Series:
 def _named(layers: Series) -> tuple[Series, list[Definition]]:
     """The layers with names for what occurs again, and the definitions of these: layers with weights, then branches."""
     definitions: list[Definition] = []
+    layers = _with_normalisation(layers, definitions)
     kinds = [name for name, op in TENSOR_OPS.items() if issubclass(op, AffineLayer)]
     layers = _with_names(layers, kinds, LEAST, definitions)
     joins = [name for name, op in TENSOR_OPS.items() if op.arity is None]
     return _with_names(layers, joins, 2, definitions), definitions
+
+
+def _with_normalisation(layers: Series, definitions: list[Definition]) -> Series:
+    """The same with the layers in a row that begin with a normalisation, and that occur most, as one."""
+    counts: Counter[Series] = Counter()
+    for row in rows(layers):
+        for i, call in enumerate(row):
+            if call.name in ("layer_norm", "batch_norm"):
+                end = next((j for j in range(i, len(row)) if not _is_plain(row[j])), len(row))
+                counts.update(Series(row[i:j]) for j in range(i + 2, end + 1))
+    if not counts:
+        return layers
+    row = max(counts, key=lambda x: ((counts[x] - 1) * (len(x) - 1), len(x)))
+    if counts[row] < LEAST:
+        return layers
+    definitions.append(Definition("normalized", {}, row))
+    return with_row(layers, row, "normalized")
+
+
+def _is_plain(call: Call) -> bool:
+    """Whether a layer has no weights and no branches."""
+    op = TENSOR_OPS.get(call.name)
+    return op is not None and op.arity == 1 and not issubclass(op, AffineLayer)
 
 
 def _with_names(layers: Series, kinds: Sequence[str], least: int, definitions: list[Definition]) -> Series:
@@ -134,8 +161,9 @@ class _Writer:
         """`let name(a, b = 1) = body`, on two lines if it is long."""
         given = [x if value is REQUIRED else f"{x} = {_value(x, value)}" for x, value in definition.parameters.items()]
         head = f"let {definition.name}({', '.join(given)})" if given else f"let {definition.name}"
-        line = f"{head} = {self.call(definition.body)}"
-        return line if len(line) <= WIDTH else f"{head} =\n  {self.call(definition.body, 2)}"
+        body = definition.body if is_pipe(definition.body) else Series([definition.body])
+        line = f"{head} = {self.pipe(body)}"
+        return line if len(line) <= WIDTH else f"{head} =\n  {self.pipe(body, 2)}"
 
     def pipe(self, layers: Sequence[Call], indent: int = 0, broken: bool = False) -> str:
         """Layers in series, on a line each if they are long."""
@@ -176,8 +204,12 @@ def _value(name: str, value: Any) -> str:
         return value.name
     if name == "expression":  # of `activation`
         return str(value)
-    if isinstance(value, float) and value > 0 and not value.is_integer():
+    if isinstance(value, float) and len(repr(value)) > 8:
         square = Fraction(value**2).limit_denominator(1000)
-        if square.denominator * square.numerator < 10**5 and sqrt(square.numerator / square.denominator) == value:
+        if (
+            0 < square.denominator * square.numerator < 10**5
+            and value > 0
+            and sqrt(square.numerator / square.denominator) == value
+        ):
             return f"sqrt({square})".replace("/", " / ")
     return literal(value)

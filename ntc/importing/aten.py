@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ntc.errors import UnsupportedError
+
 
 def _pair(x: Any, axes: int) -> tuple[int, ...]:
     values = (x,) if isinstance(x, int) else tuple(x)
@@ -175,6 +177,15 @@ def _slice(x: Any, axis: int = 0, start: Any = None, stop: Any = None, step: int
     return lax.slice_in_dim(x, index[0], index[-1] + 1, step, axis)
 
 
+def _as_strided(x: Any, sizes: Sequence[int], strides: Sequence[int], offset: Any = None) -> Any:
+    """Of an array that lies in order: another shape."""
+    wanted = [prod(sizes[i + 1 :]) for i in range(len(sizes))]
+    plain = all(a == b for a, b, n in zip(strides, wanted, sizes, strict=True) if n > 1)
+    if not plain or offset or prod(sizes) != x.size:
+        raise UnsupportedError("from_torch: a view of memory that is no reshaping of an array is not read")
+    return x.reshape(sizes)
+
+
 def _select(x: Any, axis: int, index: int) -> Any:
     return lax.index_in_dim(x, index, axis, keepdims=False)
 
@@ -278,6 +289,7 @@ ATEN: Mapping[str, Callable[..., Any]] = {
     "le": lambda x, y: x <= y,
     "view": lambda x, sizes: x.reshape(sizes),
     "_unsafe_view": lambda x, sizes: x.reshape(sizes),
+    "as_strided": _as_strided,
     "reshape": lambda x, sizes: x.reshape(sizes),
     "permute": lambda x, axes: jnp.transpose(x, [a % x.ndim for a in axes]),
     "transpose": jnp.swapaxes,

@@ -13,6 +13,7 @@ from ntc.importing.graph import Array, Node, above
 MOVES = frozenset(
     {
         "broadcast_in_dim",
+        "concatenate",
         "convert_element_type",
         "copy",
         "expand_dims",
@@ -20,6 +21,7 @@ MOVES = frozenset(
         "rev",
         "slice",
         "squeeze",
+        "tile",
         "transpose",
     }
 )

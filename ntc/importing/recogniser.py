@@ -127,15 +127,15 @@ class Recogniser:
     def _entrywise(self, node: Node) -> Data | None:
         """Arithmetic of entries: of one hard value soft, with a known array a step, of several a join."""
         operands = [x for x in node.operands if not x.known]
+        anchors = {self.anchors[x] for x in operands}
+        if len(anchors) > 1:
+            return self._rule("join", node)
+        (anchor,) = anchors
         layout = combined([self._aligned(x, node) for x in operands])
         if layout is None:
             raise NotRecognisedError(
                 node.name, "it combines axes that are not the same axis of the network", "values of one shape"
             )
-        anchors = {self.anchors[x] for x in operands}
-        if len(anchors) > 1:
-            return self._rule("join", node)
-        (anchor,) = anchors
         arrays = [x for x in node.operands if x.known and x.number is None]
         if arrays and self.is_full(anchor, self._aligned(operands[0], node)):
             return self._rule("step", node)

@@ -29,6 +29,7 @@ class TorchFunction:
         self._parameters: Mapping[str, str] = dict(signature.inputs_to_parameters)
         buffers = {**dict(exported.named_buffers()), **exported.constants}
         named = {**signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+        self._outputs = set(signature.user_outputs)  # others are statistics that a module in training mode keeps
         self._constants = {name: array_of(buffers[target]) for name, target in named.items()}
         self.places = [_place(node) for node in self._nodes]
 
@@ -44,7 +45,7 @@ class TorchFunction:
             if node.op == "placeholder":
                 known[node] = self._placeholder(node.name, params, x)
             elif node.op == "output":
-                results = [value(y) for y in node.args[0] if y is not None]
+                results = [value(y) for y in node.args[0] if getattr(y, "name", None) in self._outputs]
                 return results[0] if len(results) == 1 else results
             else:
                 with jax.named_scope(f"{_SCOPE}{index}"):

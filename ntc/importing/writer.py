@@ -18,7 +18,7 @@ from ntc.ir import ops
 from ntc.ir.build import TensorGraphBuilder
 from ntc.ir.graph import Graph
 from ntc.ir.op import TensorOp
-from ntc.ir.ops import AffineLayer, AvgPool, Bias, Dense, GlobalAvgPool, GlobalSumPool, LayerScale, SumPool
+from ntc.ir.ops import AffineLayer, AvgPool, Bias, ClassToken, Dense, GlobalAvgPool, GlobalSumPool, LayerScale, SumPool
 from ntc.ir.schema import Parameterization
 from ntc.ir.types import Spatial, TensorType
 
@@ -46,8 +46,8 @@ class Writer:
         except NotGaussianError as error:
             raise NotRecognisedError(
                 f"{op.name} on values that are not Gaussian in the limit",
-                "they are sums with what another nonlinearity has put out, or parts of layers that are not alike; its "
-                "kernel is an integral over all of these",
+                "they are sums with what another nonlinearity has put out or with a learnt scale, or channels are not alike; "
+                "the kernel is an integral over all of these",
                 "a dense layer or convolution before it; residual blocks that begin with their nonlinearity (He et al. "
                 "2016, arXiv:1603.05027), whose sums no nonlinearity reads",
             ) from error
@@ -186,25 +186,37 @@ class Writer:
                 "channels of different variances have no common limit behind a nonlinearity",
                 "scales and statistics that are the same for all channels, as training begins with",
             )
-        return self._learnt(data, LayerScale(mean), {"g": source}, step, Scale(mean, how))
+        return self._learnt(data, LayerScale(mean), {"g": source}, step.place, Scale(mean, how))
 
-    def _bias(self, data: Data, step: Shift) -> Data:
+    def _bias(self, data: Data, step: Shift, per_position: bool = False) -> Data:
         """Writes what is added to channels and is learnt, behind what has no weights."""
         source = _signed(step)
         scale = self._scales.bias(source.node, 1)
         rate = 1.0 if source.trained else 0.0
-        op = Bias(scale.value, parameterization=self._parameterization, learning_rate=rate)
+        op = Bias(scale.value, per_position, self._parameterization, rate)
         if self._parameterization == "ntk" and scale.value == 0 and source.trained:
             op = replace(op, parameterization="standard")
-        return self._learnt(data, op, {"b": source}, step, scale)
+        return self._learnt(data, op, {"b": source}, step.place, scale)
 
-    def _learnt(self, data: Data, op: TensorOp, weights: dict[str, Source], step: Any, scale: Scale) -> Data:
-        self._check_weights(weights, step.place)
-        done = self.append(op, (str(data.value),), step.place)
+    def learnt_positions(self, data: Data, source: Source, place: Place) -> Data:
+        """Writes embeddings of positions."""
+        return self._bias(data, Shift(source, 1.0, place), per_position=True)
+
+    def class_token(self, data: Data, source: Source, last: bool, place: Place) -> Data:
+        """Writes a position that is learnt, of a value with one axis of positions."""
+        scale = self._scales.bias(source.node, 1)
+        op = ClassToken(scale.value, last=last, parameterization=self._parameterization)
+        return self._learnt(data, op, {"e": source}, place, scale)
+
+    def _learnt(self, data: Data, op: TensorOp, weights: dict[str, Source], place: Place, scale: Scale) -> Data:
+        self._check_weights(weights, place)
+        done = self.append(op, (str(data.value),), place)
         assert done.value is not None
         self.weights[done.value] = weights
         (source,) = weights.values()
-        self.rows[-1] = replace(self.rows[-1], parameter=_paths(source), scale=scale, bias=isinstance(op, Bias))
+        self.rows[-1] = replace(
+            self.rows[-1], parameter=_paths(source), scale=scale, bias=not isinstance(op, LayerScale)
+        )
         return done
 
     def finish(self, name: str, output: Data) -> Graph:

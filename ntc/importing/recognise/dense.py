@@ -40,7 +40,11 @@ def dot(recogniser: Recogniser, node: Node) -> Data:
     atoms = tuple(data.layout[a] for a in summed)
     made = _product(recogniser, node, data, atoms, Source(w, _arranged(atoms, tuple(contracting[1 - side]), free)))
     rows: Layout = tuple(_left(data.layout[a], atoms, data) for a in kept)
-    columns = _channels([w.shape[a] for a in free])
+    along = made.draft.op.axis if made.draft is not None and isinstance(made.draft.op, Dense) else None
+    if along is not None and len(free) == 1:
+        columns: Layout = (whole(along, w.shape[free[0]]),)
+    else:
+        columns = _channels([w.shape[a] for a in free])
     layout = (*rows, *columns) if side == 0 else (*columns, *rows)
     return made.with_layout(layout)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ntc.importing.graph import Node
 from ntc.importing.layout import whole
 from ntc.importing.problems import NotRecognisedError
+from ntc.importing.recognise.positions import in_a_row, token
 from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data
 from ntc.ir.op import TensorOp
@@ -14,6 +15,10 @@ from ntc.ir.ops import Concat, ConcatSpatial, Product, Scale, Sum
 def join(recogniser: Recogniser, node: Node) -> Data:
     """Arithmetic of two values of the network that are functions of different layers."""
     values = [x for x in node.operands if not x.known]
+    ranks = {len(recogniser.settled(x).spatial) for x in values}
+    for x in values if min(ranks) == 1 < max(ranks) else ():  # one has its positions in a row
+        recogniser.data[x] = in_a_row(recogniser, node, recogniser.data[x])
+        recogniser.layouts[x] = recogniser.data[x].layout
     if len({recogniser.layouts[x] for x in values}) > 1:
         raise NotRecognisedError(
             "arithmetic of a value and a statistic of it, or of values that lie differently",
@@ -57,12 +62,12 @@ def _joined(recogniser: Recogniser, op: TensorOp, node: Node, values: tuple[str,
 def concatenate(recogniser: Recogniser, node: Node) -> Data:
     """`concatenate` along channels or along a spatial axis."""
     axis = node.options["dimension"]
-    if any(x.known for x in node.operands):
-        raise NotRecognisedError(
-            "a constant beside values of the network",
-            "a learnt position or channel is a constant of which the law is not known",
-            "a mean over positions in place of a class token; zeros are a padding",
-        )
+    known = [x for x in node.operands if x.known]
+    if known and len(node.operands) == 2:
+        (other,) = (x for x in node.operands if not x.known)
+        return token(recogniser, node, known[0], recogniser.settled(other), axis, node.operands[1].known)
+    if known:
+        raise NotRecognisedError("constants beside values of the network", "they have no layer", "a class token")
     datas = [recogniser.settled(x) for x in node.operands]
     kinds = {atoms[0].axis for x in datas for atoms in [x.layout[axis]] if atoms}
     if len(kinds) != 1:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ntc.importing.graph import Array, Node
 from ntc.importing.known import varying
-from ntc.importing.layout import order, whole
+from ntc.importing.layout import order
 from ntc.importing.problems import NotRecognisedError
+from ntc.importing.recognise.positions import embedding
 from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data, Shift, Source, Stretch
 
@@ -29,6 +30,8 @@ def step(recogniser: Recogniser, node: Node) -> Data:
         raise NotRecognisedError("a division by a value", "its moments need not exist", "a nonlinearity without a pole")
     data = recogniser.read(x)
     data = replace(data, layout=recogniser.layouts[x])
+    if node.name == "add" and _is_embedding(data, node, array):
+        return embedding(recogniser, node, data, array)
     source = Source(array, _per_channel(data, node, array))
     if node.name in ("mul", "div"):
         return stretched(data, node, array, node.name == "div")
@@ -61,17 +64,26 @@ def _one(array: Node) -> Node:
     return Node("constant", (), "constant", array.shape, array.place, array=np.ones(array.shape))
 
 
+def _is_embedding(data: Data, node: Node, array: Node) -> bool:
+    """Whether an array has a number for every position and channel, or for every position of several."""
+    lead = len(node.shape) - len(array.shape)
+    kinds = {x.axis for axis in varying(array) for x in data.layout[lead + axis]}
+    return bool(kinds) and "examples" not in kinds and "channels" in kinds and len(kinds) == 1 + len(data.spatial) > 1
+
+
 def _per_channel(data: Data, node: Node, array: Node):  # type: ignore[no-untyped-def]
     """The function that takes one number for every channel from an array. Raises NotRecognisedError."""
     lead = len(node.shape) - len(array.shape)
     axes = {lead + axis for axis in varying(array)}
-    own = {i for i, atoms in enumerate(data.layout) if any(x.axis == "channels" for x in atoms)}
-    if not axes <= own or any(x.axis != "channels" for i in axes for x in data.layout[i]):
-        kind = "examples" if any(x.axis == "examples" for i in axes for x in data.layout[i]) else "positions"
+    along = getattr(data.draft.op, "axis", None) if data.draft is not None and not data.steps else None
+    kind = "channels" if along is None else along  # weights along positions have biases there
+    own = {i for i, atoms in enumerate(data.layout) if any(x.axis == kind for x in atoms)}
+    if not axes <= own or any(x.axis != kind for i in axes for x in data.layout[i]):
+        differs = "examples" if any(x.axis == "examples" for i in axes for x in data.layout[i]) else "positions"
         raise NotRecognisedError(
-            f"an array that differs between {kind}",
+            f"an array that differs between {differs}",
             "learnt embeddings and masks of positions are constants of which the law is not known"
-            if kind == "positions"
+            if differs == "positions"
             else "a kernel is of two examples, whatever their places in a batch",
             "embeddings that are a part of self_attention in ntc.nn, or none",
         )
@@ -84,5 +96,4 @@ def _per_channel(data: Data, node: Node, array: Node):  # type: ignore[no-untype
         apart = np.broadcast_to(kept, sizes).reshape(*(x.size for x in pieces))
         return apart.transpose(order(pieces)).reshape(-1)
 
-    assert pieces or data.channels == 1 or not whole("channels", data.channels)
     return arranged
