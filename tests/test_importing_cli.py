@@ -82,7 +82,7 @@ def residual(channels: int, stride: int = 1) -> nn.Branch:
 
 
 def test_networks_are_written_with_names_and_repetitions() -> None:
-    """Protects how imported files read: repeated blocks, blocks that differ in numbers, roots; and that they read back."""
+    """Protects how imported files read: repeated blocks, blocks that differ in numbers, roots; and that they do."""
     stem = nn.input(8, 8, 3) >> nn.conv(16, 3, b_std=0.1) >> nn.repeat(3, residual(16))
     deep = stem >> residual(32, 2) >> nn.repeat(2, residual(32)) >> residual(64, 2) >> residual(64)
     graph = (deep >> nn.global_avg_pool() >> nn.dense(10, 2**0.5)).graph("resnet")

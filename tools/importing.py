@@ -19,8 +19,8 @@ HEAD = """# Networks that you already have
 Written by `python -m tools.importing`; the tables are those of the recogniser.
 
 `ntc.from_jax(f, params, x)` reads any JAX function of parameters and examples, so modules of Flax and Equinox, and
-`ntc.from_torch(module, x)` modules of PyTorch. What comes back is a network like any other: its kernels, its program, its
-finite networks, and a table of what became of every parameter.
+`ntc.from_torch(module, x)` modules of PyTorch. What comes back is a network like any other: its kernels, its program,
+its finite networks, and a table of what became of every parameter.
 
 ## From a Flax model to a prediction in twenty lines
 
@@ -60,24 +60,24 @@ The code is run. `ntc import model.py:build_model -o model.nt` writes the networ
 * **Parameterisation** is `standard`, as libraries draw weights, so that the NTK is that of the module itself;
   `parameterization="ntk"` changes that. Learnt scales and shifts of normalisations are learnt in the network as well:
   `layer_scale` and `bias`.
-* **Parameters** of the module are those of the finite network: `imported.params(params)`, and `imported.apply(params, x)`
-  has the values of the module, to rounding.
+* **Parameters** of the module are those of the finite network: `imported.params(params)`, and
+  `imported.apply(params, x)` has the values of the module, to rounding.
 * **Nonlinearities** are recognised by their values, whatever they are written with; others become formulas.
 * **Normalisations** are recognised by their values, too. Batch norm in inference mode is a scale.
 * **Constants** that are closed over, and collections called `batch_stats`, are not trained.
 
-What has no limit, or is not recognised, is an error that lists all such places, each with its module, file and line, why,
-and what would do. With `on_missing="monte_carlo"`, kernels are then means over random networks, with standard errors:
-`estimated.kernels(x, n_samples=100)`.
+What has no limit, or is not recognised, is an error that lists all such places, each with its module, file and line,
+why, and what would do. With `on_missing="monte_carlo"`, kernels are then means over random networks, with standard
+errors: `estimated.kernels(x, n_samples=100)`.
 
-A residual block that ends in a nonlinearity behind its sum, as in the first ResNets and in torchvision's, has no Gaussian
-limit where a branch of the sum is itself the output of a nonlinearity: the kernel would be an integral over all blocks
-before. Blocks that begin with their nonlinearity (He et al. 2016, arXiv:1603.05027) have one.
+A residual block that ends in a nonlinearity behind its sum, as in the first ResNets and in torchvision's, has no
+Gaussian limit where a branch of the sum is itself the output of a nonlinearity: the kernel would be an integral over all
+blocks before. Blocks that begin with their nonlinearity (He et al. 2016, arXiv:1603.05027) have one.
 """
 
 BECOMES = {
-    "dot_general": "`dense`; over patches `conv`, over whole images `flatten` and `dense`, over positions `dense(axis=...)`",
-    "conv_general_dilated": "`conv`, `grouped_conv`, `depthwise_conv`, with `pad` where the padding is neither same nor valid",
+    "dot_general": "`dense`; of patches `conv`, of whole images `flatten` and `dense`, of positions `dense(axis=...)`",
+    "conv_general_dilated": "`conv`, `grouped_conv`, `depthwise_conv`, with `pad` where padding is neither same nor valid",
     "reduce_window_sum": "`sum_pool`, `avg_pool` where it is divided by the size of the window",
     "reduce_window_max": "nothing: max pooling has no limit here",
     "concatenate": "`concat`, `concat_spatial`, `class_token`",

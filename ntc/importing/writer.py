@@ -46,8 +46,8 @@ class Writer:
         except NotGaussianError as error:
             raise NotRecognisedError(
                 f"{op.name} on values that are not Gaussian in the limit",
-                "they are sums with what another nonlinearity has put out or with a learnt scale, or channels are not alike; "
-                "the kernel is an integral over all of these",
+                "they are sums with what another nonlinearity has put out or with a learnt scale, or channels are not "
+                "alike; the kernel is an integral over all of these",
                 "a dense layer or convolution before it; residual blocks that begin with their nonlinearity (He et al. "
                 "2016, arXiv:1603.05027), whose sums no nonlinearity reads",
             ) from error
