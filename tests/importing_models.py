@@ -70,6 +70,63 @@ class ResNet18(linen.Module):
         return linen.Dense(2)(linen.relu(self.norm()(x)).mean((1, 2)))
 
 
+class Mixer(linen.Module):
+    """MLP-Mixer: dense layers along positions and along channels, by turns."""
+
+    width: int = 16
+    positions: int = 8
+    hidden: int = 32
+
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        x = linen.Conv(self.width, (2, 2), strides=(2, 2), padding="VALID")(x)
+        x = x.reshape(len(x), -1, self.width)
+        for _ in range(2):
+            x = x + self.mlp(linen.LayerNorm()(x).swapaxes(1, 2), self.positions).swapaxes(1, 2)
+            x = x + self.mlp(linen.LayerNorm()(x), self.hidden)
+        return linen.Dense(2)(linen.LayerNorm()(x).mean(1))
+
+    def mlp(self, x: Any, hidden: int) -> Any:
+        """Two dense layers, back to the size of the last axis."""
+        inside = linen.gelu(linen.Dense(hidden)(x))
+        return linen.Dense(x.shape[-1])(inside)
+
+
+class Attention(linen.Module):
+    """Self-attention with scores of keys with themselves, divided by their number of channels."""
+
+    heads: int
+    size: int
+
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        shape = (x.shape[-1], self.heads, self.size)
+        initial = linen.initializers.lecun_normal(in_axis=0, out_axis=(1, 2))
+        keys = jnp.einsum("npi,ihd->nphd", x, self.param("key", initial, shape))
+        values = jnp.einsum("npi,ihd->nphd", x, self.param("value", initial, shape))
+        weights = linen.softmax(jnp.einsum("nphd,nqhd->nhpq", keys, keys) / self.size)
+        heads = jnp.einsum("nhpq,nqhd->nphd", weights, values)
+        return linen.DenseGeneral(x.shape[-1], axis=(-2, -1), use_bias=False)(heads)
+
+
+class ViT(linen.Module):
+    """A small vision transformer with linear scaling of its scores."""
+
+    width: int = 16
+    heads: int = 4
+    size: int = 8
+
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        x = linen.Conv(self.width, (4, 4), strides=(4, 4), padding="VALID", use_bias=False)(x)
+        x = x.reshape(len(x), -1, self.width)
+        for _ in range(2):
+            x = x + Attention(self.heads, self.size)(linen.LayerNorm()(x))
+            y = linen.Dense(2 * self.width, use_bias=False)(linen.LayerNorm()(x))
+            x = x + linen.Dense(self.width, use_bias=False)(linen.gelu(y))
+        return linen.Dense(2, use_bias=False)(linen.LayerNorm()(x).mean(1))
+
+
 class MLPnnx(nnx.Module):
     """Two hidden layers with layer norm."""
 

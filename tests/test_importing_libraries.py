@@ -41,6 +41,8 @@ def linen_models() -> dict[str, tuple[Any, Any, Any]]:
         "linen CNN": (*models.of_linen(models.CNN(), SMALL), SMALL),
         "linen ResNet-18, layer norm": (*models.of_linen(models.ResNet18(), IMAGES), IMAGES),
         "linen ResNet-18, batch norm": (*models.of_linen(models.ResNet18(batch_norm), IMAGES), IMAGES),
+        "linen MLP-Mixer": (*models.of_linen(models.Mixer(), SMALL), SMALL),
+        "linen ViT": (*models.of_linen(models.ViT(), SMALL), SMALL),
         "nnx MLP": (*models.of_nnx(models.MLPnnx), ROWS),
         "nnx CNN": (*models.of_nnx(models.CNNnnx), SMALL),
         "Equinox MLP": (*models.of_equinox(lambda key: eqx.nn.MLP(5, 2, 16, 2, jax.nn.gelu, key=key)), ROWS),
@@ -52,23 +54,33 @@ NAMES = (
     "linen CNN",
     "linen ResNet-18, layer norm",
     "linen ResNet-18, batch norm",
+    "linen MLP-Mixer",
+    "linen ViT",
     "nnx MLP",
     "nnx CNN",
     "Equinox MLP",
 )
 
 
+def options_of(name: str) -> dict[str, Any]:
+    """Attention has a rule in the ntk parameterization alone."""
+    return {"parameterization": "ntk"} if "ViT" in name else {}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_modules_of_jax_have_their_values(name: str) -> None:
     """Protects the correspondence of parameters: the output of the module, for other parameters than the first."""
     function, draw, x = linen_models()[name]
-    found = ntc.from_jax(function, draw, x)
+    found = ntc.from_jax(function, draw, x, **options_of(name))
     assert isinstance(found, Imported)
     for wide, tolerance in ((True, "float64"), (False, "float32")):
         with jax.enable_x64(wide):
             dtype = jnp.float64 if wide else jnp.float32
             params = jax.tree.map(lambda a, dtype=dtype: jnp.asarray(a, dtype), draw(jax.random.key(7)))
             assert_close(found.apply(params, jnp.asarray(x, dtype)), function(params, jnp.asarray(x, dtype)), tolerance)  # type: ignore[arg-type]
+
+
+WIDE = ("linen MLP", "linen CNN", "linen ResNet-18, layer norm", "nnx MLP", "nnx CNN", "Equinox MLP")
 
 
 def wide_models() -> dict[str, tuple[Any, Any, Any, int]]:
@@ -87,7 +99,7 @@ def wide_models() -> dict[str, tuple[Any, Any, Any, int]]:
     }
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "batch" not in name])
+@pytest.mark.parametrize("name", [name for name in NAMES if name in WIDE])
 def test_kernels_of_modules_of_jax_are_those_of_wide_copies(name: str) -> None:
     """Protects kernels of what is imported, with all that learns in it, as means over wide networks."""
     function, draw, x, count = wide_models()[name]
@@ -100,6 +112,21 @@ def test_kernels_of_modules_of_jax_are_those_of_wide_copies(name: str) -> None:
     ]
     assert_unbiased([np.asarray(sample.nngp) for sample in samples], kernels.nngp)
     assert_unbiased([np.asarray(sample.ntk) for sample in samples], kernels.ntk)
+
+
+def test_attention_has_the_kernel_of_wide_copies() -> None:
+    """Protects attention: the NNGP of a ViT as a mean over wide networks, the NTK over those of its parameterization."""
+    pytest.importorskip("flax")
+    from tests import importing_models as models
+
+    function, draw = models.of_linen(models.ViT(256, 32, 32), SMALL)
+    found = ntc.from_jax(function, draw, SMALL, parameterization="ntk")
+    assert isinstance(found, Imported)
+    kernels = found.kernels(SMALL)
+    kernel_fn = jax.jit(ntc.empirical_nngp_fn(function))
+    x = jnp.asarray(SMALL, jnp.float32)
+    samples = [np.asarray(kernel_fn(x, None, draw(jax.random.key(i)))) for i in range(40)]
+    assert_unbiased(samples, kernels.nngp)
 
 
 def test_modules_of_torch_have_their_values() -> None:

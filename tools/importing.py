@@ -71,13 +71,16 @@ why, and what would do. With `on_missing="monte_carlo"`, kernels are then means 
 errors: `estimated.kernels(x, n_samples=100)`.
 
 A residual block that ends in a nonlinearity behind its sum, as in the first ResNets and in torchvision's, has no
-Gaussian limit where a branch of the sum is itself the output of a nonlinearity: the kernel would be an integral over all
-blocks before. Blocks that begin with their nonlinearity (He et al. 2016, arXiv:1603.05027) have one.
+Gaussian limit where a branch of the sum is itself the output of a nonlinearity: the kernel would be an integral over
+all blocks before. Blocks that begin with their nonlinearity (He et al. 2016, arXiv:1603.05027) have one.
+
+Self-attention is read where its limit is known (Hron et al. 2020, arXiv:2006.10540): scores of keys with themselves,
+divided by the number of their channels, a softmax, no biases for keys and values, `parameterization="ntk"`.
 """
 
 BECOMES = {
-    "dot_general": "`dense`; of patches `conv`, of whole images `flatten` and `dense`, of positions `dense(axis=...)`",
-    "conv_general_dilated": "`conv`, `grouped_conv`, `depthwise_conv`, with `pad` where padding is neither same nor valid",
+    "dot_general": "`dense`, `self_attention`; of patches `conv`, of whole images `flatten` and `dense`, of positions `dense(axis)`",
+    "conv_general_dilated": "`conv`, `grouped_conv`, `depthwise_conv`, behind `pad` where padding is of another kind",
     "reduce_window_sum": "`sum_pool`, `avg_pool` where it is divided by the size of the window",
     "reduce_window_max": "nothing: max pooling has no limit here",
     "concatenate": "`concat`, `concat_spatial`, `class_token`",

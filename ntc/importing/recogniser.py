@@ -159,7 +159,9 @@ class Recogniser:
         if layout is None:
             raise NotRecognisedError(node.name, f"it cuts axes of {x.shape} into {node.shape}", "other patches")
         if x in self.data and node.name in MOVES and self.is_full(x, layout):
-            return self.data[x].with_layout(layout)
+            return (
+                self.data[x] if self.data[x].value is None and not self.data[x].draft else self.read(x)
+            ).with_layout(layout)
         self.anchors[node], self.layouts[node] = self.anchors[x], layout
         return None
 
@@ -214,6 +216,12 @@ class Recogniser:
     def settled(self, node: Node) -> Data:
         """What a node is in the network, written."""
         found = self.data[node] if node in self.data else self.read(node)
+        if found.value is None and found.draft is None:
+            raise NotRecognisedError(
+                "attention that ends otherwise than in weights",
+                "its heads are read by something else",
+                "self-attention",
+            )
         done = self.writer.settled(found)
         self.data[node] = done
         return done

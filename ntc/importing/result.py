@@ -13,6 +13,7 @@ import numpy as np
 from ntc.backends.jax.finite import Params, apply
 from ntc.backends.jax.program import Program
 from ntc.backends.jax.result import Kernels
+from ntc.errors import InputError
 from ntc.importing.jaxpr import path_text
 from ntc.importing.known import with_parameters
 from ntc.importing.layout import Layout
@@ -45,7 +46,7 @@ class Imported:
 
     def params(self, params: Any = None) -> Params:
         """Parameters of the function (default: those it was imported with) as those of the finite network, for
-        `Program.apply` and `ntc.finite.apply`: arrays by layer and name."""
+        `Program.apply` and `ntc.finite.apply`: arrays by layer and name. Raises InputError for what these have not."""
         leaves = jax.tree_util.tree_flatten_with_path(self._params if params is None else params)[0]
         arrays = {path_text(path): np.asarray(leaf) for path, leaf in leaves}
         dtype = jnp.result_type(*(x for x in arrays.values() if np.issubdtype(x.dtype, np.floating)), np.float32)
@@ -59,6 +60,11 @@ class Imported:
         found = {}
         for key, weight in tensor_op(node).weights(self.graph.tensor_of(node.operands[0])).items():
             array = sources[key].arranged(with_parameters(sources[key].node, arrays))
+            if weight.multiplier == 0 and array.any():
+                raise InputError(
+                    f"{name} has biases that are not zero, which the network has not: they were drawn as zero",
+                    hint="parameterization = standard learns biases that begin as zero; scales gives them a size",
+                )
             found[key] = np.reshape(array, weight.shape) / (weight.multiplier or 1.0)
         return found
 

@@ -208,6 +208,27 @@ class Writer:
         op = ClassToken(scale.value, last=last, parameterization=self._parameterization)
         return self._learnt(data, op, {"e": source}, place, scale)
 
+    @property
+    def parameterization(self) -> Parameterization:
+        """Of all layers."""
+        return self._parameterization
+
+    def scale_of(self, source: Source, fan_in: int, fan_out: int) -> Scale:
+        """w_std of weights."""
+        return self._scales.weight(source.node, fan_in, fan_out)
+
+    def attention(
+        self, op: TensorOp, operand: str, weights: dict[str, Source], scales: dict[str, Scale], place: Place
+    ) -> Data:
+        """Writes self-attention, with a row of the table for each of its arrays."""
+        self._check_weights(weights, place)
+        done = self.append(op, (operand,), place)
+        assert done.value is not None
+        self.weights[done.value] = weights
+        row = self.rows.pop()
+        self.rows += [replace(row, parameter=_paths(weights[x]), scale=scales[x]) for x in weights]
+        return done
+
     def _learnt(self, data: Data, op: TensorOp, weights: dict[str, Source], place: Place, scale: Scale) -> Data:
         self._check_weights(weights, place)
         done = self.append(op, (str(data.value),), place)

@@ -10,6 +10,7 @@ import numpy as np
 from ntc.importing.graph import Array, Node
 from ntc.importing.layout import Atom, Atoms, Layout, joined, order, whole
 from ntc.importing.problems import NotRecognisedError
+from ntc.importing.recognise.attention import Heads, attended, product, refused
 from ntc.importing.recognise.conv import one_number
 from ntc.importing.recogniser import Recogniser
 from ntc.importing.values import Data, Draft, Source, plain
@@ -20,8 +21,6 @@ def dot(recogniser: Recogniser, node: Node) -> Data:
     """`dot_general` of a value of the network and weights."""
     unknown = [i for i, x in enumerate(node.operands) if not x.known]
     if len(unknown) > 1:
-        from ntc.importing.recognise.attention import product
-
         return product(recogniser, node)
     side = unknown[0]
     contracting, batch = node.options["dimension_numbers"]
@@ -32,6 +31,9 @@ def dot(recogniser: Recogniser, node: Node) -> Data:
             "every position, or every part of the channels, has weights of its own",
             "one matrix for all positions, or a convolution with weights of its own at every position (conv_local)",
         )
+    heads = recogniser.data.get(x)
+    if isinstance(heads, Heads):
+        return _attended(recogniser, node, heads, side)
     data = recogniser.settled(x)
     summed, kept = tuple(contracting[side]), [a for a in range(len(x.shape)) if a not in contracting[side]]
     free = [a for a in range(len(w.shape)) if a not in contracting[1 - side]]
@@ -47,6 +49,27 @@ def dot(recogniser: Recogniser, node: Node) -> Data:
         columns = _channels([w.shape[a] for a in free])
     layout = (*rows, *columns) if side == 0 else (*columns, *rows)
     return made.with_layout(layout)
+
+
+def _attended(recogniser: Recogniser, node: Node, data: Heads, side: int) -> Data:
+    """The product of what heads of attention put out and weights."""
+    contracting, _ = node.options["dimension_numbers"]
+    w = node.operands[1 - side]
+    summed = tuple(contracting[side])
+    atoms = [x.axis for a in summed for x in data.layout[a]]
+    names = [x for x in ("heads", "values") if x in atoms]
+    if atoms != names or prod(x.size for a in summed for x in data.layout[a]) != data.channels:
+        raise refused()
+    free = [a for a in range(len(w.shape)) if a not in contracting[1 - side]]
+    features = prod(w.shape[a] for a in free)
+
+    def arranged(values: Array) -> Array:
+        return values.transpose(*contracting[1 - side], *free).reshape(-1, features)
+
+    made = attended(recogniser, node, data, Source(w, arranged), features)
+    rows: Layout = tuple(data.layout[a] for a in range(len(data.layout)) if a not in summed)
+    columns = _channels([w.shape[a] for a in free])
+    return made.with_layout((*rows, *columns) if side == 0 else (*columns, *rows))
 
 
 def _arranged(atoms: Layout, summed: tuple[int, ...], free: list[int]) -> Any:
