@@ -115,7 +115,7 @@ def test_kernels_of_modules_of_jax_are_those_of_wide_copies(name: str) -> None:
 
 
 def test_attention_has_the_kernel_of_wide_copies() -> None:
-    """Protects attention: the NNGP of a ViT as a mean over wide networks, the NTK over those of its parameterization."""
+    """Protects attention: the NNGP of a ViT as a mean over wide networks."""
     pytest.importorskip("flax")
     from tests import importing_models as models
 

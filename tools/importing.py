@@ -79,7 +79,7 @@ divided by the number of their channels, a softmax, no biases for keys and value
 """
 
 BECOMES = {
-    "dot_general": "`dense`, `self_attention`; of patches `conv`, of whole images `flatten` and `dense`, of positions `dense(axis)`",
+    "dot_general": "`dense`, along positions too, `self_attention`; of patches `conv`, of images `flatten` and `dense`",
     "conv_general_dilated": "`conv`, `grouped_conv`, `depthwise_conv`, behind `pad` where padding is of another kind",
     "reduce_window_sum": "`sum_pool`, `avg_pool` where it is divided by the size of the window",
     "reduce_window_max": "nothing: max pooling has no limit here",

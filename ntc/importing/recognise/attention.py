@@ -178,5 +178,4 @@ def attended(recogniser: Recogniser, node: Node, data: Heads, weights: Source, f
         return keys.arranged(w) * (1 / key.value)
 
     arrays = {"key": Source(keys.node, unit), "value": data.values, "out": weights}
-    made = writer.attention(op, str(scores.below.value), arrays, {"key": key, "value": value, "out": out}, node.place)
-    return made
+    return writer.attention(op, str(scores.below.value), arrays, {"key": key, "value": value, "out": out}, node.place)
