@@ -62,7 +62,7 @@ WITHIN_BACKEND: dict[str, set[str]] = {
 }
 """Rooms of `ntc.backends.jax`: what is run traces what is emitted, which calls integrals."""
 
-MAY_IMPORT_JAX = {"backends", "artifact", "predict", "finite", "stax", "cli", "adapters"}
+MAY_IMPORT_JAX = {"backends", "artifact", "predict", "finite", "importing", "stax", "cli", "adapters"}
 
 
 @pytest.mark.parametrize("op", TENSOR_OPS.values(), ids=TENSOR_OPS)

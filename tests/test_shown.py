@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from tools.site import error_pages, formulas, layer_pages
 
 import ntc.calibrate
 from benchmarks.__main__ import BENCHMARKS, ELSEWHERE
@@ -18,6 +17,7 @@ from ntc.ir.ops import TENSOR_OPS
 from tests import command_line, shown
 from tests.shown import ROOT
 from tests.test_docs import LANGUAGE, indented
+from tools.site import error_pages, formulas, layer_pages
 
 SKIPPED = {
     "make setup": "installs; `make test` begins with it",
@@ -50,6 +50,10 @@ SKIPPED = {
     },
     "ntc kernel examples/wrn.nt --x1 a.npy --store k.zarr --engine slurm --workers 64 --gpus 1": "needs SLURM",
     "python -m tools.layers": "writes docs/layers.md; test_docs compares it",
+    "python -m tools.importing": "writes docs/importing.md; test_docs compares it",
+    "make test-importing": "installs Flax, Equinox and PyTorch",
+    "ntc import model.py:build_model -o model.nt": "test_importing_cli runs such code",
+    'pip install "neural-tangent-compiler[torch]"': "installs",
     "python -m tools.activation_errors": "writes docs/activations.md; test_activations compares it",
     "python tools/mutate.py": "takes hours; test_meta looks at its mutations",
     "pip install neural_tangent_compiler-*.whl": "installs; `make dist` does so",

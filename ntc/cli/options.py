@@ -18,6 +18,7 @@ from ntc.compiler import build
 from ntc.errors import InputError, UsageError
 from ntc.files import decode, name_of, read_bytes
 from ntc.frontend.elaborate import read_graph
+from ntc.importing.named import is_python
 from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph
@@ -37,7 +38,7 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A model file (.nt), an artifact (.ntc), or a network as IR text or JSON; - is stdin.",
+        help="A model file (.nt), model.py:build_model, an artifact (.ntc), or IR as text or JSON; - is stdin.",
         show_default=False,
     ),
 ]
@@ -190,7 +191,13 @@ def _provide(target: Target, devices: int) -> None:
 
 def _read_model(path: Path, model: str | None, params: list[str] | None) -> Graph | bytes:
     """A graph, or the bytes of an artifact. What a file is, is seen by its first characters: it may be a pipe, which
-    has no name and is read once."""
+    has no name and is read once. Of Python code, `model.py:build_model`, which is run, the graph."""
+    if is_python(str(path)):
+        if model:
+            raise UsageError("--model is for model files", hint=f"name it behind the colon: {path}")
+        from ntc.importing.python_file import graph_of
+
+        return graph_of(str(path), parameters(params))
     data = read_bytes(path, MAX_BYTES)
     archive = is_artifact(data)
     text = "" if archive else decode(data, path)

@@ -57,6 +57,7 @@ class TensorGraphBuilder:
         self._largest: set[str] = set()  # values of max pooling, of which networks go on without a rule
         self._alike: set[str] = set()  # values whose channels are independent and of one law
         self._common: dict[str, Common] = {}  # values whose channels have a random part in common
+        self._learnt: dict[str, float] = {}  # values whose NTK has a part that belongs to a channel: `Pair.learnt`
         self._nodes: list[Node] = []
         self._locations: dict[str, Location | None] = {}
         self._counter: Counter[str] = Counter()
@@ -141,6 +142,7 @@ class TensorGraphBuilder:
         name = name or self._unique(op)
         self._nodes.append(Node(name, op, tuple(operands), type_, location))
         self._types[name] = type_
+        self._learnt[name] = op.learnt_after(self._learnt.get(operands[0], 0.0), self._types[operands[0]].distribution)
         if type_.distribution is Distribution.GAUSSIAN or (
             op.keeps_channels_alike and self._alike.issuperset(operands)
         ):
@@ -195,6 +197,8 @@ class TensorGraphBuilder:
         types = [self._types[x] for x in operands]
         if any(x.distribution is Distribution.FINITE for x in types):
             return TensorType(*op.shape(*types), Distribution.FINITE)
+        if isinstance(op, Elementwise) and self._learnt.get(operands[0]) and op.by_slope is not None:
+            types = [replace(types[0], distribution=Distribution.GAUSSIAN)]
         try:
             type_ = op.result(*types)
         except NotGaussianError:

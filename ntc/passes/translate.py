@@ -111,7 +111,8 @@ def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pa
     function = (op, xs[0]) if isinstance(op, Elementwise) else xs[0].function if isinstance(op, Identity) else None
     law = op.common_after(*(x.operand for x in xs))
     common = None if law is None else _common(op, partial(writer.scope, node.name, node.location), type_, xs)
-    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays, function, law=law, common=common)
+    learnt = op.learnt_after(xs[0].learnt, xs[0].type.distribution)
+    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays, function, law=law, common=common, learnt=learnt)
 
 
 def _common(op: TensorOp, scope: Callable[[str], Emit], type_: TensorType, xs: list[Pair]) -> Pair:
