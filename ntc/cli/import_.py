@@ -19,7 +19,7 @@ def import_command(
         Path | None, files.written("-o", "--output", help="The model file, .nt; default: standard output.")
     ] = None,
     param: options.Parameters = None,
-    name: Annotated[str | None, typer.Option("--name", help="Of the model; default: that of the function.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model; default: of the function.")] = None,
     table: Annotated[bool, typer.Option("--table", help="Print what became of every parameter, on stderr.")] = False,
 ) -> None:
     """Write a network of Flax, Equinox, PyTorch or JAX as a model file. The code is run."""

@@ -29,7 +29,7 @@ Output = Annotated[
 ]
 Memory = Annotated[
     float | None,
-    typer.Option("--memory", min=1e-6, help="GiB to use at a time; default: a quarter of the machine's."),
+    typer.Option("--memory", min=1e-6, help="Memory to compute in, GiB; default: a quarter of the machine's."),
 ]
 _MASK = "Where {} is missing, (n, ...) of true and false."
 _PATTERN = "Weights of edges of the graphs in {}, (n, vertices, vertices)."

@@ -60,13 +60,13 @@ RunDType = Annotated[
     Literal["float32", "float64"] | None, typer.Option("--dtype", help="Default: float32, or that of the artifact.")
 ]
 Devices = Annotated[
-    int | None, typer.Option("--devices", min=1, help="Over how many devices pairs of examples are split; default: 1.")
+    int | None, typer.Option("--devices", min=1, help="Number of devices that share the pairs of examples; default: 1.")
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Run the program stored in an artifact; only if you trust it.")]
 SelfTest = Annotated[
     bool,
     typer.Option(
-        "--self-test/--no-self-test", help="Before more than a minute, compare three tiles with the reference."
+        "--self-test/--no-self-test", help="Before more than a minute of work, compare three tiles with the reference."
     ),
 ]
 Profile = Annotated[Path | None, typer.Option("--profile", help="Directory for a JAX profiler trace.")]
@@ -76,7 +76,8 @@ ConvLoweringOption = Annotated[
 KernelPathOption = Annotated[
     KernelPath,
     typer.Option(
-        "--kernel-path", help="Stages as kernels of their own on cuda and tpu, or all by XLA; auto where it works."
+        "--kernel-path",
+        help="On cuda and tpu: stages as kernels of our own (pallas), none (xla), where it works (auto).",
     ),
 ]
 FormOption = Annotated[

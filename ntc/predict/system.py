@@ -265,7 +265,7 @@ class System:
         enough = own + (max(0.0, -2 * least) + 10 * float(self._null(max(largest, -least)))) / scale
         relative = "" if self._absolute else " of the mean of its diagonal"
         return InputError(
-            f"the kernel matrix is not positive definite with diag_reg={own:g}, or not beyond rounding: its "
+            f"the kernel matrix is not positive definite with diag_reg={own:g}, up to rounding: its "
             f"least eigenvalue is {least / scale:.1e}{relative}, its condition number {condition} "
             "(equal or nearly equal training inputs?)",
             hint=f"use diag_reg of {_rounded_up(enough)} or more, or a kernel in float64",
