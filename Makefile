@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-engines test-adapters test-jax test-jax-extremes lint format bench accelerators docs dist clean
+.PHONY: setup demo test test-slow test-engines test-adapters test-importing test-jax test-jax-extremes lint format bench accelerators docs dist clean
 
 setup: $(READY)
 
@@ -42,6 +42,17 @@ test-adapters: .venv-adapters/.ready
 	$(PYTHON) -m venv .venv-adapters
 	.venv-adapters/bin/python -m pip install --quiet uv
 	.venv-adapters/bin/uv pip install --quiet --python .venv-adapters/bin/python --editable ".[test,adapters]"
+	touch $@
+
+# Modules of Flax, Equinox and PyTorch, which it installs in an environment of its own.
+test-importing: .venv-importing/.ready
+	.venv-importing/bin/python -m pytest -m importing tests/test_importing_libraries.py
+
+.venv-importing/.ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-importing
+	.venv-importing/bin/python -m pip install --quiet uv
+	.venv-importing/bin/uv pip install --quiet --python .venv-importing/bin/python --requirement requirements.txt flax
+	.venv-importing/bin/uv pip install --quiet --python .venv-importing/bin/python --editable ".[torch]"
 	touch $@
 
 # Other releases of Python and JAX, as pyproject.toml allows, in environments of their own.
@@ -99,4 +110,4 @@ dist: $(READY)
 	$(BIN)/python tools/distribution.py
 
 clean:
-	rm -rf $(VENV) .venv-peer .venv-engines .venv-adapters .venv-accelerators .venv-uv .venv-jax-* .venv-docs out build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peer .venv-engines .venv-adapters .venv-importing .venv-accelerators .venv-uv .venv-jax-* .venv-docs out build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         taylor_expand,
     )
     from ntc.frontend.elaborate import load_graph, read_graph
+    from ntc.importing import from_jax, from_torch
     from ntc.stax.batching import batch
     from ntc.stax.covariances import Kernel
 
@@ -67,6 +68,8 @@ _PLACES = {
     "empirical_nngp_fn": "ntc.finite",
     "empirical_ntk_fn": "ntc.finite",
     "empirical_ntk_vp_fn": "ntc.finite",
+    "from_jax": "ntc.importing",
+    "from_torch": "ntc.importing",
     "formula_of": "ntc.backends.jax.formulas.jaxpr_to_formula",
     "linearize": "ntc.finite",
     "load": "ntc.artifact",
@@ -100,6 +103,8 @@ __all__ = [
     "estimators",
     "finite",
     "formula_of",
+    "from_jax",
+    "from_torch",
     "jobs",
     "linearize",
     "load",

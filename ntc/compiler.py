@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ntc.errors import ParameterError
-from ntc.frontend.layers import Network
+from ntc.errors import InputError, ParameterError
+from ntc.frontend.layers import Layer, Network
 from ntc.ir.construct import construct
-from ntc.ir.graph import Graph, tensor_op
-from ntc.ir.types import Between, DType, Kernel, Target
+from ntc.ir.graph import Graph, Node, tensor_op
+from ntc.ir.types import Between, Distribution, DType, Kernel, Target, TensorType
 from ntc.ir.verify import verify
 from ntc.passes.base import Pass
 from ntc.passes.distance import Distance
@@ -51,7 +52,7 @@ def lower(
 def build(
     network: Network | Graph,
     target: Target = "cpu",
-    kernels: Sequence[Kernel] = ("nngp", "ntk"),
+    kernels: Sequence[Kernel] | Kernel = ("nngp", "ntk"),
     dtype: Literal["float32", "float64"] = "float32",
     observer: Observer | None = None,
     conv_lowering: Literal["auto", "separable", "direct", "matrix"] = "auto",
@@ -64,7 +65,7 @@ def build(
     Args:
       network: from the builder (`nn.input(...) >> ...`), or a tensor graph (`ntc.read_graph`).
       target: cpu, cuda or tpu. A program may be built and exported for a device that is not here.
-      kernels: one or both of nngp and ntk.
+      kernels: one or both of nngp and ntk, "ntk" or ("nngp", "ntk").
       dtype: float32 or float64, of all arithmetic, whatever the type of the examples and whether or not
         `jax_enable_x64` is set. (`kernel_fn` of `ntc.stax` has no such argument, and computes in float64 where it is.)
       observer: sees the graph after every pass.
@@ -84,6 +85,7 @@ def build(
     kernels are refused when they are asked for.
 
     Raises:
+      InputError: it is not a network.
       NtcError: the network is not well formed; see `ntc.errors` for the kinds.
     """
     from ntc.backends.jax.program import Program
@@ -96,14 +98,44 @@ def build(
         raise _unknown(dtype)
     if kernel_path not in get_args(KernelPath):
         raise ParameterError(f"kernel_path should be auto, pallas or xla, got {kernel_path}")
-    graph = network.graph() if isinstance(network, Network) else verify(network)
-    graphs = _Lowered(graph, (tuple(kernels), dtype, observer, True, conv_lowering, form))
-    if not all(tensor_op(node).closed_form for node in graph.nodes):
+    graph = _graph_of(network)
+    wanted = (kernels,) if isinstance(kernels, str) else tuple(kernels)
+    if not wanted or not {*wanted} <= {*get_args(Kernel)}:
+        raise ParameterError(f"kernels should be nngp, ntk or both, ('nngp', 'ntk'), got {kernels!r}")
+    graphs = _Lowered(graph, (wanted, dtype, observer, True, conv_lowering, form))
+    if not all(map(_has_rules, graph.nodes)):
         return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path, dtype=DTYPES[dtype])
-    wanted: Iterable[Between] = graphs if observer else ("cross",)
-    for between in wanted:
+    at_once: Iterable[Between] = graphs if observer else ("cross",)
+    for between in at_once:
         graphs[between]
     return Program(graph, graphs, target, devices=devices, kernel_path=kernel_path)
+
+
+def _has_rules(node: Node) -> bool:
+    finite = isinstance(node.type, TensorType) and node.type.distribution is Distribution.FINITE
+    return tensor_op(node).closed_form and not finite
+
+
+def _graph_of(network: Any) -> Graph:
+    """The tensor graph of a network, verified. Raises InputError for what is none, with what would make it one."""
+    if isinstance(network, Network):
+        return network.graph()
+    if isinstance(network, Graph):
+        return verify(network)
+    if isinstance(network, Layer):
+        hint = "begin with the shape of an example: nn.input(8, 8, 1) >> ..."
+        raise InputError("the network has no input", hint=hint)
+    if isinstance(network, str | PathLike):
+        text = str(network)
+        reads = "ntc.read_graph(text)" if "|>" in text or "\n" in text else f"ntc.load_graph({text!r})"
+        raise InputError("a network is expected, got text", hint=f"ntc.build({reads})")
+    kind = type(network)
+    hint = "nn.input(...) >> ..., ntc.load_graph(path)"
+    if any(base.__module__.split(".")[0] == "torch" for base in kind.__mro__):
+        hint = "ntc.from_torch(module, x) makes one of a PyTorch module"
+    elif callable(network):
+        hint = "ntc.from_jax(f, params, x) makes one of a function or a Flax module"
+    raise InputError(f"a network is expected, got {kind.__module__}.{kind.__qualname__}", hint=hint)
 
 
 def _unknown(dtype: str) -> ParameterError:

@@ -126,6 +126,15 @@ class UnsupportedError(NtcError, NotImplementedError):
     """Something that has no closed form here, with the reason."""
 
 
+class NoLimitError(UnsupportedError):
+    """A function that somebody gave, of which some places have no infinite-width limit, or are not recognised: `places`
+    has all of them, each as module, file and line, what it is, why, and what would do."""
+
+    def __init__(self, message: str, places: tuple[str, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, notes=places)
+        self.places = places
+
+
 class InputError(NtcError):
     """Arrays or files that do not fit the program."""
 

@@ -215,7 +215,7 @@ USAGE: dict[str, str] = {
     "kernel small.nt --x1 x1.npy -o no/such.npz": "there is no folder no",
     "show small.nt --html .": ". is a folder",
     "predict small.nt --train values_train.npz --test values_test.npz --plot p.xyz": "not drawn as .xyz",
-    "predict small.nt --train values_train.npz --test values_test.npz --diag-reg -1": "greater than or equal to 0",
+    "predict small.nt --train values_train.npz --test values_test.npz --diag-reg -1": "a number from 0, or auto",
     "kernel small.nt --x1 x1.npy -o -": "not text",
     "show small.nt --json --dot": "give one of them",
     "opt net.ir --passes fold": 'hint: --passes "translate, fold"',
@@ -395,3 +395,18 @@ def test_masks_and_patterns_are_arrays(folder: Path) -> None:
         keywords = {name: given[name] for name in (f"{kind}1", f"{kind}2")}
         expected = build(load_graph(folder / model))(x1, x2, **keywords)
         assert np.array_equal(arrays(folder / "given.npz")["ntk"], expected.ntk)
+
+
+def test_the_regularisation_is_chosen(folder: Path) -> None:
+    """Protects --diag-reg auto: what is used is said, is what the library chooses, and is fitted with --fit."""
+    from ntc.predict import choose_diag_reg
+
+    command = "predict small.nt --train values_train.npz --test values_test.npz --diag-reg auto --json -o r.npz"
+    scores = json.loads(run(folder, command).stdout)
+    values = X1.sum((1, 2, 3))
+    kernel = build(load_graph(folder / "small.nt"), kernels="nngp")(X1).nngp
+    assert scores["diag_reg"] == pytest.approx(choose_diag_reg(kernel, values - values.mean()).diag_reg)
+    (folder / "hyper.nt").write_text("model m = input(4, 4, 1) |> flatten |> dense(4, w_std = hyper(0.5)) |> dense(1)")
+    fitted = json.loads(run(folder, command.replace("small.nt", "hyper.nt") + " --fit").stdout)
+    assert fitted["diag_reg"] != scores["diag_reg"]
+    assert "w_std" in fitted["hyper"]

@@ -14,7 +14,7 @@ from ntc.frontend.elaborate import load_graph, read_graph
 from ntc.ir.printer import show
 from ntc.passes.pipeline import OPTIMIZE, run
 from ntc.passes.translate import Translate
-from tools import layers
+from tools import importing, layers
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -111,3 +111,8 @@ def test_files_named_in_the_readme_exist() -> None:
 def test_the_page_of_layers_is_up_to_date() -> None:
     """Protects docs/layers.md, which `python -m tools.layers` writes."""
     assert layers.DOCUMENT.read_text() == layers.document()
+
+
+def test_the_page_of_importing_is_up_to_date() -> None:
+    """Protects docs/importing.md, which `python -m tools.importing` writes from the recogniser."""
+    assert importing.DOCUMENT.read_text() == importing.document()

@@ -163,7 +163,7 @@ def test_monte_carlo_kernels_of_programs() -> None:
 def test_the_command_line_estimates(tmp_path: Path) -> None:
     """Protects `ntc kernel --monte-carlo`: estimates with standard errors of a network without kernels, the same of one
     seed, until a precision is reached; and of one with kernels, estimates of these."""
-    (tmp_path / "m.nt").write_text("model m = input(4, 3) |> dense(16) |> max_pool(2) |> relu |> flatten |> dense(1)")
+    (tmp_path / "m.nt").write_text("model m = input(4, 3) |> dense(16) |> max_pool(4) |> relu |> flatten |> dense(1)")
     (tmp_path / "k.nt").write_text("model k = input(4, 3) |> dense(16) |> relu |> flatten |> dense(1)")
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 4, 3)).astype("f4"))
     refused = run(tmp_path, "kernel m.nt --x1 x.npy -o a.npz", status=1).stderr

@@ -193,6 +193,7 @@ def good_values(op: type[Any]) -> dict[str, Any]:
         "b": 1.0,
         "channels": 1,
         "features": 1,
+        "count": 1,
         "groups": 1,
         "size": (1,),
         "stride": (1,),

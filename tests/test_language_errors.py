@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import ntc
+from ntc import nn
 from ntc.errors import (
     DependenceError,
     ElaborationError,
@@ -223,3 +226,74 @@ def test_files_that_are_not_text(tmp_path: Path) -> None:
     path.write_bytes(b"#" * (2**20 + 1))
     with pytest.raises(LimitError, match="longer than 1048576 bytes"):
         load_graph(path)
+
+
+MEANT: dict[str, str] = {
+    "input(3) |> dense(4) |> Relu": "did you mean `relu`?",
+    "input(3) |> dense(4) |> ReLU |> dense(1)": "did you mean `relu`?",
+    "input(8, 3) |> conv(4, 3, padding = SAME)": "did you mean `same`?",
+    "input(3) |> dense(4, w_var = 2)": "scales are standard deviations: w_std = sqrt(variance)",
+    "input(3) |> dense(4, w_std = √2)": "a root is written sqrt(2)",
+    "input(3) |> output(“a”) |> dense(1)": "these are typographic quotes",
+    "input(3) >> dense(4)": "layers are joined with |>",
+    "input(3) -> dense(4)": "layers are joined with |>",
+    "input(3) |> Linear(4)": "did you mean `dense`?",
+    "input(8, 3) |> conv(4, kernel_size = 3)": "did you mean `kernel`?",
+    "input(8, 3) |> conv2d(4, 3)": "did you mean `conv`?",
+    "input(8, 3) |> dense(4) |> self_attention(4, 4, 4, 2, mechanism = dot)": "mechanism is one of softmax, linear",
+    "input(3) |> dense(4) |> sum(dense(4) |> relu, identity) |> relu": "put it into the branches of the sum",
+}
+"""What people write who know other libraries, and what they are told."""
+
+
+@pytest.mark.parametrize("body", MEANT)
+def test_what_was_meant_is_said(body: str) -> None:
+    """Protects whoever comes from elsewhere: names in other cases and of other libraries, mathematical and typographic
+    signs, words that a parameter takes, the order of residual blocks."""
+    with pytest.raises(NtcError) as caught:
+        read_graph(f"model m =\n  {body}")
+    assert MEANT[body] in str(caught.value.hint)
+    assert caught.value.location is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("n = 3\nmodel m = input(n)", "let n = ..."),
+        ("import numpy\nmodel m = input(3)", "a model file has no imports"),
+        ("def m():\n  return 3", "model name(n = 3) = ..."),
+    ],
+)
+def test_what_is_no_definition_is_explained(text: str, hint: str) -> None:
+    """Protects whoever writes Python in a model file."""
+    with pytest.raises(ParseError) as caught:
+        read_graph(text)
+    assert hint in str(caught.value.hint)
+
+
+class Module:
+    """Stands for a module of PyTorch, which is recognised by where its class is from."""
+
+    __module__ = "torch.nn.modules.module"
+
+
+@pytest.mark.parametrize(
+    ("network", "hint"),
+    [
+        ("model m = input(3) |> dense(1)", "ntc.build(ntc.read_graph(text))"),
+        ("net.nt", "ntc.build(ntc.load_graph('net.nt'))"),
+        (nn.dense(3) >> nn.relu(), "nn.input(8, 8, 1) >> ..."),
+        (Module(), "ntc.from_torch(module, x)"),
+        (len, "ntc.from_jax(f, params, x)"),
+        (3, "ntc.load_graph(path)"),
+    ],
+)
+def test_what_is_no_network_is_refused(network: Any, hint: str) -> None:
+    """Protects `ntc.build`: text, paths, layers without an input, modules are refused with what makes a network of
+    them; kernels may be a word."""
+    with pytest.raises(InputError) as caught:
+        ntc.build(network)
+    assert hint in str(caught.value.hint)
+    assert ntc.build(nn.input(3) >> nn.dense(1), kernels="ntk").kernels == ("ntk",)
+    with pytest.raises(ParameterError, match="kernels should be nngp, ntk or both"):
+        ntc.build(nn.input(3) >> nn.dense(1), kernels="both")  # type: ignore[arg-type]

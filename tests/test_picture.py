@@ -8,10 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ntc
 from ntc import nn
 from ntc.compiler import lower
 from ntc.frontend.elaborate import load_graph
@@ -130,5 +132,18 @@ def test_every_network_has_a_page(network: Any) -> None:
 
 def test_one_output_at_a_time(tmp_path: Path) -> None:
     """Protects users from an option that is silently not heeded."""
-    done = run(tmp_path, f"show {EXAMPLES / 'conv.nt'} --html out.html --json", status=1)
+    done = run(tmp_path, f"show {EXAMPLES / 'conv.nt'} --html out.html --json", status=2)
     assert "give one of them" in done.stderr
+
+
+def test_notebooks_show_programs_graphs_and_kernels() -> None:
+    """Protects notebooks: a program is its page, a graph its text, kernels a table."""
+    program = ntc.build(nn.input(2) >> nn.dense(3) >> nn.output("features") >> nn.relu() >> nn.dense(1))
+    shown = program._repr_html_()
+    assert "&lt;Program @network nngp+ntk f32 on cpu&gt;" in shown
+    assert shown.count("<iframe srcdoc=") == 1
+    assert "%relu1" in program.network._repr_html_()
+    table = program(np.eye(2))._repr_html_()
+    assert "<td>ntk</td><td>(2, 2)</td><td>float32</td>" in table
+    assert "<td>features.nngp</td>" in table
+    assert "softmax" in ntc.build(nn.input(2) >> nn.dense(3) >> nn.softmax())._repr_html_()

@@ -46,6 +46,9 @@ EXAMPLES: dict[str, Any] = {
 }
 """A value for every parameter without a default, for the measured columns. Their op is on 8 x 8 positions."""
 
+OWN: dict[str, dict[str, Any]] = {"max_pool": {"window": (1, 2)}}
+"""Other values of some ops, with which they have a rule."""
+
 HEAD = f"""# Layers
 
 Written by `python -m tools.layers` from the definitions in [ntc/ir/ops](../ntc/ir/ops); the errors of the integrals of
@@ -88,7 +91,8 @@ def missing() -> str:
 
 def example(op: type[TensorOp]) -> TensorOp:
     """The op with a value for every parameter without a default."""
-    return op(**{p.name: EXAMPLES[p.name] for p in parameters(op) if required(p)})
+    found = {p.name: EXAMPLES[p.name] for p in parameters(op) if required(p)}
+    return op(**{**found, **OWN.get(op.name, {})})
 
 
 def network(op: TensorOp, spatial: tuple[int, ...] = (SIDE, SIDE)) -> Graph:

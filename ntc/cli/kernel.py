@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ntc.backends.jax.result import Kernels
 
 
+Output = Annotated[
+    Path | None,
+    files.written_binary("-o", "--output", help="Where to write the matrices, .npz; needed without --store."),
+]
 Memory = Annotated[
     float | None,
     typer.Option("--memory", min=1e-6, help="GiB to use at a time; default: a quarter of the machine's."),
@@ -34,10 +38,7 @@ _PATTERN = "Weights of edges of the graphs in {}, (n, vertices, vertices)."
 def kernel_command(
     model_file: options.ModelPath,
     x1: Annotated[Path, typer.Option("--x1", "--data", help="Examples (n1, ..., channels): .npy, cifar10:FOLDER, ...")],
-    output: Annotated[
-        Path | None,
-        files.written_binary("-o", "--output", help="Where to write the matrices, .npz; needed without --store."),
-    ] = None,
+    output: Output = None,
     x2: Annotated[Path | None, typer.Option("--x2", help="Other examples (n2, ..., channels); default: x1.")] = None,
     mask1: Annotated[Path | None, typer.Option("--mask1", help=_MASK.format("x1"))] = None,
     mask2: Annotated[Path | None, typer.Option("--mask2", help=_MASK.format("x2"))] = None,
@@ -74,19 +75,15 @@ def kernel_command(
     seed: monte_carlo.Seed = None,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples: at once, with --store block by block, or estimated."""
-    of_store: dict[str, Any] = {
-        "--engine": engine != "process",
-        "--scheduler": scheduler,
-        "--tile": tile,
-        "--block": block,
-    }
-    of_store |= {"--plan": plan, "--log": log, "--force": force, "--gpus": gpus}
+    of_store = {"--engine": engine != "process", "--scheduler": scheduler, "--tile": tile, "--plan": plan}
+    of_store |= {"--block": block, "--log": log is not None, "--force": force, "--gpus": gpus}
     others = {"--memory": memory, "--profile": profile, "--trust": trust}
     paths = {"mask1": mask1, "mask2": mask2, "pattern1": pattern1, "pattern2": pattern2}
     _check(output, (store, of_store), (networks, {"--precision": precision, "--seed": seed}), others, paths)
     place = options.Place(target, dtype, trust, devices, kernel_path)
     wanted = options.chosen(kernel) if kernel else None
     program = options.open_program(model_file, model, param, wanted, place).with_hyper(options.hyper_values(hyper))
+    options.say_what_comes_out(program.network)
     arguments = _arguments(program, x1, x2, paths, store is not None)
     if networks is not None:
         monte_carlo.estimate(program, arguments, output, wanted, networks, precision, seed, as_json)

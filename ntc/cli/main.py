@@ -29,6 +29,7 @@ COMMANDS = {
     "opt": ("opt:opt", "Run passes on a graph in text form."),
     "convergence": ("convergence:convergence_command", "Compare random finite networks with the infinite one."),
     "calibrate": ("calibrate:calibrate_command", "Measure the speed of this machine, for predicted times."),
+    "import": ("import_:import_command", "Write a network of Flax, Equinox, PyTorch or JAX as a model file."),
     "job": ("job:app", "Plan, watch, verify, compute and export a store of kernels."),
 }
 """Where each command is, in `ntc.cli`, and what the list of commands says of it. A command is imported when it is

@@ -13,12 +13,13 @@ import typer
 from ntc.artifact import MAX_BYTES, is_artifact, restored
 from ntc.cli import files
 from ntc.cli.compiled import keep_compiled
-from ntc.cli.console import stderr
+from ntc.cli.console import note, stderr
 from ntc.compiler import build
 from ntc.errors import InputError, UsageError
 from ntc.files import decode, name_of, read_bytes
 from ntc.frontend.elaborate import read_graph
-from ntc.ir.graph import Graph
+from ntc.importing.named import is_python
+from ntc.ir.graph import Graph, tensor_op
 from ntc.ir.json import from_json
 from ntc.ir.parser import parse_graph
 from ntc.ir.printer import show
@@ -37,7 +38,7 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A model file (.nt), an artifact (.ntc), or a network as IR text or JSON; - is stdin.",
+        help="A model file (.nt), model.py:build_model, an artifact (.ntc), or IR as text or JSON; - is stdin.",
         show_default=False,
     ),
 ]
@@ -168,6 +169,18 @@ def open_program(
     return program
 
 
+def say_what_comes_out(network: Graph) -> None:
+    """Says on stderr where kernels are not one number for a pair of examples, or are none."""
+    without = [node.name for node in network.nodes if not tensor_op(node).closed_form]
+    if without:
+        note(f"{without[0]} has finite networks only: `ntc kernel --monte-carlo` estimates kernels")
+    spatial = network.tensor_of(network.outputs[-1].value).spatial
+    if spatial:
+        sizes = ", ".join(map(str, (*spatial, *spatial)))
+        instead = "end with flatten or global_avg_pool, and dense, for one number"
+        note(f"the output keeps its positions: the kernel of a pair of examples is an array ({sizes}); {instead}")
+
+
 def _provide(target: Target, devices: int) -> None:
     """Makes several devices of a CPU, if that many are asked for."""
     if target == "cpu" and devices > 1:
@@ -178,7 +191,13 @@ def _provide(target: Target, devices: int) -> None:
 
 def _read_model(path: Path, model: str | None, params: list[str] | None) -> Graph | bytes:
     """A graph, or the bytes of an artifact. What a file is, is seen by its first characters: it may be a pipe, which
-    has no name and is read once."""
+    has no name and is read once. Of Python code, `model.py:build_model`, which is run, the graph."""
+    if is_python(str(path)):
+        if model:
+            raise UsageError("--model is for model files", hint=f"name it behind the colon: {path}")
+        from ntc.importing.python_file import graph_of
+
+        return graph_of(str(path), parameters(params))
     data = read_bytes(path, MAX_BYTES)
     archive = is_artifact(data)
     text = "" if archive else decode(data, path)

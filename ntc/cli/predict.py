@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,15 +18,19 @@ from ntc.cli.console import reporting
 from ntc.cli.curves import Curves, curves, read_times
 from ntc.cli.stores import watching
 from ntc.cli.training_data import TrainingData, read
-from ntc.errors import InputError
+from ntc.errors import UsageError
 from ntc.ir.types import Kernel
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
     from ntc.jobs import Job
-    from ntc.predict import Posterior
+    from ntc.predict import Posterior, Trained
 
 PREDICTIONS = Path("predictions.npz")
+DiagReg = Annotated[str, typer.Option("--diag-reg", help="Relative to the mean of the diagonal, or auto.")]
+_FIRST = 0.1
+"""The regularisation from which it is fitted."""
+
 SolverName = Literal["auto", "cholesky", "cg", "nystrom"]
 
 
@@ -35,7 +39,7 @@ def predict(
     train: Annotated[Path, typer.Option("--train", help="Training set: .npz with x and y, .csv, or cifar10:FOLDER.")],
     test: Annotated[Path, typer.Option("--test", help="Test set; with labels, predictions are scored.")],
     kernel: Annotated[Kernel, typer.Option("--kernel", help="nngp: Bayesian; ntk: trained networks.")] = "nngp",
-    diag_reg: Annotated[float, typer.Option("--diag-reg", min=0, help="Relative to the mean of the diagonal.")] = 1e-4,
+    diag_reg: DiagReg = "1e-4",
     output: Annotated[Path, files.written_binary("-o", "--output", help="Where to write results.")] = PREDICTIONS,
     plot_file: Annotated[Path | None, files.drawn("--plot", help="Where to draw the predictions, .png.")] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Hyperparameters of largest marginal likelihood.")] = False,
@@ -59,9 +63,9 @@ def predict(
 ) -> None:
     """Exact inference: means and variances at the test inputs, and scores where the test set has labels.
 
-    Whole numbers, truth values and names are classes, regressed as one-hot vectors; real numbers are values, regressed
-    around their mean.
+    Whole numbers, truth values and names are classes; real numbers are values, regressed around their mean.
     """
+    regularisation = _regularisation(diag_reg)
     options.together("--store", store, {"--fit": fit, "--times": times}, allowed=False)
     of_store = {"--solver": solver != "auto", "--rank": rank, "--no-variances": not variances, "--scratch": scratch}
     options.together("--store", store, of_store, allowed=True)
@@ -70,27 +74,38 @@ def predict(
     kernels: tuple[Kernel, ...] = ("nngp",) if kernel == "nngp" else ("nngp", "ntk")
     program = options.open_program(model_file, model, param, kernels, options.Place(target, dtype, trust))
     program = program.with_hyper(options.hyper_values(hyper)).with_self_test(None if self_test else False)
-    data = read(train, test, label)
-    if curve_file and data.y_test is None:
-        raise InputError("--plot-curve needs labels in the test set, to score predictions over time")
+    data = read(train, test, label, scored=curve_file is not None)
     start = time.perf_counter()
     announce(program, data.x_train, None)
-    program, scores = _fitted(program, data, kernel, diag_reg) if fit else (program, {})
+    fitted = _fitted(program, data, kernel, regularisation) if fit else _Fitted(program, regularisation)
     with profiled(profile):
         solving = None if store is None else Stored(store, solver, rank or 500, variances, scratch)
-        posterior, facts = _posterior(program, data, kernel, diag_reg, solving)
-    scores |= {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)} | facts
-    scores |= data.scores(posterior) | {"seconds": time.perf_counter() - start}
-    arrays = data.arrays(posterior)
+        posterior, facts = _posterior(fitted, data, kernel, solving)
+    scores = fitted.facts | {"kernel": kernel, "train": len(data.x_train), "test": len(data.x_test)} | facts
+    scores |= data.scores(posterior, facts.get("temperature")) | {"seconds": time.perf_counter() - start}
+    arrays = data.arrays(posterior, facts.get("temperature"))
     if at_times is not None:
-        found, curve = _over_times(program, data, kernel, diag_reg, at_times, curve_file)
+        by_time, curve = _over_times(fitted.program, data, kernel, facts["diag_reg"], at_times, curve_file)
         scores |= {f"{name}_at_times": values for name, values in curve.items()}
-        arrays |= found.arrays()
+        arrays |= by_time.arrays()
     files.write_arrays(output, arrays)
     if plot_file:
         _draw(plot_file, data, posterior)
-    scores["output"] = str(output)
+    scores |= {"output": str(output)}
     print(json.dumps(scores) if as_json else "\n".join(f"{k}: {_shown(v)}" for k, v in scores.items()))
+
+
+def _regularisation(text: str) -> float | Literal["auto"]:
+    """What `--diag-reg` says. Raises UsageError."""
+    if text == "auto":
+        return "auto"
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise UsageError(f"--diag-reg {text}: expected a number from 0, or auto")
+    return number
 
 
 def _over_times(
@@ -139,18 +154,28 @@ class Stored:
     scratch: Path | None
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """A program with its hyperparameters, a regularisation, and what was found of both."""
+
+    program: Program
+    diag_reg: float | Literal["auto"]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
 def _posterior(
-    program: Program, data: TrainingData, kernel: Kernel, diag_reg: float, stored: Stored | None
+    fitted: _Fitted, data: TrainingData, kernel: Kernel, stored: Stored | None
 ) -> tuple[Posterior, dict[str, Any]]:
     """Predictions at the test inputs, and what is worth knowing of how they were made."""
     from ntc.predict import Posterior, Solving, Trained
 
-    train = (program, data.x_train, data.targets, kernel, diag_reg)
+    train = (fitted.program, data.x_train, data.targets, kernel, fitted.diag_reg)
     with reporting() as report:
         if stored is None:
-            found, facts = Trained(*train, report).predict(data.x_test, progress=report), {}
+            trained = Trained(*train, report)
+            found, facts = trained.predict(data.x_test, progress=report), _temperature(trained, data)
         else:
-            job = _job(program, data, stored)
+            job = _job(fitted.program, data, stored)
             scratch = None if stored.scratch is None else str(stored.scratch)
             solving = Solving(stored.solver, stored.rank, scratch=scratch)
             wanted = _digits(solving.tolerance)
@@ -158,7 +183,20 @@ def _posterior(
             trained = Trained(*train, store=job, solving=solving)
             found = trained.predict(data.x_test, progress=report, variances=stored.variances)
             facts = trained.facts()
-    return Posterior(found.mean + data.offset, found.variance), facts
+    return Posterior(found.mean + data.offset, found.variance), {"diag_reg": float(trained.diag_reg)} | facts
+
+
+def _temperature(trained: Trained, data: TrainingData) -> dict[str, float]:
+    """Of classes, at which outputs for training examples, each predicted by all others, are good probabilities."""
+    from ntc.predict import fit_temperature
+    from ntc.predict.choose_diag_reg import drawn
+    from ntc.predict.posterior import Regression
+
+    if data.classes is None or not isinstance(trained.regression, Regression):
+        return {}
+    rows = drawn(len(data.targets))
+    labels = np.argmax(data.targets[rows], axis=1)
+    return {"temperature": fit_temperature(trained.regression.left_out(rows), labels)}
 
 
 def _digits(residual: float) -> int:
@@ -182,8 +220,9 @@ def _job(program: Program, data: TrainingData, stored: Stored) -> Job:
     return job
 
 
-def _fitted(program: Program, data: TrainingData, kernel: Kernel, diag_reg: float) -> tuple[Program, dict[str, Any]]:
-    """The program with the hyperparameters of largest evidence, and what was found."""
+def _fitted(program: Program, data: TrainingData, kernel: Kernel, diag_reg: float | Literal["auto"]) -> _Fitted:
+    """The program with the hyperparameters of largest evidence, and a regularisation that is fitted with them if it is
+    not given."""
     from ntc.predict import fit_hyper
 
     most = 100
@@ -192,12 +231,15 @@ def _fitted(program: Program, data: TrainingData, kernel: Kernel, diag_reg: floa
             program,
             data.x_train,
             data.targets,
-            diag_reg,
+            _FIRST if diag_reg == "auto" else diag_reg,
             kernel=kernel,
+            fit_diag_reg=diag_reg == "auto",
+            fit_scale=diag_reg == "auto",
             max_iterations=most,
             progress=lambda done, _: report("fit", done, most),
         )
-    return program.with_hyper(found.parameters), {"hyper": found.parameters, "log_marginal_likelihood": found.value}
+    facts = {"hyper": found.parameters, "log_marginal_likelihood": found.value}
+    return _Fitted(program.with_hyper(found.parameters), found.diag_reg, facts)
 
 
 def _shown(value: Any) -> str:

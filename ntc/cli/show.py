@@ -17,7 +17,7 @@ from ntc.cli.price import TARGETS
 from ntc.compiler import lower
 from ntc.errors import UsageError
 from ntc.files import write_text
-from ntc.ir.graph import Graph, Input, Node
+from ntc.ir.graph import Graph, Input, Node, tensor_op
 from ntc.ir.json import to_json
 from ntc.ir.printer import brief
 from ntc.picture import page
@@ -49,6 +49,7 @@ def show_command(
         print(_dot(network))
     else:
         Console(width=_WIDTH).print(_tree(network))
+        options.say_what_comes_out(network)
 
 
 def _tree(network: Graph) -> Tree:
@@ -87,7 +88,9 @@ def _line(network: Graph, value: Input | Node) -> Text:
     call = brief(value) if isinstance(value, Node) else "input"
     names = [x.label for x in network.outputs[:-1] if x.value == value.name]
     named = f"  output {', '.join(names)}" if names else ""
-    return Text.assemble((value.name, "bold"), "  ", call, "  ", (str(value.type), "dim"), named)
+    without = isinstance(value, Node) and not tensor_op(value).closed_form
+    mark = ("  finite networks only", "yellow") if without else ""
+    return Text.assemble((value.name, "bold"), "  ", call, "  ", (str(value.type), "dim"), named, mark)
 
 
 def _dot(network: Graph) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ntc.errors import InputError
 from ntc.files import decode, name_of, read_bytes
-from ntc.ir.construct import did_you_mean
+from ntc.ir.names import did_you_mean
 
 MAX_BYTES = 2**30
 """Longest table that is read."""

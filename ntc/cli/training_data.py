@@ -40,7 +40,7 @@ class TrainingData:
     y_test: Labels | None
     classes: Labels | None
 
-    def scores(self, posterior: Posterior) -> dict[str, float]:
+    def scores(self, posterior: Posterior, temperature: float | None = None) -> dict[str, float]:
         """How good predictions of the test set are, if it has labels."""
         from ntc.predict import accuracy, negative_log_likelihood, root_mean_square_error
 
@@ -49,32 +49,39 @@ class TrainingData:
         if self.classes is None:
             return {"rmse": root_mean_square_error(posterior.mean, self.y_test)}
         found = {"accuracy": accuracy(posterior.mean, self.y_test)}
-        probabilities = self._probabilities(posterior)
+        probabilities = self._probabilities(posterior, temperature)
         if probabilities is not None:
             found["log_loss"] = negative_log_likelihood(probabilities, self.y_test)
         return found
 
-    def arrays(self, posterior: Posterior) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self, posterior: Posterior, temperature: float | None = None) -> dict[str, npt.NDArray[Any]]:
         """What is written: mean (n, outputs) and variance (n,); of classes also `classes` (classes,), the labels that
         there are, `predicted` (n,), one of them each, and `probabilities` (n, classes)."""
         found: dict[str, npt.NDArray[Any]] = {"mean": posterior.mean, "variance": posterior.variance}
         if self.classes is None:
             return found
         found |= {"classes": self.classes, "predicted": self.classes[np.argmax(posterior.mean, axis=1)]}
-        probabilities = self._probabilities(posterior)
+        probabilities = self._probabilities(posterior, temperature)
         return found if probabilities is None else found | {"probabilities": probabilities}
 
-    def _probabilities(self, posterior: Posterior) -> npt.NDArray[np.float64] | None:
-        """None without variances."""
-        from ntc.predict import class_probabilities
+    def _probabilities(self, posterior: Posterior, temperature: float | None) -> npt.NDArray[np.float64] | None:
+        """Of the means at a temperature, or without one of the posterior; None without variances."""
+        from ntc.predict import class_probabilities, tempered_probabilities
 
+        if temperature is not None:
+            return tempered_probabilities(posterior.mean, temperature)
         return None if np.isnan(posterior.variance).any() else class_probabilities(posterior)
 
 
-def read(train: Path, test: Path, label: str | None) -> TrainingData:
-    """The two sets. Whole numbers, truth values and texts are classes, real numbers are values. Raises InputError."""
+def read(train: Path, test: Path, label: str | None, scored: bool = False) -> TrainingData:
+    """The two sets; if it is `scored`, the second has labels.
+
+    Whole numbers, truth values and texts are classes, real numbers are values. Raises InputError.
+    """
     x_train, y_train = _read(train, label)
     x_test, y_test = _read(test, label)
+    if scored and y_test is None:
+        raise InputError(f"{test} has no labels, and predictions over time are to be scored")
     if y_train is None:
         raise InputError(f"{train} has no labels", hint="an array y in .npz; a column y in .csv, or --label NAME")
     for path, x, y in ((train, x_train, y_train), (test, x_test, y_test)):

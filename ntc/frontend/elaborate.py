@@ -13,8 +13,9 @@ from ntc.frontend.builtins import BUILTINS
 from ntc.frontend.evaluate import Evaluator, signature
 from ntc.frontend.layers import Network
 from ntc.frontend.parse import MAX_BYTES, parse_expression, parse_file
-from ntc.frontend.values import CONSTANTS, Value, describe, suggestion
+from ntc.frontend.values import CONSTANTS, Value, describe, suggestion, words_of
 from ntc.ir.graph import Graph
+from ntc.ir.ops import TENSOR_OPS
 
 
 def load_graph(path: str | Path, model: str | None = None, parameters: Mapping[str, str] | None = None) -> Graph:
@@ -141,8 +142,24 @@ def _check_definition(definition: ast.Definition, lets: frozenset[str]) -> None:
 def _check_names(expression: ast.Expression, visible: set[str], lets: frozenset[str]) -> None:
     for name, at in _names(expression):
         if not any(name in known for known in (visible, lets, CONSTANTS, BUILTINS)):
-            hint = suggestion(name, (*BUILTINS, *CONSTANTS, *sorted(visible), *sorted(lets)))
+            known = (*BUILTINS, *CONSTANTS, *sorted(visible), *sorted(lets))
+            hint = _word_hint(expression, at) or suggestion(name, known)
             raise ElaborationError(f"unknown name `{name}`", at, hint=hint)
+
+
+def _word_hint(expression: ast.Expression, at: Location) -> str | None:
+    """The words that may stand at a place which is the argument of a layer that takes words, if it is."""
+    pending = [expression]
+    while pending:
+        inner = pending.pop()
+        pending += inner.children()
+        if not isinstance(inner, ast.Call) or inner.name not in TENSOR_OPS:
+            continue
+        for argument in inner.arguments:
+            words = words_of(TENSOR_OPS[inner.name], argument.name)
+            if isinstance(argument.value, ast.Name) and argument.value.at == at and words:
+                return suggestion(argument.value.name, words) or f"{argument.name} is one of {', '.join(words)}"
+    return None
 
 
 def _free_names(definition: ast.Definition) -> set[str]:

@@ -144,7 +144,8 @@ class Evaluator:
         if not isinstance(target, Function | Builtin):
             if not expression.arguments and expression.name in self._definitions:
                 return target
-            raise ElaborationError(f"`{expression.name}` takes no arguments: it is {describe(target)}")
+            hint = suggestion(expression.name, BUILTINS)
+            raise ElaborationError(f"`{expression.name}` takes no arguments: it is {describe(target)}", hint=hint)
         if expression.name == formula.NAME:
             return (yield from self._formula(expression, scope))
         given: list[Given] = []

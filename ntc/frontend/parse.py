@@ -13,7 +13,7 @@ from lark.exceptions import VisitError
 from lark.visitors import Transformer_NonRecursive
 
 from ntc.errors import LimitError, Location, ParseError, Source
-from ntc.frontend import ast
+from ntc.frontend import ast, hints
 
 MAX_BYTES = 2**20
 """Longest model file."""
@@ -181,7 +181,7 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> ParseError:
         return _unexpected_token(source, error)
     character = source.text[error.pos_in_stream or 0]
     location = Location(source, error.line, error.column)
-    return ParseError(f"{character!r} is not expected here", location, hint=_CHARACTER_HINTS.get(character))
+    return ParseError(f"{character!r} is not expected here", location, hint=hints.CHARACTERS.get(character))
 
 
 def _unexpected_token(source: Source, error: UnexpectedToken) -> ParseError:
@@ -194,17 +194,8 @@ def _unexpected_token(source: Source, error: UnexpectedToken) -> ParseError:
     expected = _expected(set(error.accepts or error.expected))
     opened = _open_parenthesis(source, offset)
     notes = (f"`(` at line {opened.line}, column {opened.column} is not closed",) if opened else ()
-    return ParseError(f"{found}, expected {expected}" if expected else found, location, notes=notes)
-
-
-_CHARACTER_HINTS = {
-    '"': "a name in quotes ends on the line on which it begins",
-    "'": 'names are written in double quotes: output("features"); words without: padding = same',
-    "[": "a tuple is written (3, 3)",
-    "|": "layers are joined with |>",
-    "!": "not equal is !=, negation is `not`",
-    "\u00a0": "this is a no-break space; write an ordinary one",
-}
+    hint = hints.of_token(source.text, str(error.token), offset)
+    return ParseError(f"{found}, expected {expected}" if expected else found, location, hint=hint, notes=notes)
 
 
 def _expected(terminals: set[str]) -> str:

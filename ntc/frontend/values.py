@@ -12,8 +12,9 @@ from ntc.errors import ElaborationError, LimitError, Location
 from ntc.frontend.ast import Definition
 from ntc.frontend.layers import Apply, Layer, Network
 from ntc.frontend.parse import MAX_INTEGER
-from ntc.ir.construct import construct, did_you_mean, literal, parameters
+from ntc.ir.construct import construct, literal, parameters
 from ntc.ir.hyper import Hyper
+from ntc.ir.names import did_you_mean
 from ntc.ir.op import TensorOp
 from ntc.ir.ops import TENSOR_OPS
 
@@ -51,6 +52,12 @@ def _all_words() -> Iterator[str]:
         hints = typing.get_type_hints(op, include_extras=True)
         for parameter in parameters(op):
             yield from _words(hints[parameter.name])
+
+
+def words_of(op: type[TensorOp], parameter: str | None) -> list[str]:
+    """The words that a parameter of a layer may be; none if it has no parameter of this name."""
+    annotation = typing.get_type_hints(op, include_extras=True).get(parameter or "")
+    return list(dict.fromkeys(_words(annotation)))
 
 
 CONSTANTS: Mapping[str, Datum] = {"true": True, "false": False, "none": None, **{word: word for word in _all_words()}}

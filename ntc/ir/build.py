@@ -12,13 +12,14 @@ from ntc.errors import (
     DependenceError,
     LimitError,
     Location,
+    NotGaussianError,
     NtcError,
     ParameterError,
     ShapeError,
     UnsupportedError,
 )
 from ntc.ir.common import Common, Operand
-from ntc.ir.graph import MAX_OPS, RESULT, Graph, Input, Node, Output
+from ntc.ir.graph import MAX_OPS, RESULT, Graph, Input, Node, Output, tensor_op
 from ntc.ir.hyper import Hyper, hypers_of, joined
 from ntc.ir.op import TensorOp
 from ntc.ir.ops.activation import Elementwise
@@ -26,6 +27,7 @@ from ntc.ir.ops.aggregate import Aggregate
 from ntc.ir.ops.given import Given
 from ntc.ir.ops.join import Sum
 from ntc.ir.ops.mask import Mask
+from ntc.ir.ops.max_pool import MaxPool
 from ntc.ir.ops.shape import Identity
 from ntc.ir.sliding import Strided
 from ntc.ir.types import MAX_SPATIAL_AXES, Distribution, Spatial, TensorType
@@ -52,8 +54,10 @@ class TensorGraphBuilder:
         self._visible: dict[str, Seen] = {}
         self._origins: dict[str, str] = {}  # the value that a chain of identities passes on
         self._nonlinear: set[str] = set()  # values of nonlinearities
+        self._largest: set[str] = set()  # values of max pooling, of which networks go on without a rule
         self._alike: set[str] = set()  # values whose channels are independent and of one law
         self._common: dict[str, Common] = {}  # values whose channels have a random part in common
+        self._learnt: dict[str, float] = {}  # values whose NTK has a part that belongs to a channel: `Pair.learnt`
         self._nodes: list[Node] = []
         self._locations: dict[str, Location | None] = {}
         self._counter: Counter[str] = Counter()
@@ -132,16 +136,21 @@ class TensorGraphBuilder:
         except NtcError as error:
             error.location = error.location or location
             error.notes += tuple(map(self._describe, dict.fromkeys(operands)))
+            if isinstance(error, NotGaussianError) and any(isinstance(self._op(x), Sum) for x in operands):
+                error.hint = "put it into the branches of the sum, which is then Gaussian: sum(relu |> conv(8, 3), ...)"
             raise
         name = name or self._unique(op)
         self._nodes.append(Node(name, op, tuple(operands), type_, location))
         self._types[name] = type_
+        self._learnt[name] = op.learnt_after(self._learnt.get(operands[0], 0.0), self._types[operands[0]].distribution)
         if type_.distribution is Distribution.GAUSSIAN or (
             op.keeps_channels_alike and self._alike.issuperset(operands)
         ):
             self._alike.add(name)
         if isinstance(op, Elementwise):
             self._nonlinear.add(name)
+        if isinstance(op, MaxPool):
+            self._largest.add(name)
         self._locations[name] = location
         self._origins[name] = self._origins[operands[0]] if isinstance(op, Identity) else name
         if visible is not None:
@@ -150,6 +159,10 @@ class TensorGraphBuilder:
             self._common[name] = common
         self._sources[name] = self._source_bits(op, name, operands)
         return name
+
+    def _op(self, name: str) -> TensorOp | None:
+        """What computes a value; None for an input."""
+        return next((tensor_op(node) for node in self._nodes if node.name == name), None)
 
     def finish(self, name: str, output: str) -> Graph:
         """The graph called `name` that returns `output`, after those that have names."""
@@ -184,7 +197,14 @@ class TensorGraphBuilder:
         types = [self._types[x] for x in operands]
         if any(x.distribution is Distribution.FINITE for x in types):
             return TensorType(*op.shape(*types), Distribution.FINITE)
-        type_ = op.result(*types)
+        if isinstance(op, Elementwise) and self._learnt.get(operands[0]) and op.by_slope is not None:
+            types = [replace(types[0], distribution=Distribution.GAUSSIAN)]
+        try:
+            type_ = op.result(*types)
+        except NotGaussianError:
+            if not self._largest.issuperset(self._origins[x] for x in operands):
+                raise
+            return TensorType(*op.shape(*types), Distribution.FINITE)
         if op.needs_channels_alike and not self._alike.issuperset(operands):
             return replace(type_, distribution=Distribution.CENTERED)
         return type_

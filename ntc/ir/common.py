@@ -56,3 +56,12 @@ def refuse(layer: str, xs: Sequence[Operand]) -> None:
             hint="put layer_norm before it, which takes that part off; or let that dense have bias = false, after "
             "layer_norm or an odd nonlinearity",
         )
+
+
+def without_rule(layer: str, why: str, instead: str) -> UnsupportedError:
+    """The error of a kernel that is asked for where a layer has finite networks alone."""
+    return UnsupportedError(
+        f"{layer} has no closed form: {why}",
+        hint="`ntc kernel --monte-carlo 500` estimates the kernels from random finite networks, with standard errors, "
+        f"as `ntc.monte_carlo_kernel_fn` does in Python; {instead} has a rule",
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from difflib import get_close_matches
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from ntc.errors import NtcError, ParameterError
 from ntc.ir.given_function import GivenFunction
 from ntc.ir.hyper import Hyper, mapped
+from ntc.ir.names import did_you_mean
 from ntc.ir.op import Op
 
 
@@ -32,12 +32,6 @@ def parameters(op: type[Named]) -> tuple[Field[Any], ...]:
 def required(parameter: Field[Any]) -> bool:
     """Whether a parameter has no default."""
     return parameter.default is MISSING and parameter.default_factory is MISSING
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str | None:
-    """A hint that names the nearest known word, if one is near."""
-    near = get_close_matches(word, known, n=1)
-    return f"did you mean `{near[0]}`?" if near else None
 
 
 def construct(op: type[T], positional: Sequence[object], named: Mapping[str, object]) -> T:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ntc.errors import LimitError, Location, NtcError, ParseError, Source
-from ntc.ir.construct import did_you_mean
 from ntc.ir.expression import ALIASES, COMPARISONS, FUNCTIONS, MAX_DEPTH, OPERATORS, Expression, X, apply, number
+from ntc.ir.names import did_you_mean
 
 MAX_CHARACTERS = 4000
 """Longest text of an expression."""

@@ -145,6 +145,16 @@ class Graph:
         """Types of the values among `names` that are covariances (an input array is not)."""
         return [t for t in map(self.type_of, names) if isinstance(t, CovarianceType)]
 
+    def _repr_html_(self) -> str:
+        """The text of the graph, folded if it is long, for notebooks."""
+        from html import escape
+
+        from ntc.ir.printer import show
+
+        title = f"{self.kind} graph <b>{escape(self.name)}</b>, {len(self.nodes)} values"
+        opened = " open" if len(self.nodes) <= 20 else ""
+        return f"<details{opened}><summary>{title}</summary><pre>{escape(show(self, locations=False))}</pre></details>"
+
     def networkx(self) -> Digraph:
         """The graph of values, an edge per operand in order (`position`); a MultiDiGraph, as an op may
         read one value twice."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ntc.errors import UnsupportedError, VerifyError
 from ntc.ir.activation import Activation
-from ntc.ir.common import Common, Operand, refuse
+from ntc.ir.common import Common, Operand, refuse, without_rule
 from ntc.ir.hyper import Hyper
 from ntc.ir.offsets import Offsets
 from ntc.ir.sliding import Sliding, Strided
@@ -209,9 +209,9 @@ class Pair:
       v1: NNGP covariance of the first example with itself.
       v2: NNGP covariance of the second example with itself.
       mask, mask1, mask2: which pairs of positions are not masked, as 1 and 0, for k, v1 and v2; None without a mask.
-      arrays: the input arrays of the examples.
-      gram: of an input, the op that reads it in these arrays; None of other values.
+      arrays: the input arrays of the examples; gram: of an input, the op that reads it in them, else None.
       function: of a value phi(x), phi and what is known of x; None of other values.
+      learnt: of a value g_c x_c with learnt g, the part of its NTK by x_c x_c', which belongs to a channel, over K.
       law: that channels have a random part in common (`ntc.ir.common`), and
       common: the covariances of two channels, as `k`, `t`, `v1` and `v2` are those of one; None without such a part.
     """
@@ -229,6 +229,7 @@ class Pair:
     gram: KernelOp | None = None
     law: Common | None = None
     common: Pair | None = None
+    learnt: float = 0.0
 
     @property
     def operand(self) -> Operand:
@@ -246,10 +247,9 @@ class Emit(Protocol):
 class Weight:
     """A parameter array of a finite network: its shape, and the standard deviation of its entries.
 
-    `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in
-    the multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020).
-    Gradient descent moves the array with `learning_rate` times the rate of the network. A hyperparameter scales it as
-    well: in the forward pass, or when it is drawn, as `read` says. `mean` is that of entries when they are drawn.
+    `multiplier` scales the array in the forward pass. The NTK parameterisation has std 1 and the scale in the
+    multiplier; the standard one the reverse (Novak et al. 2020, section B; Sohl-Dickstein et al. 2020). Training moves
+    it with `learning_rate` times the rate of the network; a hyperparameter scales it, when `read` says.
     """
 
     shape: tuple[int, ...]
@@ -283,8 +283,7 @@ class TensorOp(Op):
 
     @property
     def needs_mean(self) -> bool:
-        """Whether the rules need the mean of the operand: zero, or that of a nonlinearity just below. Channels of the
-        data have none that is known, and are left alone."""
+        """Whether rules need the mean of the operand, unless channels are the data's: zero, or of a nonlinearity."""
         return False
 
     @property
@@ -318,6 +317,10 @@ class TensorOp(Op):
         operand have, and the rules do not hold for that."""
         refuse(self.name, xs)
         return None
+
+    def without_rule(self, *xs: TensorType) -> UnsupportedError:
+        """Why the output is of finite networks alone."""
+        return without_rule(self.name, "its input is not Gaussian", "dense or conv before it")
 
     def common_nngp(self, emit: Emit, *xs: Pair) -> Value:
         """Emits the covariance of two channels of the output, where `common_after` says that there is one."""
@@ -367,6 +370,10 @@ class TensorOp(Op):
         are not, the rules give second moments, and nothing more is known of the output than that its mean is zero."""
         return False
 
+    def learnt_after(self, below: float, law: Distribution) -> float:
+        """`Pair.learnt` of the output, of an operand of this law of which it is `below`."""
+        return 0.0
+
     def result(self, *xs: TensorType) -> TensorType:
         """Type of the output."""
         spatial, channels = self.shape(*xs)
@@ -392,6 +399,5 @@ def same_type(operands: tuple[Type, ...]) -> CovarianceType:
     """The dense type that all operands share."""
     types = {CovarianceType.dense(x.dtype, x.batch, x.spatial) for x in map(covariance, operands)}
     if len(types) != 1:
-        given = ", ".join(map(str, operands))
-        raise VerifyError(f"expected one or more covariances of one shape, got ({given})")
+        raise VerifyError(f"expected one or more covariances of one shape, got ({', '.join(map(str, operands))})")
     return types.pop()

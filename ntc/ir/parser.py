@@ -12,10 +12,11 @@ from lark.exceptions import VisitError
 
 from ntc.errors import LimitError, Location, NtcError, ParseError, Source
 from ntc.ir.activation import Activation
-from ntc.ir.construct import construct, did_you_mean
+from ntc.ir.construct import construct
 from ntc.ir.graph import MAX_OPS, Graph, Input, Node, Output
 from ntc.ir.hyper import Hyper
 from ntc.ir.kernel import KERNEL_OPS
+from ntc.ir.names import did_you_mean
 from ntc.ir.op import Op
 from ntc.ir.ops import TENSOR_OPS
 from ntc.ir.typetext import parse_type

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ntc.errors import NtcError, ParameterError, VerifyError
-from ntc.ir.construct import construct, did_you_mean
+from ntc.ir.construct import construct
 from ntc.ir.graph import Graph
+from ntc.ir.names import did_you_mean
 from ntc.ir.parser import parse_graph, parse_passes
 from ntc.ir.printer import show
 from ntc.ir.verify import verify

@@ -16,7 +16,7 @@ from ntc.ir.ops.given import Given
 from ntc.ir.packing import Packing
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided, compact
-from ntc.ir.types import ArrayType, Between, DType, Kernel, TensorType
+from ntc.ir.types import ArrayType, Between, Distribution, DType, Kernel, TensorType
 from ntc.passes.base import Pass
 
 
@@ -86,6 +86,8 @@ class Translate(Pass):
 def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pair:
     """The covariances of one layer's output. Where x1 and x2 coincide, so do the values."""
     op = tensor_op(node)
+    if type_.distribution is Distribution.FINITE:
+        raise op.without_rule(*(x.type for x in xs))
     first, second = [_own(x, 0) for x in xs], [_own(x, 1) for x in xs]
     same = all(x.v1 == x.v2 for x in xs)
     alone = all(x.k == x.v1 for x in xs)
@@ -109,7 +111,8 @@ def _lower(writer: _Writer, node: Node, type_: TensorType, xs: list[Pair]) -> Pa
     function = (op, xs[0]) if isinstance(op, Elementwise) else xs[0].function if isinstance(op, Identity) else None
     law = op.common_after(*(x.operand for x in xs))
     common = None if law is None else _common(op, partial(writer.scope, node.name, node.location), type_, xs)
-    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays, function, law=law, common=common)
+    learnt = op.learnt_after(xs[0].learnt, xs[0].type.distribution)
+    return Pair(type_, k, t, v1, v2, mask, mask1, mask2, xs[0].arrays, function, law=law, common=common, learnt=learnt)
 
 
 def _common(op: TensorOp, scope: Callable[[str], Emit], type_: TensorType, xs: list[Pair]) -> Pair:

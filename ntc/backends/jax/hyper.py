@@ -11,8 +11,8 @@ import numpy as np
 
 from ntc.backends.jax.concrete import is_traced
 from ntc.errors import InputError
-from ntc.ir.construct import did_you_mean
 from ntc.ir.hyper import Hyper, mapped
+from ntc.ir.names import did_you_mean
 
 T = TypeVar("T")
 

@@ -34,6 +34,7 @@ from ntc.errors import InputError, NtcError
 from ntc.ir.graph import Graph
 from ntc.ir.kernel.readout import mirrored
 from ntc.ir.types import ArrayType, Between, DType, Kernel, Target
+from ntc.picture.notebook import PageInNotebooks
 from ntc.plan import KernelPath
 from ntc.plan.tiles import Tiling, default_memory
 from ntc.price import Cost, known_rates, price
@@ -42,7 +43,7 @@ _FEW_PAIRS = 16
 """Fewer pairs of examples are never worth a test."""
 
 
-class Program(Portable):
+class Program(Portable, PageInNotebooks):
     """The NNGP and NTK of one network as a jitted JAX function.
 
     Calling it with x1 (n1, *spatial, channels) and x2 (n2, *spatial, channels) gives `Kernels` of shape (n1, n2), or
@@ -105,7 +106,8 @@ class Program(Portable):
         return tuple(output.label for output in self.graphs["cross"].outputs)
 
     def __repr__(self) -> str:
-        return f"<Program @{self.network.name} {'+'.join(self.kernels)} {self.dtype} on {self.target}>"
+        what = "finite" if self.given_dtype else "+".join(self.kernels)  # a type is given where there are no kernels
+        return f"<Program @{self.network.name} {what} {self.dtype} on {self.target}>"
 
     def __call__(
         self,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from html import escape
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 
 from ntc.ir.graph import RESULT, Graph, kernel_label
 
@@ -29,6 +32,20 @@ class Kernels:
 
     def __iter__(self) -> Iterator[jax.Array | None]:
         return iter((self.nngp, self.ntk))
+
+    def _repr_html_(self) -> str:
+        """A table of the matrices, for notebooks."""
+        both = [(f"{name}.", kernels) for name, kernels in self.outputs.items()]
+        found = {f"{name}{x}": getattr(kernels, x) for name, kernels in [("", self), *both] for x in ("nngp", "ntk")}
+        rows = [_row(name, np.asarray(matrix)) for name, matrix in found.items() if matrix is not None]
+        words = ("kernel", "shape", "type", "least", "largest")
+        return f"<table><tr>{''.join(f'<th>{word}</th>' for word in words)}</tr>{''.join(rows)}</table>"
+
+
+def _row(name: str, matrix: npt.NDArray[Any]) -> str:
+    least, largest = (f"{limit(matrix):.4g}" if matrix.size else "" for limit in (np.min, np.max))
+    cells = (name, matrix.shape, matrix.dtype, least, largest)
+    return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
 
 
 def named(network: Graph, values: Mapping[str, Any]) -> Kernels:

@@ -82,14 +82,14 @@ class DiagonalMean(Mixing):
 
 @frozen
 class AxisMean(Mixing):
-    """Along one axis, which gets `size` positions: the mean over q of K[q, q] where p' = p, zero elsewhere.
+    """Along one axis, which gets `count` positions: the mean over q of K[q, q] where p' = p, zero elsewhere.
 
     Outputs of one random matrix along the axis. Source: E[(W x)[p] (W x')[p']] for independent entries of W.
     """
 
     name: ClassVar[str] = "axis_mean"
     axis: AxisNumber
-    size: Count
+    count: Count
 
     def fold(self, *numbers: float | None) -> float | None:
         return 0.0 if numbers[0] == 0.0 else None
@@ -98,7 +98,7 @@ class AxisMean(Mixing):
         (k,) = map(covariance, operands)
         if self.axis >= len(k.spatial):
             raise VerifyError(f"axis_mean: {self.axis} is no axis of {k}")
-        spatial = (*k.spatial[: self.axis], self.size, *k.spatial[self.axis + 1 :])
+        spatial = (*k.spatial[: self.axis], self.count, *k.spatial[self.axis + 1 :])
         return CovarianceType.dense(k.dtype, k.batch, spatial)
 
     @property
@@ -116,5 +116,5 @@ class AxisMean(Mixing):
         first = len(result.batch) + 2 * self.axis
         mean = np.expand_dims(np.diagonal(k, axis1=first, axis2=first + 1).mean(-1), (first, first + 1))
         shape = [1] * k.ndim
-        shape[first] = shape[first + 1] = self.size
-        return np.where(np.eye(self.size, dtype=bool).reshape(shape), mean, 0.0)
+        shape[first] = shape[first + 1] = self.count
+        return np.where(np.eye(self.count, dtype=bool).reshape(shape), mean, 0.0)

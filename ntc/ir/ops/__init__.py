@@ -18,7 +18,7 @@ from ntc.ir.ops.dense import Dense
 from ntc.ir.ops.dropout import Dropout
 from ntc.ir.ops.elu import Celu, Elu, ExponentialLinear, Selu
 from ntc.ir.ops.exponential import Exp, ExpNormalized, Gaussian, Gelu, SigmoidLike
-from ntc.ir.ops.finite_only import BatchNorm, FiniteOnly, LogSoftmax, MaxPool, Softmax
+from ntc.ir.ops.finite_only import BatchNorm, FiniteOnly, LogSoftmax, Softmax
 from ntc.ir.ops.given_activation import GivenActivation
 from ntc.ir.ops.hinges import HardTanh, Hinges, Relu6
 from ntc.ir.ops.join import Concat, Product, Sum
@@ -27,6 +27,7 @@ from ntc.ir.ops.layer_norm import LayerNorm
 from ntc.ir.ops.learnt import Bias, ClassToken, LayerScale
 from ntc.ir.ops.linear import Matrix, Mix, Pad, Resize, Scale, Slice, Transpose
 from ntc.ir.ops.mask import Mask
+from ntc.ir.ops.max_pool import MaxPool
 from ntc.ir.ops.periodic import Cos, Gabor, Rbf, Sin, Sinusoid
 from ntc.ir.ops.polynomial import (
     Hermite,

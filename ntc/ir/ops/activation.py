@@ -12,7 +12,7 @@ from ntc.errors import NotGaussianError
 from ntc.ir.activation import Activation
 from ntc.ir.common import Common, Operand
 from ntc.ir.hyper import TunableReal
-from ntc.ir.kernel import Dual, DualApart, DualDot, DualDotApart, Mul
+from ntc.ir.kernel import Add, Dual, DualApart, DualDot, DualDotApart, Mul
 from ntc.ir.op import Array, Emit, Pair, TensorOp, Value
 from ntc.ir.schema import frozen
 from ntc.ir.sliding import Strided
@@ -30,6 +30,11 @@ class Elementwise(TensorOp, Activation):
     def odd(self) -> bool:
         """Whether phi(-x) = -phi(x), so that the mean stays zero."""
         return False
+
+    @property
+    def by_slope(self) -> Elementwise | None:
+        """x phi'(x), whose integrals say what a learnt scale before phi adds to the NTK; None if they are not known."""
+        return self if self.slopes is not None else None
 
     @property
     def largest_variance(self) -> float:
@@ -74,7 +79,12 @@ class Elementwise(TensorOp, Activation):
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
         (x,) = xs
-        return emit(Mul(), x.t, emit(DualDot(self), x.k, x.v1, x.v2, name="d"))
+        slope = emit(DualDot(self), x.k, x.v1, x.v2, name="d")
+        psi = self.by_slope
+        if not x.learnt or psi is None:
+            return emit(Mul(), x.t, slope)
+        rest = emit(Mul(), emit(Add((1.0, -x.learnt)), x.t, x.k, name="rest"), slope, name="rest")
+        return emit(Add((1.0, x.learnt)), rest, emit(Dual(psi), x.k, x.v1, x.v2, name="own"))
 
 
 class PiecewiseLinear(Elementwise):

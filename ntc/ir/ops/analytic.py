@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ntc.ir.calculus import derivative
-from ntc.ir.expression import Expression
+from ntc.ir.expression import Expression, X, apply
 from ntc.ir.expression_text import parse
 from ntc.ir.hermite import series
 from ntc.ir.numpy_functions import on_arrays
@@ -42,6 +42,12 @@ class Analytic(Elementwise):
     def body(self) -> Expression:
         """phi(x) as a tree."""
         return parse(self.formula)
+
+    @property
+    def by_slope(self) -> Elementwise | None:
+        from ntc.ir.ops.custom import of_formula  # which is made of this
+
+        return of_formula(apply("*", X, derivative(self.body)))
 
     def function(self, x: Array) -> Array:
         """phi(x)."""

@@ -145,6 +145,13 @@ class CustomActivation(Elementwise):
         return self.form.jump
 
     @property
+    def by_slope(self) -> Elementwise | None:
+        try:
+            return self.form.by_slope
+        except NtcError:
+            return None
+
+    @property
     def odd(self) -> bool:
         try:
             form = self.form
@@ -170,6 +177,15 @@ class CustomActivation(Elementwise):
 
     def dual_dot(self, k: Array, v1: Array, v2: Array) -> Array:
         return self.form.dual_dot(k, v1, v2)
+
+
+def of_formula(body: Expression) -> CustomActivation | None:
+    """The nonlinearity of a formula; None if its integrals are not known."""
+    try:
+        made = CustomActivation(show(body))
+        return made if made.form is not None else None
+    except NtcError:
+        return None
 
 
 @lru_cache(maxsize=256)

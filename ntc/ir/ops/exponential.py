@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from math import inf, pi
+from math import inf, pi, sqrt
 from typing import ClassVar
 
 import numpy as np
 
+from ntc.ir.expression_text import parse
 from ntc.ir.hyper import Tunable, TunableReal
 from ntc.ir.op import Array
 from ntc.ir.ops.activation import Elementwise, ErrorFunction
@@ -112,6 +113,12 @@ class Gelu(Elementwise):
     elementary: ClassVar[bool] = True
 
     name: ClassVar[str] = "gelu"
+
+    @property
+    def by_slope(self) -> Elementwise | None:
+        from ntc.ir.ops.custom import of_formula  # which is made of this
+
+        return of_formula(parse(f"x * (1 + erf(x / {sqrt(2)})) / 2 + x ** 2 * exp(-x ** 2 / 2) / {sqrt(2 * pi)}"))
 
     def dual(self, k: Array, v1: Array, v2: Array) -> Array:
         both = (1 + v1) * (1 + v2)

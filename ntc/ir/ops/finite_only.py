@@ -5,18 +5,13 @@ from __future__ import annotations
 from math import sqrt
 from typing import ClassVar, Literal
 
-from ntc.errors import ShapeError, UnsupportedError
-from ntc.ir.common import Common, Operand
-from ntc.ir.kernel import Affine, Window2
+from ntc.errors import UnsupportedError
+from ntc.ir.common import Common, Operand, without_rule
+from ntc.ir.kernel import Affine
 from ntc.ir.op import Emit, Pair, TensorOp, Value
-from ntc.ir.schema import Extent, Padding, Positive, Scale, frozen
-from ntc.ir.sliding import Strided, compact, per_axis, slid_spatial
+from ntc.ir.schema import Positive, Scale, frozen
+from ntc.ir.sliding import Strided
 from ntc.ir.types import Distribution, Spatial, TensorType
-
-MONTE_CARLO = (
-    "`ntc kernel --monte-carlo 500` estimates the kernels from random finite networks, with standard errors, as "
-    "`ntc.monte_carlo_kernel_fn` does in Python"
-)
 
 
 class FiniteOnly(TensorOp):
@@ -36,48 +31,14 @@ class FiniteOnly(TensorOp):
     def distribution(self, *xs: TensorType) -> Distribution:
         return xs[0].distribution if self.closed_form else Distribution.FINITE
 
+    def without_rule(self, *xs: TensorType) -> UnsupportedError:
+        return without_rule(self.name, self.why, self.instead)
+
     def nngp(self, emit: Emit, *xs: Pair) -> Value:
-        raise self._refused()
+        raise self.without_rule(*(x.type for x in xs))
 
     def ntk(self, emit: Emit, y: Value, *xs: Pair) -> Value:
-        raise self._refused()
-
-    def _refused(self) -> UnsupportedError:
-        return UnsupportedError(
-            f"{self.name} has no closed form: {self.why}", hint=f"{MONTE_CARLO}; {self.instead} has a rule"
-        )
-
-
-@frozen
-class MaxPool(FiniteOnly):
-    """y[p] = largest of x[s p + a] over taps a.
-
-    Finite networks alone: the largest of several correlated Gaussians is an integral in as many dimensions as a window
-    has entries. With padding=same, taps outside the image do not count. Source: definition.
-
-    Parameters: window and stride (default: the window), one number or one per spatial axis.
-    """
-
-    name: ClassVar[str] = "max_pool"
-    why: ClassVar[str] = (
-        "the largest of several correlated Gaussians is an integral in as many dimensions as a window has entries"
-    )
-    instead: ClassVar[str] = "avg_pool, or a convolution with a stride,"
-    window: Extent
-    stride: Extent | None = None
-    padding: Padding = "valid"
-
-    def kernel_op(self, spatial: Spatial) -> Window2:
-        """The windows, as of a sum."""
-        window = per_axis("window", self.window, spatial)
-        stride = window if self.stride is None else per_axis("stride", self.stride, spatial)
-        return Window2(window, compact(stride), self.padding, "sum")
-
-    def shape(self, *xs: TensorType) -> tuple[Spatial, int]:
-        (x,) = xs
-        if not x.spatial:
-            raise ShapeError("max_pool: its input has no spatial axes", hint="remove this layer")
-        return slid_spatial("window", self.kernel_op(x.spatial).geometry(x.spatial)), x.channels
+        raise self.without_rule(*(x.type for x in xs))
 
 
 @frozen

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ntc.errors import ShapeError
 from ntc.ir.common import Common, Operand
-from ntc.ir.hyper import Tunable, TunableReal, parts
+from ntc.ir.hyper import Hyper, Tunable, TunableReal, parts
 from ntc.ir.kernel import Add, Affine, Constant, EmbedPositions, OnDiagonal, Window
 from ntc.ir.op import Emit, Pair, TensorOp, Value, Weight, covariance
 from ntc.ir.schema import MAX_EXTENT, AxisNumber, Parameterization, frozen
@@ -20,10 +20,10 @@ class LayerScale(TensorOp):
 
     K' = init^2 K,  T' = init^2 T + eta K, as the derivative of y_c by g_c is x_c, and K is the mean over channels of
     x_c x_c'. That second part of the NTK belongs to a channel, by x_c x_c', and averages out in the next dense or conv.
-    A nonlinearity must not come first, as its slope depends on x_c too: of relu and its kin, g relu(x) is relu(g x) for
-    g > 0, so the scale goes behind it. `learning_rate=0` makes it `scale`. With dense or conv behind it, this is the
-    learnt scale of a normalisation. Source: Touvron et al. 2021 (arXiv:2103.17239), eq. 2 (the layer), and the rule of
-    derivatives of products.
+    A nonlinearity phi whose slope depends on x_c too may come directly behind, or behind a bias that begins as zero,
+    where it has a rule: there T' = (T - eta K / init^2) E[phi' phi'] + eta / init^2 E[psi psi], psi(x) = x phi'(x), as
+    the derivative of phi(g x) by g is psi(g x) / g. `learning_rate=0` makes it `scale`. This is the learnt scale of a
+    normalisation. Source: Touvron et al. 2021 (arXiv:2103.17239), eq. 2 (the layer); the chain rule.
 
     Parameters: init; learning_rate eta of the layer's parameters.
     """
@@ -42,6 +42,11 @@ class LayerScale(TensorOp):
         if x.distribution is Distribution.GAUSSIAN and self.learning_rate != 0:
             return Distribution.CENTERED
         return x.distribution
+
+    def learnt_after(self, below: float, law: Distribution) -> float:
+        if law is not Distribution.GAUSSIAN or isinstance(self.init, Hyper) or isinstance(self.learning_rate, Hyper):
+            return 0.0
+        return self.learning_rate / self.init**2 if self.init else 0.0
 
     def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
         return Strided.every(x.spatial)
@@ -94,6 +99,9 @@ class Bias(TensorOp):
 
     def distribution(self, *xs: TensorType) -> Distribution:
         return xs[0].distribution
+
+    def learnt_after(self, below: float, law: Distribution) -> float:
+        return below if self.b_std == 0 else 0.0
 
     def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
         return Strided.every(x.spatial)

@@ -33,6 +33,9 @@ class Identity(TensorOp):
     def distribution(self, *xs: TensorType) -> Distribution:
         return xs[0].distribution
 
+    def learnt_after(self, below: float, law: Distribution) -> float:
+        return below
+
     def visible(self, x: TensorType) -> tuple[Strided, ...] | None:
         return Strided.every(x.spatial)
 

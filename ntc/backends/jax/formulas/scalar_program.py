@@ -314,3 +314,14 @@ _SPECIAL: Mapping[str, Callable[[Any, list[Values]], list[Values]]] = {
     "clamp": _each(lambda low, x, high: apply("min", apply("max", x, low), high)),
 }
 """Primitives that are written by others."""
+
+ENTRYWISE = frozenset(
+    {*_NAMED, *_SAME, *_SPECIAL, *FUNCTIONS} - {"stop_gradient", "dot_general", "scan", "while", "cond", "searchsorted"}
+)
+"""Primitives and functions that compute every entry of arrays of one shape alike."""
+
+
+def entry(equation: Any, operands: Sequence[Expression | float]) -> Expression:
+    """What an entrywise equation computes of one entry of each operand. Raises UnsupportedError, ParseError."""
+    found = _results(equation, [_array(x) for x in operands])
+    return expression(_array(found[0]).item())
