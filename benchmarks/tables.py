@@ -178,7 +178,15 @@ def main(quick: bool = False) -> str:
         ]
         makers = [{name: make for name, make in chosen.items() if name in few} for chosen in makers]
     regression, classification = (measured(t, m, c) for t, m, c in zip(tables, makers, (False, True), strict=True))
-    page = "\n\n".join(
+    page = page_of(regression, classification)
+    if not quick:
+        write(page)
+    return page
+
+
+def page_of(regression: dict[str, dict[str, Result]], classification: dict[str, dict[str, Result]]) -> str:
+    """All tables."""
+    return "\n\n".join(
         [
             f"R², mean and standard error over {FOLDS} folds",
             _scores(regression),
@@ -191,10 +199,12 @@ def main(quick: bool = False) -> str:
             _numbers(classification, lambda result: result.seconds),
         ]
     )
-    if not quick:
-        about = (__doc__ or "").split("\n", 2)[2]
-        (ROOT / "TABLES.md").write_text(f"{_START}{environment()}\n\n{about}{_NEAR}{page}\n")
-    return page
+
+
+def write(page: str) -> None:
+    """Writes TABLES.md."""
+    about = (__doc__ or "").split("\n", 2)[2]
+    (ROOT / "TABLES.md").write_text(f"{_START}{environment()}\n\n{about}{_NEAR}{page}\n")
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ class Dense(AffineLayer):
     Given x, outputs at different p are independent, as they share no weight. Those of channels c, c' have covariance
     w_std^2 x[:, c] x[:, c'] / n: w_std^2 times the mean of K[q, q] for c = c', and zero otherwise, up to terms of size
     |K| / n (Frobenius norm over positions). So the law of large numbers is one over positions: the limit is that of
-    many channels, and of many positions that are correlated with few others, |K| / n -> 0. Of few positions, or of an
-    image that is nearly constant, K' and T' are means over W, from which one network differs.
+    many channels, and of many positions that are correlated with few others, |K| / n -> 0; behind nonlinearities,
+    kernels of networks differ from it by (|K| / n)^2 of their size. Of few positions, or of an image that is nearly
+    constant, K' and T' are means over W, from which one network differs.
     What is the same in all channels does not average out: b, and w_std / sqrt(n) sum over q of W[q, p] m where channels
     have a mean m, behind a nonlinearity that is not odd. The covariance M of two channels is tracked as K is: M' is
     [p = p'] (w_std^2 mean over q of M[q, q] + b_std^2), with M = m^2 behind such a nonlinearity. layer_norm takes it
