@@ -141,11 +141,9 @@ def _repeated(layers: Series) -> Series:
     def inside(call: Call) -> Call:
         return Call(call.name, tuple((n, _repeated(v) if is_pipe(v) else v) for n, v in call.arguments))
 
-    done = [inside(call) for call in layers]
-    return Series(
-        x if isinstance(x, Call) else Call("repeat", (("", x.count), ("", Series(x.body))))  # type: ignore[union-attr]
-        for x in repeated(tuple(done))  # type: ignore[arg-type]
-    )
+    done: Any = tuple(inside(call) for call in layers)
+    found: Any = repeated(done)  # which asks of items only whether they are equal
+    return Series(x if isinstance(x, Call) else Call("repeat", (("", x.count), ("", Series(x.body)))) for x in found)
 
 
 class _Writer:
@@ -161,7 +159,7 @@ class _Writer:
         """`let name(a, b = 1) = body`, on two lines if it is long."""
         given = [x if value is REQUIRED else f"{x} = {_value(x, value)}" for x, value in definition.parameters.items()]
         head = f"let {definition.name}({', '.join(given)})" if given else f"let {definition.name}"
-        body = definition.body if is_pipe(definition.body) else Series([definition.body])
+        body = definition.body if isinstance(definition.body, Series) else Series([definition.body])
         line = f"{head} = {self.pipe(body)}"
         return line if len(line) <= WIDTH else f"{head} =\n  {self.pipe(body, 2)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import prod
 from typing import Any, Literal
 
 import jax
@@ -14,9 +15,9 @@ from ntc.importing.estimated import Estimated
 from ntc.importing.graph import Array, Node, Traced
 from ntc.importing.jaxpr import path_text, trace
 from ntc.importing.known import with_parameters
-from ntc.importing.layout import Layout, whole
+from ntc.importing.layout import Layout, flat, whole
 from ntc.importing.places import PlaceOf
-from ntc.importing.problems import error_of
+from ntc.importing.problems import NotRecognisedError, error_of
 from ntc.importing.recognise import HARD, SOFT
 from ntc.importing.recogniser import Recogniser
 from ntc.importing.result import Imported
@@ -75,9 +76,7 @@ def from_jax(
     with jax.enable_x64(True):
         drawn = _drawn(params)
         example = _example(x, channel_axis)
-        traced = trace(function, drawn[0], example, place_of)
-        _freeze(traced)
-        check_given(scales or {}, [node.path for node in traced.nodes if node.role == "parameter"])
+        traced = _traced(function, drawn[0], example, place_of, scales or {})
         known = Scales(partial(_draws, [_by_path(x) for x in drawn]), scales or {}, named_scales)
         reader, data = _read(traced, example, channel_axis, known, parameterization)
     if reader.problems or data is None:
@@ -85,17 +84,19 @@ def from_jax(
         if on_missing == "monte_carlo":
             return Estimated(function, _drawing(params, error), tuple(map(str, reader.problems)))
         raise error
-    graph = reader.writer.finish(name, data)
-    channel = channel_axis % example.ndim
-    return Imported(
-        graph,
-        Table(tuple(reader.writer.rows)),
-        channel,
-        reader.writer.weights,
-        drawn[0],
-        data.layout,
-        traced.output.shape,
-    )
+    graph, writer = reader.writer.finish(name, data), reader.writer
+    shape, channel = traced.output.shape, channel_axis % example.ndim
+    return Imported(graph, Table(tuple(writer.rows)), channel, writer.weights, drawn[0], data.layout, shape)
+
+
+def _traced(
+    function: Callable[[Any, Any], Any], params: Any, x: Any, place_of: PlaceOf | None, scales: Mapping[str, float]
+) -> Traced:
+    """The graph of the function. Raises ParameterError for scales of parameters that there are not."""
+    traced = trace(function, params, x, place_of)
+    _freeze(traced)
+    check_given(scales, [node.path for node in traced.nodes if node.role == "parameter"])
+    return traced
 
 
 def _read(
@@ -108,9 +109,10 @@ def _read(
     start = Data(layout, spatial, channels, writer.builder.input)
     reader = Recogniser(traced, writer, start, HARD, SOFT)
     data = reader.run()
-    if data is not None and not reader.problems:
-        data = reader.guarded(traced.output, lambda: _finished(writer, traced.output, data))
-    return reader, data
+    if data is None or reader.problems:
+        return reader, None
+    found = data
+    return reader, reader.guarded(traced.output, lambda: _finished(writer, traced.output, found))
 
 
 def _start(shape: tuple[int, ...], channel: int) -> Layout:
@@ -127,6 +129,8 @@ def _start(shape: tuple[int, ...], channel: int) -> Layout:
 
 def _finished(writer: Writer, node: Node, data: Data) -> Data:
     """The output without positions where all but one are gone."""
+    if prod(node.shape) != prod(atom.size for atom in flat(data.layout)):
+        raise NotRecognisedError("copies of a value in the output", "they are one output", "the value once")
     if data.spatial and set(data.spatial) == {1}:
         assert data.value is not None
         return writer.append(Flatten(), (data.value,), node.place).with_layout(data.layout)

@@ -18,7 +18,7 @@ from ntc.importing.problems import LostError, NotRecognisedError, Problem
 from ntc.importing.values import Data
 from ntc.importing.writer import Writer
 
-Rule = Callable[["Recogniser", Node], Data]
+Rule = Callable[["Recogniser", Node], Data | None]
 
 MOVES = frozenset({"broadcast_in_dim", "expand_dims", "reshape", "squeeze", "transpose"})
 REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "argmax", "argmin", "reduce_prod"})
@@ -170,7 +170,7 @@ class Recogniser:
         data = self.data[anchor]
         return is_full(layout, self.writer.examples, data.spatial, data.channels)
 
-    def _rule(self, name: str, node: Node) -> Data:
+    def _rule(self, name: str, node: Node) -> Data | None:
         return self._hard[name](self, node)
 
     # What rules ask

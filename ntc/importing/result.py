@@ -52,7 +52,7 @@ class Imported:
         dtype = jnp.result_type(*(x for x in arrays.values() if np.issubdtype(x.dtype, np.floating)), np.float32)
         with jax.enable_x64(True):
             found = {name: self._layer(name, sources, arrays) for name, sources in self._sources.items()}
-        return jax.tree.map(lambda x: jnp.asarray(x.astype(dtype)), found)
+        return {name: {k: jnp.asarray(x.astype(dtype)) for k, x in own.items()} for name, own in found.items()}
 
     def _layer(self, name: str, sources: Mapping[str, Source], arrays: Mapping[str, Any]) -> dict[str, Any]:
         """The arrays of one layer."""
@@ -71,7 +71,8 @@ class Imported:
     def apply(self, params: Any, x: Any) -> jax.Array:
         """f(params, x) by the finite network: the same numbers as the function, up to rounding."""
         y = apply(self.graph, self.params(params), self.examples(x))
-        return in_layout(y, self._layout, (len(x), *self._shape[1:]))
+        found: jax.Array = in_layout(y, self._layout, (len(x), *self._shape[1:]))
+        return found
 
     def build(self, **options: Any) -> Program:
         """The program of the kernels: `ntc.build(imported.graph, **options)`."""

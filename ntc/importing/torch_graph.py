@@ -81,7 +81,8 @@ def _computed(node: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
     if function is not None:
         return function(*arguments, **keywords)
     arrays = [x for x in arguments if isinstance(x, jax.Array)]
-    shape = jax.ShapeDtypeStruct(tuple(node.meta["val"].shape), arrays[0].dtype if arrays else jnp.float64)
+    dtype = arrays[0].dtype if arrays else jnp.float64
+    shape = jax.ShapeDtypeStruct(tuple(node.meta["val"].shape), dtype)  # type: ignore[no-untyped-call]
     return jax.pure_callback(_never, shape, *arrays)
 
 

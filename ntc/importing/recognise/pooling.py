@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from ntc.importing.graph import Node
-from ntc.importing.layout import Layout, flat, whole
+from ntc.importing.layout import Atoms, Layout, flat, whole
 from ntc.importing.problems import NotRecognisedError
 from ntc.importing.recognise.conv import one_number, padded, spatial_axes
 from ntc.importing.recogniser import Recogniser
@@ -42,14 +42,14 @@ def window_sum(recogniser: Recogniser, node: Node) -> Data:
     sizes, strides = (tuple(options[k][i] for i in places) for k in ("window_dimensions", "window_strides"))
     pads = tuple(tuple(options["padding"][i]) for i in places)
     ones = (1,) * len(sizes)
-    data, padding = padded(recogniser, node, data, sizes, strides, ones, pads, "valid")  # type: ignore[arg-type]
+    data, padding = padded(recogniser, node, data, sizes, strides, ones, pads, "valid")
     op = SumPool(one_number(sizes), None if strides == sizes else one_number(strides), padding)
     spatial = tuple(node.shape[i] for i in places)
-    layout: list[Layout | tuple[()]] = list(recogniser.layouts[x])  # type: ignore[arg-type]
+    layout = list(recogniser.layouts[x])
     for axis, i in enumerate(places):
-        layout[i] = whole(axis, spatial[axis])  # type: ignore[call-overload]
+        layout[i] = whole(axis, spatial[axis])
     draft = Draft(op, (data.value,), {}, node.place, "sum")  # type: ignore[arg-type]
-    return Data(tuple(layout), spatial, data.channels, None, draft)  # type: ignore[arg-type]
+    return Data(tuple(layout), spatial, data.channels, None, draft)
 
 
 def window_max(recogniser: Recogniser, node: Node) -> Data:
@@ -84,14 +84,13 @@ def reduction(recogniser: Recogniser, node: Node) -> Data | None:
     if node.name != "reduce_sum":
         raise max_pooling()
     layout = tuple(a for i, a in enumerate(recogniser.layouts[x]) if i not in node.options["axes"])
-    if len(summed) == len(data.spatial) and all(a == whole(i, data.spatial[i])[0] for i, a in _numbered(summed)):
+    axes = [int(atom.axis) for atom in summed]
+    if len(axes) == len(data.spatial) and all(
+        (x,) == whole(i, data.spatial[i]) for i, x in zip(axes, summed, strict=True)
+    ):
         draft = Draft(GlobalSumPool(), (data.value,), {}, node.place, "sum")  # type: ignore[arg-type]
         return Data(layout, (), data.channels, None, draft)
-    return _partial(recogniser, node, data, layout, [i for i, _ in _numbered(summed)])
-
-
-def _numbered(atoms):  # type: ignore[no-untyped-def]
-    return [(atom.axis, atom) for atom in atoms]
+    return _partial(recogniser, node, data, layout, axes)
 
 
 def _partial(recogniser: Recogniser, node: Node, data: Data, layout: Layout, axes: list[int]) -> Data:
@@ -104,7 +103,7 @@ def _partial(recogniser: Recogniser, node: Node, data: Data, layout: Layout, axe
     left = [i for i in range(len(data.spatial)) if i not in axes]
     renamed = {old: new for new, old in enumerate(left)}
 
-    def moved(atoms):  # type: ignore[no-untyped-def]
+    def moved(atoms: Atoms) -> Atoms:
         return tuple(replace(a, axis=renamed[a.axis]) if isinstance(a.axis, int) else a for a in atoms)
 
     return made.with_layout(tuple(moved(atoms) for atoms in layout))
