@@ -85,10 +85,12 @@ def test_layer_scale_begins_as_a_constant() -> None:
     assert not tensor_op(network.graph().nodes[0]).has_weights
 
 
-def test_no_nonlinearity_follows_a_learnt_scale() -> None:
-    """Protects the NTK: its part from the scale depends on the value itself; frozen, it is a plain scale."""
-    with pytest.raises(NotGaussianError):
-        (BELOW >> nn.layer_scale() >> nn.relu()).graph()
+def test_nonlinearities_without_a_rule_do_not_follow_a_learnt_scale() -> None:
+    """Protects the NTK: its part from the scale depends on the value itself, for which there is no rule behind other
+    layers, or without the integral of x phi'(x) (`test_learnt_scale` has that); frozen, it is a plain scale."""
+    for between in (nn.bias(0.5) >> nn.relu(), nn.scale(2.0) >> nn.relu(), nn.sin()):
+        with pytest.raises(NotGaussianError):
+            (BELOW >> nn.layer_scale() >> between).graph()
     assert (BELOW >> nn.layer_scale(learning_rate=0.0) >> nn.relu()).graph().nodes
     assert (BELOW >> nn.relu() >> nn.layer_scale() >> nn.dense(3) >> nn.relu()).graph().nodes
     assert (BELOW >> nn.bias(0.0, parameterization="standard") >> nn.relu()).graph().nodes
