@@ -204,10 +204,8 @@ class Pair:
 
     Attributes:
       type: of the tensor value.
-      k: NNGP covariance between the first and the second example.
-      t: NTK between them.
-      v1: NNGP covariance of the first example with itself.
-      v2: NNGP covariance of the second example with itself.
+      k, t: NNGP covariance and NTK between the first and the second example.
+      v1, v2: NNGP covariances of the first and of the second example with itself.
       mask, mask1, mask2: which pairs of positions are not masked, as 1 and 0, for k, v1 and v2; None without a mask.
       arrays: the input arrays of the examples; gram: of an input, the op that reads it in them, else None.
       function: of a value phi(x), phi and what is known of x; None of other values.
@@ -338,9 +336,8 @@ class TensorOp(Op):
         """Where the mask of an output position is that of an input position: which, per axis. None if the output has
         no positions left. Raises UnsupportedError if the rules do not hold for inputs of which positions are masked.
         """
-        raise UnsupportedError(
-            f"{self.name} has no rule for inputs with masked positions", hint="remove the mask, or this layer"
-        )
+        hint = "remove the mask, or this layer"
+        raise UnsupportedError(f"{self.name} has no rule for inputs with masked positions", hint=hint)
 
     def reads(self, spatial: Spatial) -> KernelOp | None:
         """Where an output position reads several: the map that has a one for all that it reads. It is masked if all of

@@ -48,7 +48,9 @@ class Raised:
 
 def page() -> str:
     """The page of errors."""
-    found = sorted({error for path in sorted(_PACKAGE.rglob("*.py")) for error in raised(path)}, key=lambda x: x.message)
+    found = sorted(
+        {error for path in sorted(_PACKAGE.rglob("*.py")) for error in raised(path)}, key=lambda x: x.message
+    )
     parts = [HEAD]
     for kind, cls in _KINDS.items():
         rows = [error for error in found if error.kind == kind]

@@ -6,7 +6,9 @@ import html
 import re
 from itertools import groupby
 
-_FORMULA = re.compile(r"^(?:\s+|(?:ntk|standard): +)?(?:[A-Za-z][\w']*|E\[[^\]]*\]|cos theta)(?:\[[^\]]*\]|\([^)]*\))?\s+[=~] ")
+_FORMULA = re.compile(
+    r"^(?:\s+|(?:ntk|standard): +)?(?:[A-Za-z][\w']*|E\[[^\]]*\]|cos theta)(?:\[[^\]]*\]|\([^)]*\))?\s+[=~] "
+)
 _LETTERS = {
     "phi": "φ", "theta": "θ", "pi": "π", "rho": "ρ", "sigma": "σ", "gamma": "γ", "alpha": "α", "eta": "η", "eps": "ε",
     "epsilon": "ε", "delta": "δ", "beta": "β", "mu": "μ", "infinity": "∞",

@@ -32,7 +32,10 @@ def on_files(files: Any, config: Any) -> Any:
     for path in _BENCHMARKS:
         files.append(File.generated(config, f"benchmarks/{path.name}", content=path.read_text()))
         for picture in path.parent.glob("*.png"):
-            if f"({picture.name})" in path.read_text() and files.get_file_from_path(f"benchmarks/{picture.name}") is None:
+            if (
+                f"({picture.name})" in path.read_text()
+                and files.get_file_from_path(f"benchmarks/{picture.name}") is None
+            ):
                 files.append(File.generated(config, f"benchmarks/{picture.name}", content=picture.read_bytes()))
     files.append(File.generated(config, "errors.md", content=error_pages.page()))
     for source in (layer_pages, api_pages, gallery):
