@@ -143,6 +143,14 @@ class NonFiniteError(NtcError, ArithmeticError):
     """A kernel of finite inputs that overflows, or an integral that cannot be had to any digits."""
 
 
+class VanishingWarning(UserWarning):
+    """Kernels that are zero everywhere, as variances are smaller than any number of their type."""
+
+
+class NonFiniteWarning(UserWarning):
+    """Kernels of finite inputs that overflow, where that is allowed."""
+
+
 class ArtifactError(NtcError):
     """A compiled file that is truncated, altered, foreign or of another version."""
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -410,3 +411,31 @@ def test_the_regularisation_is_chosen(folder: Path) -> None:
     fitted = json.loads(run(folder, command.replace("small.nt", "hyper.nt") + " --fit").stdout)
     assert fitted["diag_reg"] != scores["diag_reg"]
     assert "w_std" in fitted["hyper"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "inputs", "said"),
+    [
+        ("2", "x1.npy", "is not finite: affine (%dense"),
+        ("0.2", "x1.npy", "is zero everywhere: at %relu"),
+        ("1", "holes.npy", "examples 0 and 1 is not finite, as their numbers are not"),
+    ],
+)
+def test_what_is_not_finite_is_written_only_if_allowed(folder: Path, scale: str, inputs: str, said: str) -> None:
+    """Protects who reads the result later: kernels that overflow, vanish, or are of examples with holes are an error
+    that names the layer; with --allow-nonfinite a note, and they are written."""
+    (folder / "deep.nt").write_text(
+        f"model m = input(4, 4, 1) |> flatten |> repeat(200, dense(8, w_std = {scale}) |> relu) |> dense(1)"
+    )
+    holes = X1.copy()
+    holes[1, 0, 0, 0] = np.nan
+    np.save(folder / "holes.npy", holes)
+    command = f"kernel deep.nt --x1 {inputs} --kernel nngp -o deep.npz"
+    shown = run(folder, command, status=1).stderr
+    assert said in shown
+    assert "--allow-nonfinite" in shown
+    assert not (folder / "deep.npz").exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run(folder, f"{command} --allow-nonfinite")
+    (folder / "deep.npz").unlink()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from ntc.cli import files, monte_carlo, options, stores
+from ntc.cli import files, monte_carlo, nonfinite, options, stores
 from ntc.cli.announce import announce, profiled
 from ntc.cli.console import reporting
 from ntc.errors import UsageError
@@ -73,22 +73,23 @@ def kernel_command(
     networks: monte_carlo.Networks = None,
     precision: monte_carlo.Precision = None,
     seed: monte_carlo.Seed = None,
+    allow: nonfinite.Allow = False,
 ) -> None:
     """Compute the NNGP and NTK matrices between examples: at once, with --store block by block, or estimated."""
     of_store = {"--engine": engine != "process", "--scheduler": scheduler, "--tile": tile, "--plan": plan}
     of_store |= {"--block": block, "--log": log is not None, "--force": force, "--gpus": gpus}
-    others = {"--memory": memory, "--profile": profile, "--trust": trust}
+    others = {"--memory": memory, "--profile": profile, "--trust": trust, "--allow-nonfinite": allow}
     paths = {"mask1": mask1, "mask2": mask2, "pattern1": pattern1, "pattern2": pattern2}
     _check(output, (store, of_store), (networks, {"--precision": precision, "--seed": seed}), others, paths)
     place = options.Place(target, dtype, trust, devices, kernel_path)
     wanted = options.chosen(kernel) if kernel else None
     program = options.open_program(model_file, model, param, wanted, place).with_hyper(options.hyper_values(hyper))
-    options.say_what_comes_out(program.network)
     arguments = _arguments(program, x1, x2, paths, store is not None)
     if networks is not None:
         monte_carlo.estimate(program, arguments, output, wanted, networks, precision, seed, as_json)
     elif store is None:
-        compute(program, arguments, output, wanted or program.kernels, memory, self_test, profile, as_json)
+        kernels = wanted or program.kernels
+        compute(program, arguments, output, kernels, memory, self_test, profile, as_json, allow)
     else:
         crew = stores.Crew(engine, scheduler, workers, gpus, devices or 1)
         cut = stores.Cut(tile, block, device, force, accept_versions, extend)
@@ -132,12 +133,14 @@ def compute(
     self_test: bool,
     profile: Path | None,
     as_json: bool,
+    allow: bool,
 ) -> None:
-    """Computes the matrices at once, in `memory` GiB, and writes them."""
+    """Computes the matrices at once, in `memory` GiB, and writes them; not finite or zero ones if that is allowed."""
     assert output is not None
+    options.say_what_comes_out(program.network)
     announce(program, arguments["x1"], arguments.get("x2"))
     start = time.perf_counter()
-    with reporting() as report, profiled(profile):
+    with reporting() as report, profiled(profile), nonfinite.watched(allow):
         result = program(
             **arguments,
             progress=lambda done, total: report("kernel", done, total),
@@ -145,6 +148,7 @@ def compute(
             self_test=None if self_test else False,
         )
     matrices = _matrices(result, wanted)
+    nonfinite.check(matrices, allow)
     seconds = time.perf_counter() - start
     files.write_arrays(output, matrices)
     shapes = {name: list(value.shape) for name, value in matrices.items()}

@@ -21,9 +21,9 @@ _KINDS = {
 
 HEAD = """# Errors
 
-Every error that `ntc` raises on purpose is an `ntc.NtcError`, which is a `ValueError`. Its text says what is wrong, where
-it is known in which line, and what would be right. `error.message`, `error.location`, `error.hint` and `error.notes` are its
-parts, and `ntc ... --json` prints them as JSON on stderr.
+Every error that `ntc` raises on purpose is an `ntc.NtcError`, which is a `ValueError`. Its text says what is wrong,
+where it is known in which line, and what would be right. `error.message`, `error.location`, `error.hint` and
+`error.notes` are its parts, and `ntc ... --json` prints them as JSON on stderr.
 
 | exit status of `ntc` | |
 |---|---|

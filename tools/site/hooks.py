@@ -1,4 +1,4 @@
-"""What MkDocs calls while it builds the site: pages that are written from the code, links that leave the folder docs/."""
+"""What MkDocs calls while it builds the site: pages that are written from the code, links that leave docs/."""
 
 from __future__ import annotations
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from ntc.backends.jax.emit.stages import emit
 from ntc.backends.jax.inputs import grams
 from ntc.backends.jax.precision import precision
-from ntc.errors import NonFiniteError
+from ntc.errors import NonFiniteError, NonFiniteWarning, VanishingWarning
 from ntc.ir.graph import Graph, Node, Output, kernel_op
 from ntc.ir.kernel import Dual, DualDot
 from ntc.ir.ops import Elementwise
@@ -30,6 +32,18 @@ _ROWS = 256
 
 _PROBES = 12
 """Values of a graph that are looked at at a time."""
+
+_ALLOWED = ContextVar("allowed", default=False)
+
+
+@contextmanager
+def allowed() -> Iterator[None]:
+    """Within, kernels that are not finite are a NonFiniteWarning in place of an error."""
+    token = _ALLOWED.set(True)
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,8 @@ class FiniteCheck:
                 )
                 if entry is not None:
                     i, j = start + entry[0], entry[1]
-                    self._explain(label, f"examples {i} and {j}", np.stack([x1[i], (x1 if x2 is None else x2)[j]]))
+                    self._report(label, f"examples {i} and {j}", np.stack([x1[i], (x1 if x2 is None else x2)[j]]))
+                    break
 
     def diagonal(self, x: Array, result: Values) -> None:
         """Checks kernels of every example with itself, (n, ...). Raises NonFiniteError."""
@@ -86,7 +101,7 @@ class FiniteCheck:
             bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
             if bad.any() and (bad := bad & self._known(x)).any():
                 first = int(np.argmax(bad))
-                self._explain(label, f"example {first} with itself", x[first : first + 1])
+                self._report(label, f"example {first} with itself", x[first : first + 1])
 
     def _known(self, x: Array) -> npt.NDArray[np.bool_]:
         """Which examples are finite, but for what marks masked entries."""
@@ -102,11 +117,18 @@ class FiniteCheck:
         found = np.argwhere(~finite & rows[:, None] & columns)
         return (int(found[0][0]), int(found[0][1])) if len(found) else None
 
-    def _explain(self, label: str, pair: str, examples: Array) -> None:
+    def _report(self, label: str, pair: str, examples: Array) -> None:
+        """Raises NonFiniteError, or warns of it where it is allowed."""
+        error = self._explained(label, pair, examples)
+        if not _ALLOWED.get():
+            raise error
+        warnings.warn(error.message, NonFiniteWarning, stacklevel=5)
+
+    def _explained(self, label: str, pair: str, examples: Array) -> NonFiniteError:
         node, variance = self._first(examples)
         hint = "bring the inputs to a smaller scale (mean zero and variance one, say), or make w_std smaller"
         if node is None:
-            raise NonFiniteError(f"the {label} kernel of {pair} is not finite", hint=hint)
+            return NonFiniteError(f"the {label} kernel of {pair} is not finite", hint=hint)
         if self.dtype == "f32":
             hint += "; float64 (dtype='float64') overflows at larger values"
         at = "" if variance is None else f" at a variance of its input of {variance:.3g}"
@@ -116,7 +138,7 @@ class FiniteCheck:
         integral = f"{'the integral' if op.derivative else 'E[phi phi]'} of " if variance is not None else ""
         if limit := limited(self._graph).get(node.name):
             at += f", and infinite from {limit.largest_variance:.6g} on"
-        raise NonFiniteError(
+        return NonFiniteError(
             f"the {label} kernel of {pair} is not finite: {integral}{name} is not{at}",
             location=node.location,
             hint=hint,
@@ -175,6 +197,7 @@ class FiniteCheck:
             warnings.warn(
                 f"the {kernels} zero everywhere: at %{node.name}{where} variances are below {smallest:.2g}; a larger"
                 " w_std or b_std keeps them",
+                VanishingWarning,
                 stacklevel=4,
             )
 
