@@ -417,7 +417,7 @@ def test_the_regularisation_is_chosen(folder: Path) -> None:
     ("scale", "inputs", "said"),
     [
         ("2", "x1.npy", "is not finite: affine (%dense"),
-        ("0.2", "x1.npy", "is zero everywhere: at %relu"),
+        ("0.2", "x1.npy", "is zero everywhere: at %dense"),
         ("1", "holes.npy", "examples 0 and 1 is not finite, as their numbers are not"),
     ],
 )
