@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import ntc
+from ntc import predict
 from ntc.artifact import load
 from ntc.compiler import build
 from ntc.frontend.elaborate import load_graph
@@ -439,3 +440,20 @@ def test_what_is_not_finite_is_written_only_if_allowed(folder: Path, scale: str,
         warnings.simplefilter("ignore")
         run(folder, f"{command} --allow-nonfinite")
     (folder / "deep.npz").unlink()
+
+
+def test_predict_reads_patterns(folder: Path) -> None:
+    """Protects graphs at the command line: arrays called pattern go with x, as `Examples` do in Python."""
+    (folder / "net.nt").write_text("model m = input(3, 2) |> aggregate |> dense(8) |> relu |> flatten |> dense(1)")
+    random = np.random.default_rng(4)
+    sets = {name: (random.normal(size=(n, 3, 2)), random.random((n, 3, 3))) for name, n in (("a", 5), ("b", 2))}
+    y = random.normal(size=5)
+    np.savez(folder / "graphs.npz", x=sets["a"][0], pattern=sets["a"][1], y=y)
+    np.savez(folder / "new.npz", x=sets["b"][0], pattern=sets["b"][1])
+    command = "predict net.nt --train graphs.npz --test new.npz --diag-reg 1e-2 -o graphs_out.npz"
+    run(folder, command)
+    first, second = (predict.Examples(x, pattern=pattern) for x, pattern in sets.values())
+    program = build(load_graph(folder / "net.nt"))
+    law = predict.regress(program, first, (y - y.mean())[:, None], second, "nngp", 1e-2)
+    np.testing.assert_allclose(arrays(folder / "graphs_out.npz")["mean"], law.mean + y.mean())
+    assert "do not go with masks and patterns" in run(folder, f"{command} --times 1,2", status=2).stderr

@@ -12,7 +12,7 @@ import pytest
 from jax import random
 
 import ntc
-from ntc import predict, stax
+from ntc import nn, predict, stax
 from ntc.errors import InputError
 from tests.assertions import assert_close
 
@@ -208,3 +208,24 @@ def test_expansions_by_keyword() -> None:
     f = lambda params, x: jnp.sin(params * x)  # noqa: E731
     for expand in (ntc.linearize, lambda f, p: ntc.taylor_expand(f, p, 1)):
         assert expand(f, 1.0)(p=2.0, x=0.5) == pytest.approx(np.sin(0.5) + 0.5 * np.cos(0.5))
+
+
+@pytest.mark.parametrize("kernel", ["nngp", "ntk"])
+def test_examples_may_have_masks_and_patterns(kernel: Any) -> None:
+    """Protects predictions for graphs and for texts of several lengths: what belongs to an example goes with it, batch
+    by batch; the same as from the matrices."""
+    random = np.random.default_rng(0)
+    network = nn.input(4, 2) >> nn.aggregate() >> nn.dense(8) >> nn.relu() >> nn.global_avg_pool() >> nn.dense(1)
+    program = ntc.build(network, dtype="float64")
+    x, z, y = random.normal(size=(6, 4, 2)), random.normal(size=(5, 4, 2)), random.normal(size=(6, 1))
+    a, b = random.random((6, 4, 4)), random.random((5, 4, 4))
+    trained = predict.Trained(program, predict.Examples(x, pattern=a), y, kernel, 1e-3)
+    found = trained.predict(predict.Examples(z, pattern=b), batch=2)
+    kernels = predict.RegressionKernels(
+        program(x, pattern1=a), program(z, x, pattern1=b, pattern2=a), program.diagonal(z, None, b)
+    )
+    expected = predict.posterior(kernels, y, kernel, 1e-3)
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9)
+    np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-9)
+    with pytest.raises(InputError, match="x of 6, pattern of 5"):
+        predict.Examples(x, pattern=b)

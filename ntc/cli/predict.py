@@ -76,7 +76,7 @@ def predict(
     program = program.with_hyper(options.hyper_values(hyper)).with_self_test(None if self_test else False)
     data = read(train, test, label, scored=curve_file is not None)
     start = time.perf_counter()
-    announce(program, data.x_train, None)
+    announce(program, data.plain(fit or times or store), None)
     fitted = _fitted(program, data, kernel, regularisation) if fit else _Fitted(program, regularisation)
     with profiled(profile):
         solving = None if store is None else Stored(store, solver, rank or 500, variances, scratch)
@@ -115,7 +115,7 @@ def _over_times(
     from ntc import plot
     from ntc.plot import canvas
 
-    found = curves(program, data.x_train, data.targets, data.x_test, kernel, diag_reg, times)
+    found = curves(program, data.plain(True), data.targets, data.x_test, kernel, diag_reg, times)
     found = replace(found, mean=found.mean + data.offset)
     curve = found.scores(data.scores)
     if curve_file:
@@ -133,7 +133,7 @@ def _draw(path: Path, data: TrainingData, posterior: Posterior) -> None:
     figure, (axes,) = canvas.blank()
     if data.classes is not None and data.y_test is not None:
         plot.confusion(data.y_test, np.argmax(posterior.mean, axis=1), list(data.classes), axes=axes)
-    elif data.classes is None and data.x_test.size == len(data.x_test):
+    elif data.classes is None and math.prod(data.x_test.shape[1:]) == 1:
         plot.posterior(data.x_test, posterior, data.x_train, data.targets + data.offset, axes=axes)
     elif data.y_test is not None:
         plot.predicted(data.y_test, posterior, axes=axes)
@@ -212,9 +212,9 @@ def _job(program: Program, data: TrainingData, stored: Stored) -> Job:
 
     if Store(stored.store).exists:
         job = jobs.load(stored.store)
-        check_examples(job, program, data.x_train)
+        check_examples(job, program, data.plain(True))
     else:
-        job = jobs.create(program, data.x_train, store=stored.store)
+        job = jobs.create(program, data.plain(True), store=stored.store)
     with watching(None) as report:
         job.run(report=report, rows=stored.rank if stored.solver == "nystrom" else None)
     return job
@@ -229,7 +229,7 @@ def _fitted(program: Program, data: TrainingData, kernel: Kernel, diag_reg: floa
     with reporting() as report:
         found = fit_hyper(
             program,
-            data.x_train,
+            data.plain(True),
             data.targets,
             _FIRST if diag_reg == "auto" else diag_reg,
             kernel=kernel,

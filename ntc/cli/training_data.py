@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,14 @@ import numpy.typing as npt
 from ntc import datasets
 from ntc.cli import files
 from ntc.cli.tables import is_table, read_table
-from ntc.errors import InputError
+from ntc.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from ntc.predict import Posterior
 
 Labels = npt.NDArray[Any]
+Inputs: TypeAlias = Any
+"""An array, or `ntc.predict.Examples`."""
 
 _MOST_CLASSES = 10_000
 
@@ -27,18 +29,28 @@ class TrainingData:
     """A training and a test set.
 
     Attributes:
-      x_train, x_test: (n, ...) examples.
+      x_train, x_test: (n, ...) examples; `ntc.predict.Examples` where the files have masks or patterns.
       targets: (n, outputs) what is regressed on, without `offset`.
       y_test: (n,) indices of classes, or (n, outputs) values; None if there are none.
       classes: (classes,) the labels that there are, in order; none of regression.
     """
 
-    x_train: npt.NDArray[Any]
+    x_train: Inputs
     targets: npt.NDArray[np.float64]
     offset: npt.NDArray[np.float64] | float
-    x_test: npt.NDArray[Any]
+    x_test: Inputs
     y_test: Labels | None
     classes: Labels | None
+
+    def plain(self, alone: object) -> npt.NDArray[Any]:
+        """The training inputs as an array. Raises UsageError for masks and patterns where that is all that will do."""
+        from ntc.predict import Examples
+
+        if not isinstance(self.x_train, Examples):
+            return np.asarray(self.x_train)
+        if alone:
+            raise UsageError("--fit, --times and --store do not go with masks and patterns in the data")
+        return np.asarray(self.x_train.x)
 
     def scores(self, posterior: Posterior, temperature: float | None = None) -> dict[str, float]:
         """How good predictions of the test set are, if it has labels."""
@@ -98,7 +110,7 @@ def read(train: Path, test: Path, label: str | None, scored: bool = False) -> Tr
 
 
 def _classes(
-    train: Path, test: Path, x_train: Labels, y_train: Labels, x_test: Labels, y_test: Labels | None
+    train: Path, test: Path, x_train: Inputs, y_train: Labels, x_test: Inputs, y_test: Labels | None
 ) -> TrainingData:
     from ntc.predict import one_hot
 
@@ -118,7 +130,7 @@ def _classes(
     return TrainingData(x_train, targets, 0.0, x_test, indices, classes)
 
 
-def _values(test: Path, x_train: Labels, y_train: Labels, x_test: Labels, y_test: Labels | None) -> TrainingData:
+def _values(test: Path, x_train: Inputs, y_train: Labels, x_test: Inputs, y_test: Labels | None) -> TrainingData:
     targets = y_train.reshape(len(y_train), -1).astype(np.float64)
     if y_test is not None:
         if y_test.dtype.kind not in "fiub" or y_test.size != len(y_test) * targets.shape[1]:
@@ -129,19 +141,22 @@ def _values(test: Path, x_train: Labels, y_train: Labels, x_test: Labels, y_test
     return TrainingData(x_train, targets - offset, offset, x_test, y_test, None)
 
 
-def _read(path: Path, label: str | None) -> tuple[npt.NDArray[Any], Labels | None]:
-    """Examples and their labels, if there are any."""
+def _read(path: Path, label: str | None) -> tuple[Inputs, Labels | None]:
+    """Examples, with masks and patterns if a file has them, and their labels, if there are any."""
+    from ntc.predict import Examples
+
     if is_table(path):
         table = read_table(path)
         return table.features(label), table.label(label if label in table.columns else None)
     if label is not None:
         raise InputError(f"--label {label}: {path} is no table", hint="the labels of a .npz file are its array y")
     x = files.read_array(path, "x")
-    if not datasets.is_named(str(path)):
-        with np.load(path, allow_pickle=False) as archive:
-            if "y" not in archive.files:
-                return x, None
-    return x, files.read_array(path, "y")
+    if datasets.is_named(str(path)):
+        return x, files.read_array(path, "y")
+    with np.load(path, allow_pickle=False) as archive:
+        there = archive.files
+    own = {name: files.read_array(path, name) for name in ("mask", "pattern") if name in there}
+    return Examples(x, **own) if own else x, files.read_array(path, "y") if "y" in there else None
 
 
 def _one_axis(y: Labels) -> Labels:

@@ -17,6 +17,7 @@ from ntc.predict.choose_diag_reg import ChosenDiagReg, choose_diag_reg
 from ntc.predict.conjugate_gradients import IterativeSolution, conjugate_gradients
 from ntc.predict.ensemble import Ensemble, gradient_descent_mse_ensemble
 from ntc.predict.evidence import Evidence, log_marginal_likelihood, log_marginal_likelihood_and_gradient
+from ntc.predict.examples import Examples
 from ntc.predict.fit import Fit, fit
 from ntc.predict.fit_hyper import fit_hyper
 from ntc.predict.inference import Gaussian, Inference, gp_inference
@@ -41,6 +42,7 @@ __all__ = [
     "Dynamics",
     "Ensemble",
     "Evidence",
+    "Examples",
     "Fit",
     "Gaussian",
     "Inference",

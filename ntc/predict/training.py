@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ntc.errors import InputError
 from ntc.ir.types import Kernel
 from ntc.predict.choose_diag_reg import drawn, resolved
+from ntc.predict.examples import Examples, diagonal, examples, kernels
 from ntc.predict.posterior import Posterior, Progress, Regression, matrix, named
 from ntc.predict.solvers import ByColumns, Solving, StoredRegression, stored_regression
 from ntc.predict.targets import targets
@@ -33,7 +34,7 @@ class Trained:
 
     Args:
       program: computes the kernels.
-      x_train: (n, *spatial, channels).
+      x_train: (n, *spatial, channels), or `Examples` with masks or patterns.
       y_train: (n, outputs) or (n,).
       kernel: nngp or ntk.
       diag_reg: relative to the mean of the diagonal of the kernel; "auto" as in `posterior`, for a stored kernel from
@@ -51,7 +52,7 @@ class Trained:
     def __init__(
         self,
         program: Program,
-        x_train: npt.ArrayLike,
+        x_train: npt.ArrayLike | Examples,
         y_train: npt.ArrayLike,
         kernel: Kernel = "nngp",
         diag_reg: Any = 1e-4,
@@ -61,19 +62,24 @@ class Trained:
         solving: Solving | None = None,
         train: Kernels | None = None,
     ) -> None:
+        given = examples(x_train)
+        x_train = given.x if given.plain else given
         self._program, self._x_train, self._every = program, x_train, x_train
         self.regression: Regression | StoredRegression
         if store is not None:
             from ntc.jobs.create import check_examples
 
+            if not given.plain:
+                hint = "its kernels have their masks and patterns; predict without the store"
+                raise InputError("a store is read with examples alone, without masks and patterns", hint=hint)
             check_examples(store, program, x_train)
             diag_reg = resolved(diag_reg, lambda: self._sample(np.asarray(y_train), kernel), kernel)
             self.regression = stored_regression(store, y_train, kernel, diag_reg, solving or Solving())
             self.diag_reg, support = diag_reg, self.regression.support
             self._x_train = x_train if support is None else np.asarray(x_train)[support]
             return
-        targets(y_train, len(np.asarray(x_train)))  # a mistake here should not cost the kernels first
-        train = program(x_train, progress=named(progress, "train x train")) if train is None else train
+        targets(y_train, len(given))  # a mistake here should not cost the kernels first
+        train = kernels(program, x_train, progress=named(progress, "train x train")) if train is None else train
         self.regression = Regression(train, y_train, kernel, diag_reg)
         self.diag_reg = self.regression.diag_reg
 
@@ -83,7 +89,11 @@ class Trained:
         return matrix(self._program(np.asarray(self._x_train)[rows]), kernel), y[rows]
 
     def predict(
-        self, x_test: npt.ArrayLike, batch: int = BATCH, progress: Progress | None = None, variances: bool = True
+        self,
+        x_test: npt.ArrayLike | Examples,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+        variances: bool = True,
     ) -> Posterior:
         """Means and variances at all of x_test (m, *spatial, channels), `batch` at a time."""
         parts = list(self.stream(x_test, batch, progress, variances))
@@ -102,7 +112,7 @@ class Trained:
         random, every = np.random.default_rng(0), np.asarray(self._every)
         one, other = (np.sort(random.choice(len(every), min(_SAMPLE, len(every)), replace=False)) for _ in range(2))
         exact, *near = (
-            np.asarray(matrix(self._program(a, b), found.kernel), np.float64)
+            np.asarray(matrix(kernels(self._program, a, b), found.kernel), np.float64)
             for a, b in ((every[one], every[other]), (every[one], self._x_train), (every[other], self._x_train))
         )
         difference = found.approximate(*near) - exact
@@ -111,7 +121,7 @@ class Trained:
 
     def stream(
         self,
-        x_test: npt.ArrayLike | Iterable[npt.ArrayLike],
+        x_test: npt.ArrayLike | Examples | Iterable[npt.ArrayLike | Examples],
         batch: int = BATCH,
         progress: Progress | None = None,
         variances: bool = True,
@@ -119,8 +129,8 @@ class Trained:
         """Predictions batch by batch, with memory for one.
 
         Args:
-          x_test: an array (m, *spatial, channels), which may be a memory map, cut into batches here; or an iterator
-            of arrays, each of which is a batch of its own.
+          x_test: an array (m, *spatial, channels), which may be a memory map, or `Examples`, cut into batches here; or
+            an iterator of these, each of which is a batch of its own.
           batch: examples at a time, positive.
           progress: called after every tile of the kernels.
           variances: false leaves them out, NaN, which saves a solution for every test input.
@@ -132,16 +142,16 @@ class Trained:
             raise InputError(f"batch should be positive, got {batch}")
         return (self._batch(x, progress, variances) for x in _batches(x_test, batch))
 
-    def _batch(self, x: npt.ArrayLike, progress: Progress | None, variances: bool) -> Posterior:
-        cross = self._program(x, self._x_train, progress=named(progress, "test x train"))
-        return self.regression.predict(cross, self._program.diagonal(x) if variances else None)
+    def _batch(self, x: npt.ArrayLike | Examples, progress: Progress | None, variances: bool) -> Posterior:
+        cross = kernels(self._program, x, self._x_train, progress=named(progress, "test x train"))
+        return self.regression.predict(cross, diagonal(self._program, x) if variances else None)
 
 
 def regress(
     program: Program,
-    x_train: npt.ArrayLike,
+    x_train: npt.ArrayLike | Examples,
     y_train: npt.ArrayLike,
-    x_test: npt.ArrayLike,
+    x_test: npt.ArrayLike | Examples,
     kernel: Kernel = "nngp",
     diag_reg: Any = 1e-4,
     progress: Progress | None = None,
@@ -156,7 +166,7 @@ def regress(
     return trained.predict(x_test, progress=progress, variances=variances)
 
 
-def _batches(x_test: Any, batch: int) -> Iterator[npt.ArrayLike]:
+def _batches(x_test: Any, batch: int) -> Iterator[npt.ArrayLike | Examples]:
     if not hasattr(x_test, "__getitem__"):
         yield from x_test
         return
