@@ -196,3 +196,13 @@ def test_networks_are_written_as_a_person_would(tmp_path: Path) -> None:
     assert "let projected(channels)" in text
     assert "|> repeat(2, residual(8))" in text
     assert len(text.splitlines()) < 45
+
+
+def test_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects the page: from a Flax model to a prediction, as it stands there, and it reads most digits."""
+    page = (Path(__file__).parents[1] / "docs" / "importing.md").read_text()
+    code = page.partition("```text\n")[2].partition("```")[0]
+    exec(code, {})
+    shown = capsys.readouterr().out.splitlines()
+    assert any("w_std" in line for line in shown)
+    assert float(shown[-1]) > 0.85
