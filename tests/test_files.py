@@ -18,9 +18,14 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     """Protects results from full disks and interruptions: the old file stays, and no part of the new one."""
     path = tmp_path / "result"
     path.write_text("old")
-    with pytest.raises(OSError, match="No space left"), replacing(path) as partial:
-        partial.write_text("half of the n")
-        raise OSError(28, "No space left on device")
+
+    def fill_the_disk() -> None:
+        with replacing(path) as partial:
+            partial.write_text("half of the n")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fill_the_disk()
     assert path.read_text() == "old"
     assert [x.name for x in tmp_path.iterdir()] == ["result"]
     write_text(path, "new")
