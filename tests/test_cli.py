@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import ntc
 from ntc import predict
@@ -457,3 +459,14 @@ def test_predict_reads_patterns(folder: Path) -> None:
     law = predict.regress(program, first, (y - y.mean())[:, None], second, "nngp", 1e-2)
     np.testing.assert_allclose(arrays(folder / "graphs_out.npz")["mean"], law.mean + y.mean())
     assert "do not go with masks and patterns" in run(folder, f"{command} --times 1,2", status=2).stderr
+
+
+def test_errors_are_coloured_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects reading: where it is, what is wrong and what would be right stand out; in files there are no colours."""
+    terminal = Console(file=io.StringIO(), force_terminal=True, color_system="standard")
+    monkeypatch.setattr("ntc.cli.main.stderr", terminal)
+    run(folder, "show small.nt -p width=0", status=1)
+    shown = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[1;31msmall.nt:4:11: error:\x1b[0m conv: channels = 0" in shown
+    monkeypatch.undo()
+    assert "\x1b" not in run(folder, "show small.nt -p width=0", status=1).stderr
