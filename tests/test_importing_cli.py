@@ -108,3 +108,13 @@ def test_what_the_language_cannot_say_is_refused() -> None:
     both = nn.sum(nn.input(3, name="a") >> nn.dense(2), nn.input(3, name="b") >> nn.dense(2))
     with pytest.raises(UnsupportedError, match="several inputs"):
         model_text(both.graph())
+
+
+def test_parameters_of_blocks_have_names_that_are_free() -> None:
+    """Protects what is written from words of the language: `bias` is a layer as well as a parameter."""
+    pairs = ((4, True), (5, False), (6, True), (7, False))
+    layers = [nn.dense(n, bias=with_bias) >> nn.erf() for n, with_bias in pairs]
+    graph = (nn.input(3) >> nn.serial(*layers) >> nn.dense(1)).graph("net")
+    text = model_text(graph)
+    assert "with_bias = true) =" in text
+    assert canonical(ntc.read_graph(text)) == canonical(graph)

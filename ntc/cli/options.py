@@ -199,6 +199,8 @@ def _read_model(path: Path, model: str | None, params: list[str] | None) -> Grap
         from ntc.importing.python_file import graph_of
 
         return graph_of(str(path), parameters(params))
+    if path.suffix == ".py":
+        raise UsageError(f"{path} is Python code", hint=f"name what is in it: {path}:build_model")
     data = read_bytes(path, MAX_BYTES)
     archive = is_artifact(data)
     text = "" if archive else decode(data, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,9 +115,11 @@ def with_leaves(call: Call, values: Iterator[Any]) -> Call:
     )
 
 
-def abstracted(name: str, alike: Sequence[Call], defaults: Mapping[str, Any]) -> tuple[Definition, dict[Call, Call]]:
+def abstracted(
+    name: str, alike: Sequence[Call], defaults: Mapping[str, Any], reserved: Container[str] = ()
+) -> tuple[Definition, dict[Call, Call]]:
     """A definition of which calls with one skeleton are cases, and what each of them becomes. `defaults` are values
-    that a parameter of the definition may leave out."""
+    that a parameter of the definition may leave out, `reserved` names that it may not have: `bias` is `with_bias`."""
     columns = list(zip(*(leaves(call) for call in alike), strict=True))
     names: dict[tuple[Any, ...], str] = {}
     body: list[Any] = []
@@ -126,7 +128,7 @@ def abstracted(name: str, alike: Sequence[Call], defaults: Mapping[str, Any]) ->
         if len(set(map(repr, values))) == 1:
             body.append(values[0])
             continue
-        wanted = column[0][0]
+        wanted = f"with_{column[0][0]}" if column[0][0] in reserved else column[0][0]
         taken = set(names.values())
         own = next(
             x for x in (wanted, *(f"{wanted}{i}" for i in range(2, 100))) if x not in taken or names.get(values) == x

@@ -9,6 +9,7 @@ from math import sqrt
 from typing import Any
 
 from ntc.errors import UnsupportedError
+from ntc.frontend.builtins import BUILTINS
 from ntc.frontend.elaborate import read_graph
 from ntc.frontend.terms import (
     REQUIRED,
@@ -25,6 +26,7 @@ from ntc.frontend.terms import (
     with_row,
 )
 from ntc.frontend.unbuild import Branches, Item, One, canonical, repeated, series
+from ntc.frontend.values import CONSTANTS
 from ntc.ir.construct import literal, parameters, required
 from ntc.ir.graph import Graph
 from ntc.ir.ops import TENSOR_OPS, AffineLayer
@@ -117,9 +119,10 @@ def _with_names(layers: Series, kinds: Sequence[str], least: int, definitions: l
         if len(alike) < least or (len(distinct) < 2 and len(alike) < least):
             continue
         own = {p.name: p.default for op in TENSOR_OPS.values() for p in parameters(op) if not required(p)}
-        defaults = {k: v for k, v in own.items() if k in ("stride", "padding", "dilation", "bias")}
+        defaults = {k: own[k] for k in ("stride", "padding", "dilation", "bias")}
+        defaults["with_bias"] = own["bias"]  # as `bias` is a layer
         name = _fresh(alike[0], definitions)
-        definition, replaced = abstracted(name, distinct, defaults)
+        definition, replaced = abstracted(name, distinct, defaults, {*BUILTINS, *CONSTANTS})
         definitions.append(definition)
         layers = mapped(layers, lambda call, replaced=replaced: replaced.get(call, call))  # type: ignore[misc]
     return layers
