@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import ntc
 from ntc import build, estimators, nn, predict
-from ntc.errors import InputError, ParameterError
+from ntc.errors import InputError, ParameterError, UnsupportedError
 
 ALL = [
     estimators.NTKRegressor(),
@@ -190,3 +190,25 @@ def test_they_are_at_the_top_and_say_what_they_are() -> None:
     network = nn.input(2, 1) >> nn.flatten() >> skip >> nn.output("features")
     expected = "sum(identity(), repeat(2, dense(4, w_std=1.5) >> relu()))"
     assert repr(network) == f"input(2, 1) >> flatten() >> {expected} >> output('features')"
+
+
+def test_rows_may_end_with_a_pattern() -> None:
+    """Protects graphs in tables: features of the vertices, then the matrix of edges, as pipelines and folds cut them;
+    the same as `regress` with `Examples`."""
+    random = np.random.default_rng(0)
+    layers = nn.aggregate() >> nn.dense(8) >> nn.relu() >> nn.flatten() >> nn.dense(1)
+    network = nn.input(3, 2) >> layers
+    x, edges, y = random.normal(size=(9, 3, 2)), random.random((9, 3, 3)), random.normal(size=9)
+    table = np.concatenate([x.reshape(9, -1), edges.reshape(9, -1)], axis=1)
+    model = estimators.NNGPRegressor(network, diag_reg=1e-2).fit(table[:6], y[:6])
+    first, second = (predict.Examples(x[rows], pattern=edges[rows]) for rows in (slice(6), slice(6, 9)))
+    scale, offset = y[:6].std(), y[:6].mean()
+    program = ntc.build(network, dtype="float64")
+    law = predict.regress(program, first, (y[:6, None] - offset) / scale, second, "nngp", 1e-2)
+    np.testing.assert_allclose(model.predict(table[6:]), law.mean[:, 0] * scale + offset)
+    with pytest.raises(InputError, match="6 numbers and its pattern 9, X has 14 features"):
+        estimators.NNGPRegressor(network).fit(table[:, 1:], y)
+    with pytest.raises(ParameterError, match="to the end, and in memory"):
+        estimators.NNGPRegressor(network, t=1.0).fit(table, y)
+    with pytest.raises(UnsupportedError, match="means and variances alone"):
+        model.predict(table, return_cov=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ntc import predict
 from ntc.backends.jax.program import Program
 from ntc.errors import InputError, ParameterError
-from ntc.estimators.models import graph_of, hypers_of, input_shape, program_of
+from ntc.estimators.models import graph_of, hypers_of, input_shape, pattern_shape, program_of
 from ntc.estimators.trained import Table, TrainedOnTable, merged
 from ntc.ir.types import Kernel
 from ntc.predict.choose_diag_reg import drawn
@@ -28,7 +29,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     Args:
       model: the network as text in the language, path (`*.nt`), graph, network of the builder, or layers of the builder
-        without an input, which then have as many features as the data. None is two hidden layers with ReLU, with
+        without an input, which then have as many features as the data. Where it aggregates, every row of features ends
+        with the rows of its pattern, one after another. None is two hidden layers with ReLU, with
         hyperparameters `w_std`, of the first layer, and `b_std`.
       diag_reg: regularisation, relative to the mean of the diagonal of the kernel. "auto" is what the training set
         says, see `ntc.predict.choose_diag_reg`: by the evidence for the NNGP, whose scale is chosen with it, and by
@@ -103,7 +105,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         program = program.with_hyper(self.hypers) if self.hypers else program
         if self.length_scales and not self.optimize:
             raise ParameterError("length scales are fitted with the hyperparameters", hint="optimize=True")
-        self._shape = input_shape(program, x.shape[1])
+        self._shape, self._pattern = input_shape(program, x.shape[1]), pattern_shape(program)
+        if self._pattern and (self.optimize or self.t is not None or self.store is not None):
+            raise ParameterError("a model that aggregates is trained as it is, to the end, and in memory")
         self._table = Table(x, y, weights)
         self.length_scales_: Any = None
         if self.optimize:
@@ -152,9 +156,13 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self.diag_reg_ = self._trained.chosen.diag_reg
 
     def _shaped(self, x: Any) -> Any:
-        """Features (n, features) as inputs of the program."""
+        """Features (n, features) as inputs of the program; where it aggregates, the last ones are the pattern."""
         scaled = x if self.length_scales_ is None else x / self.length_scales_
-        return scaled.reshape(len(x), *self._shape)
+        if self._pattern is None:
+            return scaled.reshape(len(x), *self._shape)
+        count = math.prod(self._shape)
+        pattern = x[:, count:].reshape(len(x), *self._pattern)
+        return predict.Examples(x[:, :count].reshape(len(x), *self._shape), pattern=pattern)
 
     def _inputs(self, x: Any) -> Any:
         check_is_fitted(self)

@@ -14,6 +14,7 @@ from ntc.frontend import nn
 from ntc.frontend.elaborate import load_graph, read_graph
 from ntc.frontend.layers import Layer, Network
 from ntc.ir.graph import Graph
+from ntc.ir.ops import Aggregate
 from ntc.ir.types import Kernel
 
 _ROOT = math.sqrt(2)
@@ -56,16 +57,27 @@ def hypers_of(model: Any) -> dict[str, float]:
         return {}
 
 
+def pattern_shape(program: Program) -> tuple[int, int] | None:
+    """The shape (vertices, outputs) of the pattern of one example, if the model aggregates."""
+    spatial = program.network.tensor_of(program.inputs[0]).spatial
+    ops = (node.op for node in program.network.nodes)
+    rules = [op.kernel_op(spatial) for op in ops if isinstance(op, Aggregate)]
+    return (rules[0].size(spatial), rules[0].columns(spatial)) if rules else None
+
+
 def input_shape(program: Program, features: int) -> tuple[int, ...]:
-    """The shape of one input, of as many numbers as features. Raises InputError."""
+    """The shape of one input, of as many numbers as features, but for those of its pattern. Raises InputError."""
     if len(program.inputs) != 1:
         raise InputError(f"the model of an estimator should have one input, got {len(program.inputs)}")
     type_ = program.network.inputs[0].type
     shape = (*type_.spatial, type_.channels)  # type: ignore[union-attr]
-    if math.prod(shape) != features:
+    pattern = pattern_shape(program)
+    count = math.prod(shape) + (math.prod(pattern) if pattern else 0)
+    if count != features:
+        own = f"{'x'.join(map(str, shape))} of the model has {math.prod(shape)} numbers"
+        edges = f" and its pattern {math.prod(pattern)}" if pattern else ""
         raise InputError(
-            f"the input {'x'.join(map(str, shape))} of the model has {math.prod(shape)} numbers, "
-            f"X has {features} features",
+            f"the input {own}{edges}, X has {features} features",
             hint="layers of the builder without an input take their size from the data",
         )
     return shape

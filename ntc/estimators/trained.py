@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from ntc import predict
 from ntc.backends.jax.program import Program
-from ntc.errors import InputError, ParameterError
+from ntc.errors import InputError, ParameterError, UnsupportedError
 from ntc.ir.types import Kernel
 from ntc.predict.choose_diag_reg import CRITERIA, drawn
+from ntc.predict.examples import kernels as kernels_of
 from ntc.predict.posterior import Regression
 
 Array = npt.NDArray[np.float64]
@@ -101,13 +102,13 @@ class TrainedOnTable:
 
     def _matrix(self) -> Array:
         """The kernel between these."""
-        kernels = self._kernels if self.store is None else self.program(self.table.x[self._rows])
+        kernels = self._kernels if self.store is None else kernels_of(self.program, self.table.x[self._rows])
         found: Array = getattr(kernels, self.kernel)
         return found
 
     @cached_property
     def _kernels(self) -> Any:
-        return self.program(self.table.x)
+        return kernels_of(self.program, self.table.x)
 
     @cached_property
     def _trained(self) -> predict.Trained:
@@ -122,6 +123,8 @@ class TrainedOnTable:
 
     @cached_property
     def _ensemble(self) -> Any:
+        if isinstance(self.table.x, predict.Examples):
+            raise UnsupportedError("of a model that aggregates there are means and variances alone")
         return predict.gradient_descent_mse_ensemble(
             self.program, self.table.x, self.table.y, diag_reg=self.chosen.diag_reg
         )
