@@ -98,10 +98,10 @@ def test_dask_from_the_command_line(client: Any, tmp_path: Path) -> None:
     own = f"--tile 8 --block 16 --engine dask --scheduler {client.scheduler.address}"
     assert "6 of 6 blocks computed" in run(tmp_path, f"kernel net.nt --x1 a.npy --store k.zarr {own}").stdout
     assert (
-        "--gpus needs an --engine" in run(tmp_path, "kernel net.nt --x1 a.npy --store s.zarr --gpus 1", status=1).stderr
+        "--gpus needs an --engine" in run(tmp_path, "kernel net.nt --x1 a.npy --store s.zarr --gpus 1", status=2).stderr
     )
     more = "kernel net.nt --x1 a.npy --store s.zarr --engine dask --gpus 1"
-    assert "CUDA_VISIBLE_DEVICES" in run(tmp_path, more, status=1).stderr
+    assert "CUDA_VISIBLE_DEVICES" in run(tmp_path, more, status=2).stderr
 
 
 DEVICES = """
@@ -148,7 +148,7 @@ def test_engines_that_are_not_installed() -> None:
 
 def test_engines_that_are_not_there(tmp_path: Path) -> None:
     """Protects options of engines: an unknown engine is refused with the list of them."""
-    shown = run(tmp_path, "kernel net.nt --x1 a.npy --store k.zarr --engine spark", status=1).stderr
+    shown = run(tmp_path, "kernel net.nt --x1 a.npy --store k.zarr --engine spark", status=2).stderr
     assert "dask" in shown
 
 

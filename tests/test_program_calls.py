@@ -175,7 +175,7 @@ def test_a_wrong_shape_inside_jit_is_refused() -> None:
         ({"target": "gpu"}, "target should be cpu, cuda or tpu, got gpu"),
         ({"dtype": "float16"}, "dtype should be float32 or float64, got float16"),
         ({"kernels": ("nngp", "nngp")}, "one or both of nngp and ntk"),
-        ({"kernels": ()}, "one or both of nngp and ntk"),
+        ({"kernels": ()}, "nngp, ntk or both"),
         ({"kernels": ("ntks",)}, "nngp"),
     ],
 )
