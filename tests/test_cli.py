@@ -359,7 +359,17 @@ def test_tables_are_data_sets(folder: Path) -> None:
     assert set(found["predicted"]) <= {"odd", "even"}
     assert list(found["classes"]) == ["even", "odd"]
     np.testing.assert_allclose(found["probabilities"].sum(1), 1)
-    run(folder, "kernel pairs.nt --x1 test.csv -o k.npz")
+    (folder / "turned.csv").write_text("second,first\n1,0\n3,3\n")
+    run(folder, f"{command} --train train.csv --test turned.csv")
+    np.testing.assert_array_equal(arrays(folder / "table.npz")["mean"], found["mean"])
+    refused = run(folder, f"{command} --train turned.csv --test test.csv", status=1).stderr
+    assert "turned.csv has no column parity" in refused
+    (folder / "other.csv").write_text("first,third\n1,0\n")
+    refused = run(folder, f"{command} --train train.csv --test other.csv", status=1).stderr
+    assert "other.csv has no column second, which the first table has" in refused
+    run(folder, "kernel pairs.nt --x1 test.csv --x2 turned.csv --kernel nngp -o k.npz")
+    own = arrays(folder / "k.npz")["nngp"]
+    np.testing.assert_allclose(own, own.T, rtol=1e-6)  # both hold the same examples
     (folder / "gap.csv").write_text("first,second\n0,1\n\n3,\n")
     assert (
         "gap.csv, line 4, column second: a value is missing"

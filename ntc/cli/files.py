@@ -76,7 +76,8 @@ def read_array(path: Path, key: str | None = None, alone: bool = False, mapped: 
         found = datasets.read(str(path))
         return found.y if key == "y" else found.x
     if is_table(path):
-        return read_table(path).features(None)
+        table = read_table(path)
+        return table.features(table.feature_names(None))
     if mapped and path.is_dir():
         array: npt.NDArray[Any] = _zarr_array(path)
         return array
@@ -100,9 +101,12 @@ def read_array(path: Path, key: str | None = None, alone: bool = False, mapped: 
 
 
 def read_examples(
-    path: Path, inputs: tuple[str, ...], mapped: bool = False
+    path: Path, inputs: tuple[str, ...], mapped: bool = False, like: Path | None = None
 ) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
-    """One array, or of a network of several inputs the arrays of a .npz file by their names. Raises InputError."""
+    """One array, or of a network of several inputs the arrays of a .npz file by their names. Of two tables, the columns
+    are those of the one that this is `like`, in its order. Raises InputError."""
+    if like is not None and is_table(path) and is_table(like):
+        return read_table(path).features(read_table(like).feature_names(None))
     if len(inputs) == 1:
         return read_array(path, mapped=mapped)
     return {name: read_array(path, name) for name in inputs}

@@ -120,7 +120,7 @@ def _arguments(
     """The arrays that a program is called with, by name."""
     found: dict[str, Any] = {"x1": files.read_examples(x1, program.inputs, mapped)}
     if x2 is not None:
-        found["x2"] = files.read_examples(x2, program.inputs, mapped)
+        found["x2"] = files.read_examples(x2, program.inputs, mapped, like=x1)
     return found | {name: files.read_array(path, mapped=mapped) for name, path in others.items() if path is not None}
 
 

@@ -49,11 +49,18 @@ class Table:
         except ValueError:
             return np.array(texts)
 
-    def features(self, without: str | None) -> npt.NDArray[np.float64]:
-        """All other columns as numbers (rows, features). Raises InputError with the line of what is no number."""
-        names = [name for name in self.columns if name != (without or "y")]
+    def feature_names(self, without: str | None) -> tuple[str, ...]:
+        """The columns but that of the labels."""
+        return tuple(name for name in self.columns if name != (without or "y"))
+
+    def features(self, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
+        """Columns as numbers (rows, names), in this order. Raises InputError for one that is not there, and with the
+        line of what is no number."""
         if not names:
             raise InputError(f"{self.name} has no columns beside that of labels")
+        missing = [name for name in names if name not in self.columns]
+        if missing:
+            raise InputError(f"{self.name} has no column {missing[0]}, which the first table has")
         return np.stack([self._numbers(name) for name in names], axis=1)
 
     def _numbers(self, column: str) -> npt.NDArray[np.float64]:

@@ -90,8 +90,8 @@ def read(train: Path, test: Path, label: str | None, scored: bool = False) -> Tr
 
     Whole numbers, truth values and texts are classes, real numbers are values. Raises InputError.
     """
-    x_train, y_train = _read(train, label)
-    x_test, y_test = _read(test, label)
+    x_train, y_train, names = _read(train, label)
+    x_test, y_test, _ = _read(test, label, names)
     if scored and y_test is None:
         raise InputError(f"{test} has no labels, and predictions over time are to be scored")
     if y_train is None:
@@ -141,22 +141,26 @@ def _values(test: Path, x_train: Inputs, y_train: Labels, x_test: Inputs, y_test
     return TrainingData(x_train, targets - offset, offset, x_test, y_test, None)
 
 
-def _read(path: Path, label: str | None) -> tuple[Inputs, Labels | None]:
-    """Examples, with masks and patterns if a file has them, and their labels, if there are any."""
+def _read(
+    path: Path, label: str | None, names: tuple[str, ...] | None = None
+) -> tuple[Inputs, Labels | None, tuple[str, ...] | None]:
+    """Examples, with masks and patterns if a file has them, their labels, if there are any, and of a table the names of
+    its features: those that are given, which the training set has, in its order."""
     from ntc.predict import Examples
 
     if is_table(path):
-        table = read_table(path)
-        return table.features(label), table.label(label if label in table.columns else None)
+        table, trains = read_table(path), names is None
+        names = names or table.feature_names(label)
+        return table.features(names), table.label(label if trains or label in table.columns else None), names
     if label is not None:
         raise InputError(f"--label {label}: {path} is no table", hint="the labels of a .npz file are its array y")
     x = files.read_array(path, "x")
     if datasets.is_named(str(path)):
-        return x, files.read_array(path, "y")
+        return x, files.read_array(path, "y"), None
     with np.load(path, allow_pickle=False) as archive:
         there = archive.files
     own = {name: files.read_array(path, name) for name in ("mask", "pattern") if name in there}
-    return Examples(x, **own) if own else x, files.read_array(path, "y") if "y" in there else None
+    return Examples(x, **own) if own else x, files.read_array(path, "y") if "y" in there else None, None
 
 
 def _one_axis(y: Labels) -> Labels:
