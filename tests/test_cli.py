@@ -480,3 +480,12 @@ def test_errors_are_coloured_on_a_terminal(folder: Path, monkeypatch: pytest.Mon
     assert "\x1b[1;31msmall.nt:4:11: error:\x1b[0m conv: channels = 0" in shown
     monkeypatch.undo()
     assert "\x1b" not in run(folder, "show small.nt -p width=0", status=1).stderr
+
+
+def test_many_classes_are_remarked_on(folder: Path) -> None:
+    """Protects regression on whole numbers, which are read as classes: it is said, with what would make them values."""
+    (folder / "one.nt").write_text("model m = input(1) |> dense(4) |> erf |> dense(1)")
+    x = np.linspace(-1, 1, 30)[:, None]
+    np.savez(folder / "whole.npz", x=x, y=np.arange(30))
+    shown = run(folder, "predict one.nt --train whole.npz --test whole.npz --dtype float64 --diag-reg 1e-3 -o w.npz")
+    assert "y has 30 classes in 30 examples; of values, write real numbers: 12.0" in shown.stderr

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ntc import datasets
 from ntc.cli import files
+from ntc.cli.console import note
 from ntc.cli.tables import is_table, read_table
 from ntc.errors import InputError, UsageError
 
@@ -22,6 +23,8 @@ Inputs: TypeAlias = Any
 """An array, or `ntc.predict.Examples`."""
 
 _MOST_CLASSES = 10_000
+_FEW = 20
+"""Classes that are taken for classes without a word."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def _classes(
     if not 1 < len(classes) <= _MOST_CLASSES:
         hint = "whole numbers are classes; write values as real numbers: y.astype(float)"
         raise InputError(f"{train}: y has {len(classes)} classes, expected 2 to {_MOST_CLASSES}", hint=hint)
+    if len(classes) > max(_FEW, len(y_train) / 2):
+        note(f"{train}: y has {len(classes)} classes in {len(y_train)} examples; of values, write real numbers: 12.0")
     targets = one_hot(np.searchsorted(classes, y_train), len(classes))
     indices = None if y_test is None else np.searchsorted(classes, y_test)
     return TrainingData(x_train, targets, 0.0, x_test, indices, classes)
