@@ -118,3 +118,11 @@ def test_parameters_of_blocks_have_names_that_are_free() -> None:
     text = model_text(graph)
     assert "with_bias = true) =" in text
     assert canonical(ntc.read_graph(text)) == canonical(graph)
+
+
+def test_what_is_imported_goes_to_standard_output(folder: Path) -> None:
+    """Protects pipes: `-o -` is standard output as everywhere, and no file of that name is left."""
+    text = command_line.run(folder, "import nets.py:network -o -").stdout
+    assert text == command_line.run(folder, "import nets.py:network").stdout
+    assert "model " in text
+    assert not (folder / "-").exists()

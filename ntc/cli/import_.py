@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ntc.cli import files, options
+from ntc.cli import options
 from ntc.cli.console import stderr
+from ntc.files import write_text
 
 
 def import_command(
     model: Annotated[
         str, typer.Argument(help="Python code and a name in it: model.py:build_model.", show_default=False)
     ],
-    output: Annotated[
-        Path | None, files.written("-o", "--output", help="The model file, .nt; default: standard output.")
-    ] = None,
+    output: options.TextOutput = None,
     param: options.Parameters = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the model; default: of the function.")] = None,
     table: Annotated[bool, typer.Option("--table", help="Print what became of every parameter, on stderr.")] = False,
@@ -32,8 +30,4 @@ def import_command(
     comment = f"Imported from {model} by `ntc import`."
     if isinstance(found, Imported) and table:
         print(found.table, file=stderr.file)
-    text = model_text(graph, name, comment)
-    if output is None:
-        print(text, end="")
-    else:
-        output.write_text(text, encoding="utf-8")
+    write_text(output, model_text(graph, name, comment))
