@@ -27,14 +27,9 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     else:
         with open(path, "rb") as file:
             data = file.read(limit + 1)
-    check_length(data, path, limit)
-    return data
-
-
-def check_length(data: bytes, path: str | Path, limit: int) -> None:
-    """Raises LimitError for more than `limit` bytes."""
     if len(data) > limit:
         raise LimitError(f"{name_of(path)} is longer than {limit} bytes")
+    return data
 
 
 def decode(data: bytes, path: str | Path) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from ntc.cli import files, options
 from ntc.cli.console import reporting
-from ntc.errors import InputError, UnsupportedError, UsageError
+from ntc.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from ntc.backends.jax.program import Program
@@ -78,12 +78,7 @@ def _inputs(program: Program, path: Path | None, n: int) -> npt.NDArray[Any]:
     shape = (*type_.spatial, type_.channels)
     if np.prod(shape) != 64:
         return np.random.default_rng(0).normal(size=(n, *shape))
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        hint = 'pip install "neural-tangent-compiler[demo]", or give --x'
-        raise InputError("the digits are scikit-learn's", hint=hint) from None
-    images: npt.NDArray[Any] = load_digits(return_X_y=True)[0][:n]
+    images = files.digits(", or give --x")[0][:n]
     standard: npt.NDArray[Any] = (images - images.mean()) / images.std()
     return standard.reshape(-1, *shape)
 

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from ntc.cli import files
-from ntc.errors import UnsupportedError, UsageError
+from ntc.errors import UsageError
 from ntc.files import write_text
 
 TRAIN, TEST = 400, 200
@@ -30,17 +30,12 @@ def example_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; it is made.", show_default=False)],
 ) -> None:
     """Write a model file, a training and a test set of handwritten digits, and say what to do with them."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        hint = 'pip install "neural-tangent-compiler[demo]"'
-        raise UnsupportedError("the digits are scikit-learn's, which is not installed", hint=hint) from None
+    pixels, labels = files.digits()
     paths = [folder / name for name in ("model.nt", "train.npz", "test.npz")]
     there = [path for path in paths if path.exists()]
     if there:
         raise UsageError(f"{there[0]} is there already", hint="name another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    pixels, labels = load_digits(return_X_y=True)
     images = (pixels / 16).reshape(-1, 8, 8, 1).astype(np.float32)
     write_text(paths[0], MODEL)
     files.write_arrays(paths[1], {"x": images[:TRAIN], "y": labels[:TRAIN]})

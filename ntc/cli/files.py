@@ -13,7 +13,7 @@ import numpy.typing as npt
 import typer
 
 from ntc import datasets
-from ntc.cli.tables import is_table, read_table
+from ntc.cli.tables import feature_names, is_table, read_header, read_table
 from ntc.errors import InputError, UsageError
 from ntc.files import STANDARD, replacing
 
@@ -77,7 +77,7 @@ def read_array(path: Path, key: str | None = None, alone: bool = False, mapped: 
         return found.y if key == "y" else found.x
     if is_table(path):
         table = read_table(path)
-        return table.features(table.feature_names(None))
+        return table.features(feature_names(table.columns, None))
     if mapped and path.is_dir():
         array: npt.NDArray[Any] = _zarr_array(path)
         return array
@@ -106,10 +106,21 @@ def read_examples(
     """One array, or of a network of several inputs the arrays of a .npz file by their names. Of two tables, the columns
     are those of the one that this is `like`, in its order. Raises InputError."""
     if like is not None and is_table(path) and is_table(like):
-        return read_table(path).features(read_table(like).feature_names(None))
+        return read_table(path).features(feature_names(read_header(like), None))
     if len(inputs) == 1:
         return read_array(path, mapped=mapped)
     return {name: read_array(path, name) for name in inputs}
+
+
+def digits(instead: str = "") -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Handwritten digits (1797, 64), of numbers from 0 to 16, and their labels. Raises InputError."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        hint = f'pip install "neural-tangent-compiler[demo]"{instead}'
+        raise InputError("the digits are scikit-learn's, which is not installed", hint=hint) from None
+    found: tuple[npt.NDArray[Any], npt.NDArray[Any]] = load_digits(return_X_y=True)
+    return found
 
 
 def _zarr_array(path: Path) -> Any:

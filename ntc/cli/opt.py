@@ -9,12 +9,10 @@ import typer
 
 from ntc.cli import options
 from ntc.errors import UsageError
-from ntc.files import STANDARD, decode, name_of, read_bytes, write_text
+from ntc.files import STANDARD, decode, read_bytes, write_text
 from ntc.ir.graph import Graph
-from ntc.ir.json import from_json
-from ntc.ir.parser import MAX_BYTES, parse_graph
+from ntc.ir.parser import MAX_BYTES
 from ntc.ir.printer import show
-from ntc.ir.verify import verify as verify_graph
 from ntc.passes.base import Pass
 from ntc.passes.pipeline import OPTIMIZE, parse_pipeline, run
 from ntc.passes.translate import Translate
@@ -55,5 +53,4 @@ def _usual(graph: Graph) -> list[Pass]:
 
 
 def _read(file: Path) -> Graph:
-    text = decode(read_bytes(file, MAX_BYTES), file)
-    return verify_graph(from_json(text) if text.lstrip().startswith("{") else parse_graph(text, name_of(file)))
+    return options.graph_of_text(decode(read_bytes(file, MAX_BYTES), file), file)

@@ -170,6 +170,12 @@ def open_program(
     return program
 
 
+def graph_of_text(text: str, path: Path) -> Graph:
+    """The graph of either kind that is written as JSON or as IR text, verified."""
+    is_json = text.lstrip().startswith("{")
+    return verify(from_json(text) if is_json else parse_graph(text, name_of(path)))
+
+
 def say_what_comes_out(network: Graph) -> None:
     """Says on stderr where kernels are not one number for a pair of examples, or are none."""
     without = [node.name for node in network.nodes if not tensor_op(node).closed_form]
@@ -212,7 +218,7 @@ def _read_model(path: Path, model: str | None, params: list[str] | None) -> Grap
         return data
     if not is_json and not is_ir:
         return read_graph(text, name_of(path), model, parameters(params))
-    graph = verify(from_json(text) if is_json else parse_graph(text, name_of(path)))
+    graph = graph_of_text(text, path)
     if graph.kind != "tensor":
         raise InputError(f"{name_of(path)} is a kernel graph, not a network", hint="`ntc opt` runs passes on it")
     return graph

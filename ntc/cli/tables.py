@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,6 @@ class Table:
         except ValueError:
             return np.array(texts)
 
-    def feature_names(self, without: str | None) -> tuple[str, ...]:
-        """The columns but that of the labels."""
-        return tuple(name for name in self.columns if name != (without or "y"))
-
     def features(self, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
         """Columns as numbers (rows, names), in this order. Raises InputError for one that is not there, and with the
         line of what is no number."""
@@ -78,6 +75,11 @@ class Table:
         raise AssertionError("every value is a number")
 
 
+def feature_names(columns: Iterable[str], label: str | None) -> tuple[str, ...]:
+    """The columns but that of the labels, y unless it is given."""
+    return tuple(name for name in columns if name != (label or "y"))
+
+
 def is_table(path: Path) -> bool:
     """Whether a file is read as a table, which its name says."""
     return path.suffix.lower() in (".csv", ".tsv")
@@ -85,16 +87,8 @@ def is_table(path: Path) -> bool:
 
 def read_table(path: Path) -> Table:
     """The table of a .csv or .tsv file. Raises InputError, with the line."""
-    name = name_of(path)
-    rows = csv.reader(
-        decode(read_bytes(path, MAX_BYTES), path).splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ","
-    )
-    header = [text.strip() for text in next(rows, [])]
-    if not header or any(_is_number(text) for text in header):
-        raise InputError(f"{name} has no header", hint="its first line should name the columns, as x1,x2,y")
-    if len(set(header)) < len(header):
-        twice = next(text for text in header if header.count(text) > 1)
-        raise InputError(f"{name} has two columns called {twice!r}")
+    name, rows = name_of(path), _rows(path, decode(read_bytes(path, MAX_BYTES), path).splitlines())
+    header = _header(name, rows)
     body, lines = [], []
     for row in rows:
         if not row:
@@ -106,6 +100,27 @@ def read_table(path: Path) -> Table:
     if not body:
         raise InputError(f"{name} has a header and no rows")
     return Table(name, dict(zip(header, map(list, zip(*body, strict=True)), strict=True)), lines)
+
+
+def read_header(path: Path) -> list[str]:
+    """The names of the columns of a table, of which the first line is read. Raises InputError."""
+    with open(path, "rb") as file:
+        line = file.readline(MAX_BYTES)
+    return _header(name_of(path), _rows(path, [decode(line, path)]))
+
+
+def _rows(path: Path, lines: list[str]) -> Any:
+    return csv.reader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+
+
+def _header(name: str, rows: Any) -> list[str]:
+    header = [text.strip() for text in next(rows, [])]
+    if not header or any(_is_number(text) for text in header):
+        raise InputError(f"{name} has no header", hint="its first line should name the columns, as x1,x2,y")
+    if len(set(header)) < len(header):
+        twice = next(text for text in header if header.count(text) > 1)
+        raise InputError(f"{name} has two columns called {twice!r}")
+    return header
 
 
 def _is_number(text: str) -> bool:

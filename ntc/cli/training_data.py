@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ntc import datasets
 from ntc.cli import files
 from ntc.cli.console import note
-from ntc.cli.tables import is_table, read_table
+from ntc.cli.tables import feature_names, is_table, read_table
 from ntc.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _read(
 
     if is_table(path):
         table, trains = read_table(path), names is None
-        names = names or table.feature_names(label)
+        names = names or feature_names(table.columns, label)
         return table.features(names), table.label(label if trains or label in table.columns else None), names
     if label is not None:
         raise InputError(f"--label {label}: {path} is no table", hint="the labels of a .npz file are its array y")

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from ntc.backends.jax.inputs import edges_of
 from ntc.backends.jax.program import Program
 from ntc.compiler import build
 from ntc.errors import InputError, NtcError
@@ -14,7 +15,6 @@ from ntc.frontend import nn
 from ntc.frontend.elaborate import load_graph, read_graph
 from ntc.frontend.layers import Layer, Network
 from ntc.ir.graph import Graph
-from ntc.ir.ops import Aggregate
 from ntc.ir.types import Kernel
 
 _ROOT = math.sqrt(2)
@@ -60,9 +60,8 @@ def hypers_of(model: Any) -> dict[str, float]:
 def pattern_shape(program: Program) -> tuple[int, int] | None:
     """The shape (vertices, outputs) of the pattern of one example, if the model aggregates."""
     spatial = program.network.tensor_of(program.inputs[0]).spatial
-    ops = (node.op for node in program.network.nodes)
-    rules = [op.kernel_op(spatial) for op in ops if isinstance(op, Aggregate)]
-    return (rules[0].size(spatial), rules[0].columns(spatial)) if rules else None
+    rule = edges_of(program.network, spatial)
+    return None if rule is None else (rule.size(spatial), rule.columns(spatial))
 
 
 def input_shape(program: Program, features: int) -> tuple[int, ...]:

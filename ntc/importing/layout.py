@@ -105,14 +105,6 @@ def is_full(layout: Layout, examples: int, spatial: Spatial, channels: int) -> b
     return prod(atom.size for atom in flat(layout)) == wanted
 
 
-def sizes_by_axis(atoms: Atoms) -> dict[TensorAxis, int]:
-    """How many indices of every axis of the tensor are in the atoms."""
-    found: dict[TensorAxis, int] = {}
-    for atom in atoms:
-        found[atom.axis] = found.get(atom.axis, 1) * atom.size
-    return found
-
-
 def order(atoms: Atoms) -> tuple[int, ...]:
     """The order in which atoms of the tensor come: spatial axes, then channels, larger strides first."""
 

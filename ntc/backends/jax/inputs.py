@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ntc.backends.jax.precision import is_real
 from ntc.errors import InputError
 from ntc.ir.graph import Graph, kernel_op
-from ntc.ir.kernel import Gram, Unmasked
+from ntc.ir.kernel import EdgeSum, Gram, Unmasked
 from ntc.ir.kernel.inputs import markers
 from ntc.ir.ops import Aggregate, Mask
 from ntc.ir.packing import Packing
@@ -116,13 +116,12 @@ class Inputs:
 
     def _with_pattern(self, name: str, x: Any, pattern: Given | None) -> Any:
         """x with the row of every vertex in the pattern behind its channels."""
-        op = next((node.op for node in self.network.nodes if isinstance(node.op, Aggregate)), None)
-        if op is None:
+        spatial = x.shape[1:-1]
+        rule = edges_of(self.network, spatial)
+        if rule is None:
             if pattern is not None:
                 raise InputError("a pattern is given, but no layer of the network aggregates")
             return x
-        spatial = x.shape[1:-1]
-        rule = op.kernel_op(spatial)
         size, outputs = rule.size(spatial), rule.columns(spatial)
         if pattern is None:
             raise InputError(f"{name} needs a pattern of shape (n, {size}, {outputs}), which aggregate reads")
@@ -135,6 +134,12 @@ class Inputs:
         sizes = [n if axis in rule.axes else 1 for axis, n in enumerate(spatial)]
         rows = self.numpy.broadcast_to(rows.reshape(x.shape[0], *sizes, outputs), (*x.shape[:-1], outputs))
         return self.numpy.concatenate([x, rows], axis=-1)
+
+
+def edges_of(network: Graph, spatial: tuple[int, ...]) -> EdgeSum | None:
+    """How a network that aggregates sums over edges between these positions, which says the shape of its patterns."""
+    op = next((node.op for node in network.nodes if isinstance(node.op, Aggregate)), None)
+    return None if op is None else op.kernel_op(spatial)
 
 
 def _reshaping(shape: tuple[int, ...], expected: tuple[int, ...]) -> str | None:
